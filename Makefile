@@ -1,0 +1,138 @@
+# holdfast. `make help` prints the targets. One Makefile, no configure step; everything it makes lies under build/.
+#
+# A variant is one way to compile the tree, with its own folder build/<variant>:
+#   x86_64 aarch64                  what ships: musl, static-pie, stripped
+#   x86_64-checked aarch64-checked  the same with heap red zones; runs the unit and simulation tests
+#   asan tsan fuzz clang            the host's libc, for sanitizers, libFuzzer and the second compiler
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DEFAULT_GOAL := all
+SHELL := /bin/bash
+
+ARCH    ?= x86_64
+VARIANT ?= $(ARCH)
+KIND    := $(or $(word 2,$(subst -, ,$(VARIANT))),$(if $(filter x86_64 aarch64,$(VARIANT)),release,$(VARIANT)))
+MACHINE := $(if $(filter aarch64%,$(VARIANT)),aarch64,x86_64)
+O       := build/$(VARIANT)
+HOST    := $(filter asan tsan fuzz clang,$(KIND))
+
+# The commit's time is the clock's floor and the only date in the binary, so that two builds of one commit are the same bytes.
+VERSION     := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
+FLOOR_S     := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1763683200)
+
+WARN     := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Werror
+CPPFLAGS  = -I. -I$(O)/gen -isystem $(DEPS)/include -D_GNU_SOURCE -DMBEDTLS_ALLOW_PRIVATE_ACCESS -DOS_WALL_FLOOR_S=$(FLOOR_S)
+CODEGEN  := -O2 -fno-strict-aliasing -ffunction-sections -fdata-sections -fno-omit-frame-pointer -ffile-prefix-map=$(CURDIR)=.
+CFLAGS   := $(WARN) $(CODEGEN)
+LDFLAGS  := -Wl,--gc-sections
+LDLIBS   := -lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lyaml -lcjson -lzstd
+CC        = $(DEPS)/bin/cc
+
+ifeq ($(KIND),release)
+  CFLAGS  += -fPIE -fstack-protector-strong
+  LDFLAGS += -static-pie -Wl,-z,relro,-z,now -Wl,--build-id=none
+endif
+ifeq ($(KIND),checked)
+  CFLAGS   += -fPIE -g1
+  CPPFLAGS += -DHOLDFAST_CHECKED
+  LDFLAGS  += -static-pie
+endif
+ifeq ($(MACHINE),aarch64)
+  CFLAGS += -mno-outline-atomics
+  RUN    := qemu-aarch64-static
+endif
+ifneq ($(HOST),)
+  CPPFLAGS += -DHOLDFAST_HOST_LIBC
+  LDFLAGS  += -pthread
+endif
+ifeq ($(KIND),asan)
+  CC        = gcc
+  CFLAGS   += -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+  LDFLAGS  += -fsanitize=address,undefined -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=reallocarray,--wrap=aligned_alloc,--wrap=posix_memalign
+endif
+ifeq ($(KIND),tsan)
+  CC        = gcc
+  CFLAGS   += -g -fsanitize=thread -Wno-tsan
+  LDFLAGS  += -fsanitize=thread
+endif
+ifeq ($(KIND),fuzz)
+  CC        = clang
+  CFLAGS   += -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+  LDFLAGS  += -fsanitize=fuzzer,address,undefined
+endif
+ifeq ($(KIND),clang)
+  CC = clang
+endif
+
+# --- what is compiled ---
+WORLD_SRC := $(wildcard board/rt/os_linux*.c)
+SIM_SRC   := $(filter-out tests/sim/test_%,$(wildcard tests/sim/*.c))
+SWITCH    := board/arch/$(MACHINE)/switch.S
+LIB_SRC   := $(filter-out $(WORLD_SRC),$(wildcard board/rt/*.c)) $(wildcard board/profiles/*.c) \
+             $(wildcard net/format/*.c net/proto/*.c net/api/*.c net/api/*/*.c hal/*.c config/*.c agents/*/*.c) \
+             $(filter-out board/main.c,$(wildcard board/*.c))
+objects    = $(patsubst %,$(O)/obj/%.o,$(1))
+LIB_OBJ   := $(call objects,$(LIB_SRC) $(wildcard $(SWITCH)))
+UNIT      := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
+SIM       := $(patsubst tests/sim/%.c,$(O)/sim/%,$(wildcard tests/sim/test_*.c))
+FUZZ      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+ifneq ($(filter-out help setup clean test run bench fuzz lint sizes check,$(or $(MAKECMDGOALS),all)),)
+  -include $(O)/deps.mk
+endif
+
+build/%/deps.mk: tools/deps tools/deps.lock $(wildcard tools/deps.d/*)
+	@mkdir -p $(@D)
+	@prefix=$$(tools/deps $(if $(HOST),host,$(MACHINE))) && echo "DEPS := $$prefix" > $@
+
+$(O)/obj/%.c.o: %.c $(O)/deps.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/obj/%.S.o: %.S $(O)/deps.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -c -o $@ $<
+
+$(O)/libholdfast.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcsD $@ $^
+
+# The version is told by one object, so that a new commit compiles one file.
+$(O)/gen/version.h: FORCE
+	@mkdir -p $(@D)
+	@printf '#define HOLDFAST_VERSION "%s"\n#define HOLDFAST_TARGET "%s"\n' '$(VERSION)' '$(MACHINE)' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(O)/gen/licenses.inc: tools/deps tools/deps.lock LICENSE tools/embed
+	@mkdir -p $(@D)
+	{ cat LICENSE; tools/deps licenses; } | tools/embed licenses > $@.new && mv $@.new $@
+$(O)/obj/board/version.c.o: $(O)/gen/version.h $(O)/gen/licenses.inc
+
+$(O)/holdfast.full: $(call objects,board/main.c $(WORLD_SRC)) $(O)/libholdfast.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
+$(O)/holdfast: $(O)/holdfast.full
+	$(if $(filter aarch64,$(MACHINE)),aarch64-linux-gnu-)strip -s -o $@ $<
+
+$(O)/unit/%: $(O)/obj/tests/unit/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS)
+$(O)/sim/%: $(O)/obj/tests/sim/%.c.o $(call objects,$(SIM_SRC)) $(O)/libholdfast.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS) -lm
+$(O)/fuzz/%: $(O)/obj/tests/fuzz/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
+
+# --- inner targets, one variant each ---
+.PHONY: FORCE binary units sims fuzzers objects run-units run-sims
+FORCE:
+binary: $(O)/holdfast
+units: $(UNIT)
+sims: $(SIM)
+fuzzers: $(FUZZ)
+objects: $(LIB_OBJ) $(call objects,board/main.c $(WORLD_SRC) $(SIM_SRC))
+run-units: units
+	@tools/run-tests --runner '$(RUN)' --label 'unit $(VARIANT)' $(UNIT)
+run-sims: sims
+	@tools/run-tests --runner '$(RUN)' --label 'sim $(VARIANT)' $(SIM)
+
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

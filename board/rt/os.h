@@ -1,0 +1,106 @@
+/* os: the world. The only questions the program asks of the kernel: time, randomness, waiting, sockets, files, threads, signals.
+ * Implemented twice and chosen by the linker: board/rt/os_linux*.c for the device, tests/sim for the simulated world.
+ *
+ * Layer    rt; called by board/rt, and by pool jobs of any layer (the os_file_* calls).
+ * Owner    handles belong to the opener.        Blocks   os_wait() and os_file_*; nothing else.
+ * Memory   none.                                Time     monotonic milliseconds; wall clock only from os_wall_ms().
+ * Threads  os_mono*, os_wall_ms, os_random, os_poke, os_file_*: any. The rest: the loop thread.
+ * Errors   errno mapped once (os_err): E_AGAIN would block, E_RESET, E_CLOSED (EPIPE), E_REFUSED, E_UNREACHABLE, E_DENIED, E_ABSENT,
+ *          E_EXISTS, E_NOSPACE (also EDQUOT), E_READONLY, E_IO, E_BUDGET (ENOMEM, EMFILE, ENFILE, ENOBUFS), E_INVALID, E_BUSY. */
+#ifndef HOLDFAST_OS_H
+#define HOLDFAST_OS_H
+
+#include "board/rt/addr.h"
+#include "board/rt/err.h"
+
+typedef int os_fd; /* -1: none */
+
+/* --- time and randomness --- */
+ms os_mono(void);          /* CLOCK_MONOTONIC */
+int64_t os_mono_ns(void);  /* the same clock, finer; for measuring only */
+int64_t os_thread_cpu_ns(void); /* CPU time of the calling thread; the sim: virtual work */
+/* Milliseconds since 1970 UTC, never below the build's floor (OS_WALL_FLOOR_S, the commit's time): boards boot at 1970. */
+int64_t os_wall_ms(void);
+bool os_wall_is_trusted(void); /* false while the kernel's clock is below the floor */
+void os_random(void *out, size_t len); /* getrandom(2); the sim: seeded */
+
+/* --- waiting --- */
+enum os_ready { OS_READABLE = 1, OS_WRITABLE = 2, OS_HANGUP = 4 };
+struct os_event {
+    uint64_t token; /* as given to os_watch(); holds slot and generation, so that a stale event is recognised */
+    unsigned ready; /* enum os_ready bits */
+};
+MUST_USE err os_boot(void); /* epoll, eventfd, signals; idempotent */
+/* Edge-triggered, both directions, from now until os_close(). */
+MUST_USE err os_watch(os_fd fd, uint64_t token);
+/* Sleeps until an event, a finished offload, a signal, os_poke() or `until`. Returns the number of events, <= max. */
+size_t os_wait(ms until, struct os_event *out, size_t max);
+void os_poke(void); /* makes os_wait() return; any thread, async-signal-safe */
+
+/* --- signals: SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGWINCH, SIGUSR1 are collected; SIGPIPE is ignored --- */
+bool os_signal_take(int *signal_number); /* next one that arrived; false: none */
+
+/* --- offload: runs work on one of the pool's threads, then hands it back to the loop --- */
+struct os_work {
+    void (*run)(struct os_work *w);  /* on a pool thread */
+    struct os_work *next;            /* the world's own */
+    bool done;                       /* the world's own */
+};
+MUST_USE err os_offload_boot(unsigned threads, size_t stack_bytes, void *stacks); /* stacks: threads x stack_bytes from mem_map() */
+void os_offload(struct os_work *w);      /* w stays valid until it came back from os_offload_done() */
+struct os_work *os_offload_done(void);   /* next finished one; NULL: none. After os_wait(). */
+/* Stops idle threads and waits for them until `deadline`; returns how many are stuck in the kernel. */
+unsigned os_offload_stop(ms deadline);
+
+/* --- sockets: all non-blocking and close-on-exec, SO_RCVBUF/SO_SNDBUF from the profile, TCP_NODELAY --- */
+MUST_USE err os_connect(const struct addr *to, os_fd *out); /* started; writable when decided */
+MUST_USE err os_connect_result(os_fd fd);                   /* OK, E_AGAIN, or why it failed */
+MUST_USE err os_listen(const struct addr *at, int backlog, os_fd *out, struct addr *bound); /* port 0: chosen, told in *bound */
+MUST_USE err os_accept(os_fd listener, os_fd *out, struct addr *peer);
+MUST_USE err os_recv(os_fd fd, void *into, size_t cap, size_t *got); /* OK with *got 0: end of stream */
+MUST_USE err os_send(os_fd fd, const void *from, size_t len, size_t *sent);
+MUST_USE err os_shutdown_send(os_fd fd);
+MUST_USE err os_udp(const struct addr *local, os_fd *out); /* NONE kind: any IPv4 and IPv6 */
+MUST_USE err os_send_to(os_fd fd, const void *from, size_t len, const struct addr *to);
+MUST_USE err os_recv_from(os_fd fd, void *into, size_t cap, size_t *got, struct addr *from);
+void os_close(os_fd fd); /* -1 is fine */
+
+/* --- files: may block; from pool threads only (the sim runs them at once and charges virtual time) --- */
+enum os_open { OS_READ, OS_CREATE_NEW /* O_EXCL, read and write, 0600 */, OS_WRITE /* existing, read and write */ };
+enum os_kind { OS_FILE, OS_FOLDER, OS_OTHER };
+struct os_stat {
+    enum os_kind kind;
+    uint64_t bytes;
+    int64_t modified_ms; /* wall clock */
+};
+#define OS_NAME_MAX 256 /* NAME_MAX + 1 */
+#define OS_PATH_MAX 512 /* ours; longer ones are E_RANGE */
+MUST_USE err os_file_open(const char *path, enum os_open how, os_fd *out);
+MUST_USE err os_file_read(os_fd fd, uint64_t at, void *into, size_t cap, size_t *got); /* short only at the end */
+MUST_USE err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len);      /* all of it, or an error */
+/* Starts writing these bytes to the disk without waiting for it: sync_file_range(2), SYNC_FILE_RANGE_WRITE. A hint. */
+void os_file_push(os_fd fd, uint64_t at, uint64_t len);
+MUST_USE err os_file_sync(os_fd fd);       /* fdatasync(2) + metadata needed to read it back */
+MUST_USE err os_file_stat(os_fd fd, struct os_stat *out);
+MUST_USE err os_file_lock(os_fd fd);       /* flock(2) LOCK_EX | LOCK_NB; E_BUSY */
+void os_file_close(os_fd fd);
+MUST_USE err os_stat_path(const char *path, struct os_stat *out);
+MUST_USE err os_rename_new(const char *from, const char *to); /* E_EXISTS when `to` is there (RENAME_NOREPLACE, else link+unlink) */
+MUST_USE err os_rename_over(const char *from, const char *to);
+MUST_USE err os_unlink(const char *path);
+MUST_USE err os_mkdir(const char *path);      /* 0700; E_EXISTS */
+MUST_USE err os_sync_folder(const char *path); /* fsync of the folder */
+MUST_USE err os_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes); /* statvfs(3), free to us */
+/* Names in the folder, "." and ".." left out, in no order. Starts with *cursor 0; OK with name[0] == 0 at the end. */
+MUST_USE err os_list(const char *path, uint64_t *cursor, char name[OS_NAME_MAX]);
+
+/* --- this process --- */
+struct os_process {
+    int64_t cpu_ms;               /* user + system */
+    uint64_t rss_bytes, rss_anon_bytes, rss_file_bytes; /* /proc/self/status */
+    uint64_t open_fds, max_fds;
+    int64_t started_wall_ms;
+};
+MUST_USE err os_process(struct os_process *out);
+
+#endif

@@ -1,0 +1,47 @@
+/* http_client: HTTP/1.1 requests over any stream, keep-alive, strict. RFC 9110, 9112.
+ *
+ * Layer    proto.                                       Blocks   parks the fiber.
+ * Owner    the caller owns the connection; one exchange at a time.
+ * Memory   one 16 KiB buffer while an exchange is open. Errors   E_PROTOCOL with what was wrong; E_REMOTE is never made up here: a status
+ *          is the caller's business; E_CLOSED the peer closed before the whole answer; E_RANGE a head over 16 KiB. */
+#ifndef HOLDFAST_HTTP_CLIENT_H
+#define HOLDFAST_HTTP_CLIENT_H
+
+#include "net/format/http1.h"
+#include "net/proto/dns.h"
+#include "net/proto/tls.h"
+
+struct url { /* parsed from text; views into it */
+    bool tls;
+    char host[DNS_NAME_MAX]; /* without brackets */
+    uint16_t port;
+    char path[1024]; /* with query; "/" when empty */
+};
+MUST_USE err url_parse(const char *text, struct url *out); /* http:// or https://; user info refused */
+
+struct http_connection;
+/* Connects (TLS when url.tls: tls must not be NULL then). */
+MUST_USE err http_connect(struct dns *d, const struct url *u, struct tls_config *tls, ms deadline, struct http_connection **out);
+/* Over a stream that is open already (a unix socket); takes it over. */
+MUST_USE err http_over(struct stream *s, const char *host, struct http_connection **out);
+bool http_reusable(const struct http_connection *c); /* the last answer was read whole and the peer keeps the connection */
+void http_disconnect(struct http_connection *c);     /* NULL is fine */
+
+struct http_header { /* one request header line */
+    const char *name, *value;
+};
+struct http_call {
+    const char *method, *path; /* "GET", "/metrics?x=1" */
+    const struct http_header *headers;
+    size_t header_count;
+    int64_t body_bytes;   /* 0 none; -1 chunked */
+    bool expect_continue; /* wait up to 1 s for 100 before the body */
+};
+/* Sends the head; then http_send_body() as much as promised; then http_receive_head(). */
+MUST_USE err http_send(struct http_connection *c, const struct http_call *call, ms deadline);
+MUST_USE err http_send_body(struct http_connection *c, const void *from, size_t len, ms deadline); /* len 0: the end of a chunked body */
+/* Skips 1xx. The response's views are valid until the next call on this connection. */
+MUST_USE err http_receive_head(struct http_connection *c, ms deadline, const struct http_response **out);
+MUST_USE err http_receive_body(struct http_connection *c, void *into, size_t cap, ms deadline, size_t *got); /* *got 0: the end */
+
+#endif

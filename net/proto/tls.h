@@ -1,0 +1,58 @@
+/* tls: TLS 1.2 and 1.3, client and server, over any byte stream. Verification is always on; there is no switch.
+ *
+ * Layer    proto; the one file that includes Mbed TLS's TLS.   Blocks   parks the fiber; handshakes compute on the pool.
+ * Owner    trust, identity and config are counted references;  Memory   the current task's heap; per connection printed by the tests.
+ *          a stream keeps its config alive.
+ * Errors   E_CERT_UNTRUSTED, E_CERT_NAME, E_CERT_TIME the peer's certificate; E_CERT_WANTED it wants ours or refuses it;
+ *          E_CLOSED it vanished without close_notify; E_TLS the rest, with Mbed TLS's words in the trail; E_INVALID unreadable PEM.
+ * Ciphers  AES-GCM first where the CPU has AES instructions, else ChaCha20-Poly1305 first. Groups X25519, P-256, P-384. */
+#ifndef HOLDFAST_TLS_H
+#define HOLDFAST_TLS_H
+
+#include "board/rt/pool.h"
+#include "board/rt/secret.h"
+#include "net/proto/stream.h"
+
+struct tls_trust;    /* a parsed CA bundle, shared */
+struct tls_identity; /* our certificate chain and its key */
+struct tls_config;   /* one side's settings */
+
+#define TLS_PEM_BYTES_MAX KIB(512) /* a CA bundle; the system's is about 220 KiB */
+
+/* PEM (or one DER) certificates. Those of a bundle that cannot be parsed are skipped and counted; none at all is E_INVALID. */
+MUST_USE err tls_trust_parse(struct bytes pem, struct tls_trust **out);
+/* The system's bundle: the first there of the usual places (see tls_system_bundles). Read once and shared. */
+MUST_USE err tls_trust_system(struct lane *files, ms deadline, struct tls_trust **out);
+void tls_trust_release(struct tls_trust *t);
+
+/* PEM chain (leaf first) and PEM key: PKCS#1, SEC1 or PKCS#8, unencrypted. E_INVALID when they do not belong together. */
+MUST_USE err tls_identity_parse(struct bytes chain_pem, struct secret key_pem, struct tls_identity **out);
+/* When the leaf stops being valid, seconds since 1970. */
+int64_t tls_identity_expires_s(const struct tls_identity *i);
+void tls_identity_release(struct tls_identity *i);
+
+enum tls_version { TLS_1_2, TLS_1_3 };
+
+struct tls_options {
+    bool server;
+    struct tls_trust *trust;       /* client: required. server: clients must show a certificate by it; NULL: none is asked for */
+    struct tls_identity *identity; /* server: required. client: shown when asked for; NULL: none */
+    enum tls_version least;        /* TLS_1_2 unless told otherwise */
+    const char *const *alpn;       /* NULL-ended, static; NULL: none. The peer's choice: tls_alpn() */
+};
+/* Takes references to trust and identity. */
+MUST_USE err tls_config_open(const struct tls_options *options, struct tls_config **out);
+struct tls_config *tls_config_share(struct tls_config *c); /* one more reference */
+void tls_config_release(struct tls_config *c);
+
+/* Handshake over `under`, which the new stream owns from now on, also on error. host: the name or IP literal the certificate must be for
+ * (SNI is sent for names only). */
+MUST_USE err tls_connect(struct tls_config *c, struct stream *under, const char *host, ms deadline, struct stream **out);
+MUST_USE err tls_accept(struct tls_config *c, struct stream *under, ms deadline, struct stream **out);
+
+const char *tls_alpn(const struct stream *s);    /* "h2", or NULL */
+const char *tls_version_text(const struct stream *s); /* "TLSv1.3" */
+const char *tls_cipher_text(const struct stream *s);
+size_t tls_rest_bytes(const struct stream *s);   /* heap held by this connection now; for the tests' print */
+
+#endif
