@@ -1,0 +1,21 @@
+/* crypto: the primitives' library is started, and its errors have words. The one file of net/format that knows Mbed TLS.
+ *
+ * Layer    format.                                     Blocks   never.
+ * Owner    one static state for the process.           Memory   the library's, charged to the task that runs.
+ * Threads  crypto_boot() once, before there are threads.  Errors   E_BUDGET, or E_UNSUPPORTED the library refused to start.
+ *
+ * Randomness is os_random(), time is os_wall_ms() and os_mono(): under the simulated world, TLS is as repeatable as the rest. */
+#ifndef HOLDFAST_CRYPTO_H
+#define HOLDFAST_CRYPTO_H
+
+#include "board/rt/err.h"
+
+MUST_USE err crypto_boot(void); /* idempotent */
+/* What a return code of the library means, "-0x7200" when nobody knows; returns out. */
+const char *crypto_error_text(int code, char *out, size_t cap);
+#define CRYPTO_ERROR_TEXT_MAX 128
+/* How AES-GCM is done here: "x86 aes-ni+pclmul", "armv8 aes+pmull" or "library"; static. */
+const char *crypto_gcm_implementation(void);
+bool crypto_cpu_has_aes(void); /* then AES-GCM is offered before ChaCha20-Poly1305 */
+
+#endif
