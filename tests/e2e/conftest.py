@@ -1,0 +1,119 @@
+"""Fixtures of the end-to-end tests. The peers themselves are in tests/peers.
+
+Run      /usr/bin/python3 -m pytest tests/e2e               everything that needs no Go
+         /usr/bin/python3 -m pytest tests/e2e -m cluster    the rest
+Binary   $HOLDFAST_BIN, default build/x86_64/holdfast. For another architecture, a wrapper script that calls the
+         emulator.
+A peer that cannot be had fails the test; nothing is skipped.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from peers.ca import Ca  # noqa: E402  (the path comes first)
+from peers.etcd import Etcd  # noqa: E402
+from peers.hub import Hub  # noqa: E402
+
+VERSIONS = ["3.4", "3.5", pytest.param("3.7", marks=pytest.mark.cluster)]
+
+
+@pytest.fixture(scope="session")
+def holdfast() -> Path:
+    """The binary under test."""
+    path = Path(os.environ.get("HOLDFAST_BIN", ROOT / "build/x86_64/holdfast"))
+    assert os.access(path, os.X_OK), f"{path} is not there: run `make` first, or set HOLDFAST_BIN"
+    return path.resolve()
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory) -> Ca:
+    """The authority that is trusted in this session."""
+    return Ca(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def other_ca(tmp_path_factory) -> Ca:
+    """One that nobody trusts."""
+    return Ca(tmp_path_factory.mktemp("other-ca"), "some other CA")
+
+
+@pytest.fixture(scope="session")
+def server_cert(ca):
+    """For 127.0.0.1, ::1 and localhost."""
+    return ca.server("server")
+
+
+@pytest.fixture(scope="session")
+def client_cert(ca):
+    return ca.client("holdfast")
+
+
+@pytest.fixture(params=VERSIONS)
+def etcd_version(request) -> str:
+    """Each etcd version; 3.7 in the cluster suite only."""
+    return request.param
+
+
+@pytest.fixture
+def start_etcd(tmp_path, server_cert):
+    """start_etcd(version="system", tls=server_cert, **options of Etcd): a running member, ended after the test."""
+    started: list[Etcd] = []
+
+    def start(version: str = "system", tls=server_cert, **how) -> Etcd:
+        etcd = Etcd(tmp_path / f"etcd{len(started)}", version, tls, **how)
+        started.append(etcd)
+        return etcd.start()
+
+    yield start
+    for etcd in started:
+        etcd.stop()
+
+
+@pytest.fixture
+def etcd(start_etcd, etcd_version) -> Etcd:
+    """A running member of each version, over TLS with client certificates; empty."""
+    return start_etcd(etcd_version)
+
+
+@pytest.fixture
+def make_hub(holdfast, tmp_path, client_cert):
+    """make_hub(endpoints=[…], **options of Hub): not started, ended after the test; trusts `ca`."""
+    made: list[Hub] = []
+
+    def make(**how) -> Hub:
+        how.setdefault("client", client_cert)
+        hub = Hub(holdfast, tmp_path / f"hub{len(made)}", **how)
+        made.append(hub)
+        return hub
+
+    yield make
+    for hub in made:
+        hub.close()
+
+
+@pytest.fixture
+def start_big(tmp_path, server_cert):
+    """start_big(tls=server_cert, **options of Etcd): (member, BigDb), on a copy of the 2 GiB database that is
+    removed after the test. The cluster suite only: mark the test."""
+    from peers import bigdb
+    started: list[Etcd] = []
+
+    def start(tls=server_cert, **how):
+        big = bigdb.get()
+        etcd = big.open(tmp_path / f"big{len(started)}", tls=tls, **how)
+        started.append(etcd)
+        return etcd.start(), big
+
+    yield start
+    for etcd in started:
+        etcd.stop()
+        shutil.rmtree(etcd.folder)

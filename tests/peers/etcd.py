@@ -1,0 +1,234 @@
+"""etcd: real etcd servers on loopback.
+
+    etcd = Etcd(folder, version="3.5", tls=ca.server("etcd")).start()     # client certificates required
+    etcd.url, etcd.gateway().count(), etcd.stop()
+
+A member has two client listeners: `url`, the one under test (https when `tls` is given), and `back_door`, plaintext
+on another port, through which the harness fills and counts whatever the state of the certificates is.
+"""
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Sequence
+
+from .ca import Cert
+from .gateway import Filled, Gateway, fill
+from .proc import PeerError, Proc, free_port, run, wait_for
+from .versions import programs
+
+QUOTA_BYTES = 8 << 30
+REQUEST_BYTES = 8 << 20
+
+
+class Etcd:
+    """One member. Nothing runs before start(); after stop() or kill(), start() starts it again on the same data.
+
+    version       "3.4", "3.5", "3.7" or "system" (peers.versions)
+    tls           the server's certificate; None is plaintext
+    client_ca     who must have issued the clients' certificates (default: the server's own CA); client_auth=False
+                  takes any client
+    tls_min/max   "1.2" or "1.3"; PeerError where the version cannot (peers.versions)
+    data          an existing data folder, as restore() makes; default folder/data
+    flags         more flags of etcd, last
+    """
+
+    def __init__(self, folder: Path, version: str = "system", tls: Cert | None = None, *, client_auth: bool = True,
+                 client_ca: Path | None = None, tls_min: str | None = None, tls_max: str | None = None,
+                 data: Path | None = None, flags: Sequence[str] = (), name: str = "default"):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.programs = programs(version)
+        self.version = self.programs.version
+        self.tls, self.client_auth, self.client_ca = tls, client_auth, client_ca
+        self.tls_min, self.tls_max = tls_min, tls_max
+        self.data = Path(data) if data else self.folder / "data"
+        self.flags = list(flags)
+        self.name = name
+        self.proc: Proc | None = None
+        self.port, self.peer_port = free_port(), free_port()
+        self.back_port, self.metrics_port = free_port(), free_port()
+        self.initial_cluster = f"{name}={self.peer_url}"
+        self._gateway: Gateway | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def back_door(self) -> str:
+        return f"http://127.0.0.1:{self.back_port}"
+
+    @property
+    def peer_url(self) -> str:
+        return f"http://127.0.0.1:{self.peer_port}"
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def start(self, wait: bool = True) -> "Etcd":
+        """Starts it and, with wait, returns when it serves (about 0.3 s for a single member)."""
+        if self.proc is not None and self.proc.alive():
+            raise PeerError("etcd runs already")
+        self._close_gateway()
+        env = {key: value for key, value in os.environ.items() if not key.startswith("ETCD")}
+        self.proc = Proc(self._command(), log=self.folder / "etcd.log", env=env)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds: float = 20) -> None:
+        wait_for(self._healthy, f"etcd {self.version} ready", seconds, self._running())
+
+    def _healthy(self) -> bool:
+        try:
+            return self.gateway().revision() > 0
+        except PeerError:
+            return False
+
+    def _command(self) -> list[str]:
+        line = [str(self.programs.server), "--name", self.name, "--data-dir", str(self.data),
+                "--listen-client-urls", f"{self.url},{self.back_door}", "--advertise-client-urls", self.url,
+                "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
+                "--initial-cluster", self.initial_cluster, "--listen-metrics-urls",
+                f"http://127.0.0.1:{self.metrics_port}", "--quota-backend-bytes", str(QUOTA_BYTES),
+                "--max-request-bytes", str(REQUEST_BYTES)]
+        return line + self._tls_flags() + self.flags
+
+    def _tls_flags(self) -> list[str]:
+        if self.tls is None:
+            return []
+        line = ["--cert-file", str(self.tls.cert), "--key-file", str(self.tls.key)]
+        if self.client_auth:
+            line += ["--client-cert-auth", "--trusted-ca-file", str(self.client_ca or self.tls.ca)]
+        for flag, value in (("--tls-min-version", self.tls_min), ("--tls-max-version", self.tls_max)):
+            if value and not self.programs.has_tls_range:
+                raise PeerError(f"etcd {self.version} has no {flag}")
+            if value:
+                line += [flag, f"TLS{value}"]
+        return line
+
+    def _running(self) -> Proc:
+        if self.proc is None:
+            raise PeerError("etcd was not started")
+        return self.proc
+
+    def gateway(self) -> Gateway:
+        """The back door's keys; one connection, kept."""
+        if self._gateway is None:
+            self._gateway = Gateway(self.back_port)
+        return self._gateway
+
+    def _close_gateway(self) -> None:
+        if self._gateway:
+            self._gateway.close()
+        self._gateway = None
+
+    def fill(self, keys: int = 5000, **how: int) -> Filled:
+        return fill(self.gateway(), keys, **how)
+
+    def count(self) -> int:
+        return self.gateway().count()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        self._running().pause()
+
+    def resume(self) -> None:
+        self._running().resume()
+
+    def kill(self) -> int:
+        """SIGKILL, in the middle of whatever it does."""
+        self._close_gateway()
+        return self._running().kill()
+
+    def stop(self, seconds: float = 10) -> int:
+        """SIGTERM, then SIGKILL; idempotent."""
+        self._close_gateway()
+        return self.proc.stop(seconds, signal.SIGTERM) if self.proc else 0
+
+    def __enter__(self) -> "Etcd":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def snapshot_save(self, file: Path, client: Cert | None = None) -> Path:
+        """`etcdctl snapshot save`: through the listener under test with a client's certificate, else the back door."""
+        self.etcdctl("snapshot", "save", file, client=client)
+        return Path(file)
+
+    def etcdctl(self, *args: object, client: Cert | None = None, check: bool = True, seconds: float = 120):
+        """The stock client of the same version; its finished process (stdout, stderr, returncode)."""
+        line = [self.programs.etcdctl, "--endpoints", self.url if client else self.back_door]
+        if client:
+            ca = self.tls.ca if self.tls else client.ca
+            line += ["--cacert", ca, "--cert", client.cert, "--key", client.key]
+        return run([*line, *map(str, args)], env=_ctl_env(), check=check, seconds=seconds)
+
+
+def _ctl_env() -> dict[str, str]:
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("ETCDCTL_")}
+    return {**keep, "ETCDCTL_API": "3"}  # 3.4 still speaks version 2 by default for some builds
+
+
+def snapshot_status(file: Path, version: str = "system") -> dict:
+    """What the stock tool says of a snapshot: hash, revision, totalKey, totalSize."""
+    text = run([programs(version).etcdutl, "snapshot", "status", file, "-w", "json"], env=_ctl_env()).stdout
+    return json.loads(text)
+
+
+def restore(file: Path, folder: Path, version: str = "system", *, skip_hash: bool = False, **how) -> Etcd:
+    """Restores the snapshot with the stock tool into folder/restored, and gives the member that would serve it,
+    not started. The tool refuses a file whose digest is wrong, unless skip_hash. `how` goes to Etcd."""
+    etcd = Etcd(folder, version, data=Path(folder) / "restored", **how)
+    line = [etcd.programs.etcdutl, "snapshot", "restore", file, "--data-dir", etcd.data, "--name", etcd.name,
+            "--initial-cluster", etcd.initial_cluster, "--initial-advertise-peer-urls", etcd.peer_url]
+    run([*line, *(["--skip-hash-check"] if skip_hash else [])], env=_ctl_env(), seconds=300)
+    return etcd
+
+
+class Cluster:
+    """`size` members of one cluster; .members; options as for Etcd."""
+
+    def __init__(self, folder: Path, size: int = 3, version: str = "system", tls: Cert | None = None, **how):
+        self.members = [Etcd(Path(folder) / f"m{i}", version, tls, name=f"m{i}", **how) for i in range(size)]
+        together = ",".join(member.initial_cluster for member in self.members)
+        for member in self.members:
+            member.initial_cluster = together
+
+    @property
+    def urls(self) -> list[str]:
+        return [member.url for member in self.members]
+
+    def start(self) -> "Cluster":
+        for member in self.members:
+            member.start(wait=False)
+        for member in self.members:
+            member.wait_ready()
+        return self
+
+    def leader(self) -> Etcd:
+        """The member that leads now; PeerError when none does within 10 s."""
+        def found() -> "Etcd | None":
+            for member in self.members:
+                if member.proc is None or not member.proc.alive():
+                    continue
+                status = member.gateway().status()
+                if status.get("leader") == status["header"]["member_id"]:
+                    return member
+            return None
+        return wait_for(found, "an etcd leader", 10)  # type: ignore[return-value]
+
+    def stop(self) -> None:
+        for member in self.members:
+            member.stop()
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,48 @@
+"""gobuild: peers built from Go modules, into the cache, once per content of the module.
+
+A module is a folder beside this file with go.mod, go.sum and sources; its programs are keyed by the digest of those
+files, so a fresh clone on the same machine builds nothing. Needs Go >= 1.26 on the path.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Sequence
+
+from .proc import PeerError, cache_folder, run
+
+HERE = Path(__file__).resolve().parent
+
+
+def _digest(module: Path, packages: Sequence[str]) -> str:
+    sums = hashlib.sha256(" ".join(packages).encode())
+    for path in sorted([*module.glob("go.*"), *module.rglob("*.go")]):
+        sums.update(path.relative_to(module).as_posix().encode() + b"\0" + path.read_bytes())
+    return sums.hexdigest()[:16]
+
+
+def build(module: str, packages: Sequence[str]) -> Path:
+    """The folder with one binary per package, named by the last part of its path (less a version)."""
+    source = HERE / module
+    target = cache_folder("go") / f"{module}-{_digest(source, packages)}"
+    if (target / ".complete").exists():
+        return target
+    if not shutil.which("go"):
+        raise PeerError(f"{module} cannot be built: no Go on the path; see tools/setup cluster")
+    building = target.with_name(f"{target.name}.{os.getpid()}")
+    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"}
+    run(["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{building}/", *packages], env=env, cwd=source,
+        seconds=1200)
+    (building / ".complete").touch()
+    if not target.exists():
+        building.rename(target)
+    shutil.rmtree(building, ignore_errors=True)
+    return target
+
+
+def etcd37() -> Path:
+    """Folder of server (etcd itself), etcdctl, etcdutl, bbolt and our own fill. One minute cold on 2 cores."""
+    return build("etcd37", ["go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3",
+                            "go.etcd.io/bbolt/cmd/bbolt", "./fill"])

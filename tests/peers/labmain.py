@@ -1,0 +1,111 @@
+"""lab: the etcd behind `make run`.
+
+    tests/peers/lab --state DIR [--keys 5000] [--version system] [--listen 127.0.0.1:9464] [--every 6h]
+
+Makes a throwaway CA, starts a real etcd that wants client certificates on a free loopback port, fills it, and runs
+until SIGTERM, SIGINT or the death of its parent; then etcd is ended and the exit code is 0. Exit 1 with the reason
+on stderr when it could not start, or when etcd ended by itself.
+
+In DIR it leaves, each written whole once etcd is ready (wait for etcd.json):
+    etcd.json      endpoint, ca, cert, key (paths), version, pid, keys, revision
+    etcd.env       the same for a shell: ETCD_ENDPOINT, ETCD_CA, ETCD_CERT, ETCD_KEY
+    holdfast.yaml  a configuration that backs it up to DIR/backups, with DIR/data
+DIR/etcd and DIR/ca are made anew at each start; DIR/backups and DIR/data are holdfast's and stay.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from .ca import Ca, Cert
+from .config import hub_config, to_yaml
+from .etcd import Etcd
+from .proc import PR_SET_PDEATHSIG, PeerError, _libc
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="lab", description="a filled etcd with client-certificate authentication")
+    parser.add_argument("--state", type=Path, required=True, help="folder for all files")
+    parser.add_argument("--keys", type=int, default=5000)
+    parser.add_argument("--version", default="system", help="3.4, 3.5, 3.7 or system")
+    parser.add_argument("--listen", default="127.0.0.1:9464", help="for holdfast.yaml")
+    parser.add_argument("--every", default="6h", help="for holdfast.yaml")
+    return parser.parse_args()
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    fresh.chmod(0o600)
+    fresh.rename(path)
+
+
+def _start(options: argparse.Namespace) -> tuple[Etcd, Cert]:
+    state = options.state
+    for name in ("etcd", "ca"):
+        shutil.rmtree(state / name, ignore_errors=True)
+    (state / "etcd.json").unlink(missing_ok=True)
+    ca = Ca(state / "ca", "holdfast lab CA")
+    client = ca.client("holdfast")
+    return Etcd(state / "etcd", options.version, ca.server("etcd")).start(), client
+
+
+def _describe(options: argparse.Namespace, etcd: Etcd, client: Cert, keys: int, revision: int) -> None:
+    state = options.state
+    paths = {"ca": str(client.ca), "cert": str(client.cert), "key": str(client.key)}
+    env = {"ETCD_ENDPOINT": etcd.url, **{f"ETCD_{name.upper()}": path for name, path in paths.items()}}
+    _write(state / "etcd.env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in env.items()))
+    config = hub_config(data=state / "data", listen=options.listen, endpoints=[etcd.url], client=client,
+                        every=options.every, destination=state / "backups")
+    _write(state / "holdfast.yaml", "# written by tests/peers/lab at each start\n" + to_yaml(config))
+    _write(state / "etcd.json", json.dumps({"endpoint": etcd.url, **paths, "version": etcd.version, "pid": etcd.pid,
+                                            "keys": keys, "revision": revision}, indent=1) + "\n")
+
+
+def main() -> int:
+    options = _arguments()
+    stop: list[int] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        if stop:
+            return
+        stop.append(number)
+        if not ready:
+            raise SystemExit(0)  # atexit ends etcd
+
+    ready = False
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    options.state = options.state.resolve()
+    options.state.mkdir(parents=True, exist_ok=True)
+    parent = os.getppid()
+    try:
+        began = time.monotonic()
+        etcd, client = _start(options)
+        filled = etcd.fill(options.keys)
+        _describe(options, etcd, client, filled.live, filled.revision)
+    except PeerError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    ready = True
+    print(f"etcd {etcd.version} at {etcd.url}: {filled.live} keys, client certificates required "
+          f"(ready in {time.monotonic() - began:.1f} s)", flush=True)
+    while not stop and etcd.proc.alive() and os.getppid() == parent:
+        time.sleep(0.1)
+    if not stop and not etcd.proc.alive():
+        print(f"lab: etcd ended by itself ({etcd.proc.code()})\n{etcd.proc.log_tail()}", file=sys.stderr)
+        return 1
+    etcd.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
