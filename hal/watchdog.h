@@ -16,6 +16,8 @@ struct watchdog_device { /* the hardware side; the null device of this release i
     void (*close)(void *state);
 };
 
+extern const struct watchdog_device watchdog_none; /* opens with E_ABSENT */
+
 struct watchdog {
     const struct watchdog_device *device;
     void *state;

@@ -31,7 +31,7 @@ struct os_event {
     unsigned ready; /* enum os_ready bits */
 };
 MUST_USE err os_boot(void); /* epoll, eventfd, signals; idempotent */
-/* Edge-triggered, both directions, from now until os_close(). */
+/* Edge-triggered, both directions, from now until os_close(). On a watched one again: what it is ready for now is told anew. */
 MUST_USE err os_watch(os_fd fd, uint64_t token);
 /* Sleeps until an event, a finished offload, a signal, os_poke() or `until`. Returns the number of events, <= max. */
 size_t os_wait(ms until, struct os_event *out, size_t max);
@@ -93,6 +93,15 @@ MUST_USE err os_sync_folder(const char *path); /* fsync of the folder */
 MUST_USE err os_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes); /* statvfs(3), free to us */
 /* Names in the folder, "." and ".." left out, in no order. Starts with *cursor 0; OK with name[0] == 0 at the end. */
 MUST_USE err os_list(const char *path, uint64_t *cursor, char name[OS_NAME_MAX]);
+
+/* --- child processes: the loop thread only; the sim: E_UNSUPPORTED, false and no child --- */
+/* Leads its own process group; stdin is /dev/null, *output reads its stdout and stderr, *exited (a pidfd) turns readable at its end. */
+MUST_USE err os_spawn(const char *const argv[], const char *const envp[], int *pid, os_fd *exited, os_fd *output);
+void os_kill_group(int pid, bool at_once); /* SIGTERM, or SIGKILL */
+/* A child that ended and was not reaped, any; false: none. It stays a zombie. */
+bool os_child_ended(int *pid);
+MUST_USE err os_child_reap(int pid, int *status); /* exit code or 128 + signal; E_AGAIN it runs; E_ABSENT no such child */
+bool os_reaps_orphans(void);                      /* PID 1, or a child subreaper: prctl(2) */
 
 /* --- this process --- */
 struct os_process {

@@ -23,8 +23,8 @@ struct lane { /* fields are pool.c's */
     unsigned depth, outstanding;
     err error; /* first error of a submitted job; sticky until lane_drain() */
     struct pool_job *first, *last, *running;
-    struct fiber *waiter;
-    bool open, written_off;
+    struct lane *next_ready; /* waiting for a thread, in turn */
+    bool open, written_off, ready;
 };
 
 void lane_open(struct lane *l, const char *name, enum task task, unsigned depth);
@@ -44,5 +44,10 @@ struct pool_stats {
     uint64_t done;
 };
 struct pool_stats pool_stats(void);
+
+/* The loop's: before the first fiber; once a turn; after the last fiber (waits a second for threads that still work). */
+MUST_USE err pool_boot(void);
+void pool_turn(void);
+void pool_stop(void);
 
 #endif

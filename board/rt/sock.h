@@ -48,4 +48,8 @@ struct sock_use {
 };
 struct sock_use sock_use(enum task t);
 
+/* The loop's: before the first fiber, and for each event of os_wait(). */
+MUST_USE err sock_boot(void);
+void sock_event(const struct os_event *e);
+
 #endif
