@@ -1,0 +1,187 @@
+#include "net/format/json_write.h"
+
+#include "board/rt/utf8.h"
+
+#include <string.h>
+
+struct json_writer json_write_to(struct text *out)
+{
+    return (struct json_writer){.out = out};
+}
+
+static uint32_t level_bit(const struct json_writer *w)
+{
+    return 1u << (w->depth - 1);
+}
+
+static bool in_object(const struct json_writer *w)
+{
+    return w->depth > 0 && (w->in_object & level_bit(w)) != 0;
+}
+
+static void separate(struct json_writer *w)
+{
+    if (w->depth == 0)
+        return;
+    if ((w->has_items & level_bit(w)) != 0)
+        text_add(w->out, ",");
+    w->has_items |= level_bit(w);
+}
+
+/* Before any value. */
+static void begin_value(struct json_writer *w)
+{
+    ASSERT(!w->complete);
+    ASSERT(in_object(w) == w->keyed);
+    if (!w->keyed)
+        separate(w);
+    w->keyed = false;
+    w->complete = w->depth == 0;
+}
+
+static void put_character(struct text *t, uint8_t c)
+{
+    static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* RFC 8259 7: byte, letter */
+    for (const char *s = short_forms; *s != 0; s += 2) {
+        if ((uint8_t)*s == c) {
+            text_addf(t, "\\%c", s[1]);
+            return;
+        }
+    }
+    if (c < 0x20)
+        text_addf(t, "\\u%04x", (unsigned)c);
+    else
+        text_add_bytes(t, (struct bytes){&c, 1});
+}
+
+static void put_string(struct json_writer *w, struct bytes value)
+{
+    text_add(w->out, "\"");
+    while (value.len > 0) {
+        size_t n = utf8_char(value);
+        if (n == 0)
+            text_add(w->out, "\xEF\xBF\xBD"); /* U+FFFD */
+        else if (n == 1)
+            put_character(w->out, value.at[0]);
+        else
+            text_add_bytes(w->out, (struct bytes){value.at, n});
+        n = size_max(n, 1);
+        value = (struct bytes){value.at + n, value.len - n};
+    }
+    text_add(w->out, "\"");
+}
+
+static void open_level(struct json_writer *w, const char *bracket, bool is_object)
+{
+    begin_value(w);
+    ASSERT(w->depth < JSON_DEPTH_MAX);
+    w->complete = false;
+    w->depth++;
+    w->has_items &= ~level_bit(w);
+    w->in_object = is_object ? w->in_object | level_bit(w) : w->in_object & ~level_bit(w);
+    text_add(w->out, bracket);
+}
+
+static void close_level(struct json_writer *w, const char *bracket, bool is_object)
+{
+    ASSERT(w->depth > 0 && !w->keyed && in_object(w) == is_object);
+    text_add(w->out, bracket);
+    w->depth--;
+    w->complete = w->depth == 0;
+}
+
+void json_object(struct json_writer *w)
+{
+    open_level(w, "{", true);
+}
+
+void json_object_end(struct json_writer *w)
+{
+    close_level(w, "}", true);
+}
+
+void json_array(struct json_writer *w)
+{
+    open_level(w, "[", false);
+}
+
+void json_array_end(struct json_writer *w)
+{
+    close_level(w, "]", false);
+}
+
+void json_key(struct json_writer *w, const char *key)
+{
+    ASSERT(in_object(w) && !w->keyed);
+    separate(w);
+    put_string(w, bytes_of(key));
+    text_add(w->out, ":");
+    w->keyed = true;
+}
+
+void json_bytes(struct json_writer *w, struct bytes value)
+{
+    begin_value(w);
+    put_string(w, value);
+}
+
+void json_text(struct json_writer *w, const char *value)
+{
+    if (value == NULL)
+        json_null(w);
+    else
+        json_bytes(w, bytes_of(value));
+}
+
+void json_u64(struct json_writer *w, uint64_t value)
+{
+    begin_value(w);
+    text_addf(w->out, "%llu", (unsigned long long)value);
+}
+
+void json_i64(struct json_writer *w, int64_t value)
+{
+    begin_value(w);
+    text_addf(w->out, "%lld", (long long)value);
+}
+
+void json_bool(struct json_writer *w, bool value)
+{
+    begin_value(w);
+    text_add(w->out, value ? "true" : "false");
+}
+
+void json_null(struct json_writer *w)
+{
+    begin_value(w);
+    text_add(w->out, "null");
+}
+
+void json_put_text(struct json_writer *w, const char *key, const char *value)
+{
+    json_key(w, key);
+    json_text(w, value);
+}
+
+void json_put_u64(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_key(w, key);
+    json_u64(w, value);
+}
+
+void json_put_i64(struct json_writer *w, const char *key, int64_t value)
+{
+    json_key(w, key);
+    json_i64(w, value);
+}
+
+void json_put_bool(struct json_writer *w, const char *key, bool value)
+{
+    json_key(w, key);
+    json_bool(w, value);
+}
+
+bool json_done(const struct json_writer *w)
+{
+    return w->complete && !w->out->cut;
+}
