@@ -75,6 +75,7 @@ struct loop_stats {
     uint64_t wakeups;         /* returns of os_wait() */
     int64_t longest_step_ns[TASK_COUNT]; /* a fiber's longest run between two waits, by task */
     const char *longest_name[TASK_COUNT];
+    uint64_t slow_steps[TASK_COUNT]; /* longer than STEP_MS_MAX */
 };
 const struct loop_stats *loop_stats(void);
 struct fiber_use {
