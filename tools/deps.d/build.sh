@@ -11,7 +11,7 @@ flags_set() {
     flags=(-ffunction-sections -fdata-sections -fPIE -fstack-protector-strong -fno-common -pipe -w)
     case $variant in
     host) flags+=(-g -fno-omit-frame-pointer) ;;
-    aarch64) flags+=(-mno-outline-atomics) ;; # kernel and libc then need no agreement about libgcc's helpers
+    aarch64) flags+=(-mno-outline-atomics) ;; # musl itself is compiled without the wrapper that says so
     esac
 }
 
@@ -26,7 +26,7 @@ compile_archive() {
     (
         cd "$folder"
         mkdir -p .o
-        export cc_line="'$build_cc' $(printf "'%s' " "${flags[@]}" "-ffile-prefix-map=$PWD=." "${own[@]}")"
+        export cc_line="'$build_cc' -std=gnu11 $(printf "'%s' " "${flags[@]}" "-ffile-prefix-map=$PWD=." "${own[@]}")"
         for source; do printf '%s %s\0' "$source" ".o/$(object_name "$source")"; done |
             xargs -0 -P "$jobs" -n 1 sh -c 'eval "$cc_line -c ${1% *} -o ${1#* }"' sh
         "$build_ar" rcD "$stage/lib/$archive" "${objects[@]}"
@@ -53,14 +53,17 @@ link_kernel_headers() {
     [ -e "$stage/include/asm/unistd.h" ] || die "no asm/unistd.h for $triple under $headers; on Debian: apt install linux-libc-dev"
 }
 
-# PREFIX/bin/cc finds everything relative to itself, so a prefix can be moved.
+# PREFIX/bin/cc finds everything relative to itself, so a prefix can be moved. For aarch64: atomics inline (libgcc's helpers and
+# the libc then need no agreement), and the linker's detour around a Cortex-A53 erratum, which gcc's own specs would ask for.
 install_wrapper() {
+    local cc1= link=
+    if [ "$variant" = aarch64 ]; then cc1=-mno-outline-atomics link=--fix-cortex-a53-843419; fi
     mkdir -p "$stage/bin" "$stage/lib"
     if [ "$variant" = host ]; then
         printf '#!/bin/sh\nexec gcc "$@"\n' >"$stage/bin/cc"
     else
         sed -e "s/@CC@/$cc/" -e "s/@VARIANT@/$variant/" "$here/deps.d/cc.in" >"$stage/bin/cc"
-        install -m 644 "$here/deps.d/musl-$variant.specs" "$stage/lib/musl.specs"
+        sed -e "s/@CC1@/$cc1/" -e "s/@LINK@/$link/" "$here/deps.d/musl.specs.in" >"$stage/lib/musl.specs"
     fi
     chmod 755 "$stage/bin/cc"
 }
@@ -75,6 +78,7 @@ step() {
 build_prefix() {
     local prefix=$1 started=$SECONDS beside
     need make make; need patch patch; need xz xz-utils; need bzip2 bzip2; need flock util-linux
+    rm -rf "$cache/deps/.work-$variant"-* # of runs that were killed; we hold the lock
     work=$(mktemp -d "$cache/deps/.work-$variant-XXXXXX")
     trap 'rm -rf "$work"' EXIT
     stage=$work/stage

@@ -8,13 +8,14 @@
 
 apt_quiet=(-q -o APT::Sandbox::User=root -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30)
 
-# Base addresses of the configured Debian mirrors. A mirror list is a file whose first column holds addresses.
+# Base addresses of the mirrors apt is configured for, whatever the form of its source lists and although nothing was
+# downloaded yet. Somebody else's repository among them costs a "not there". A mirror list is a file; addresses are its first
+# column.
 mirrors() {
-    local uri origin
-    apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(CREATED_BY) $(ORIGIN)' |
-        while read -r uri component by origin; do
+    local uri component by
+    apt-get indextargets --no-release-info --format '$(REPO_URI) $(COMPONENT) $(CREATED_BY)' |
+        while read -r uri component by; do
             [ "$component $by" = "main Packages" ] || continue
-            [ -z "$origin" ] || [ "$origin" = Debian ] || continue
             case $uri in
             mirror+file:*) uri=${uri#mirror+file:}; awk '/^[^#]/ { print $1 }' "${uri%/}" ;;
             *) printf '%s\n' "$uri" ;;
@@ -81,7 +82,7 @@ index_update() {
     touch "$apt/updated"
 }
 
-# Addresses worth trying, cheapest first, one a line. Lazy: the index is read only when the pools are exhausted.
+# Tries the pools, then what the index finds; the index is read only when the pools are exhausted.
 fetch_one() {
     local name=$1 target=$2 archive source folder mirror uri
     archive=$(dep_field "$name" archive)
