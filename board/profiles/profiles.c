@@ -15,6 +15,8 @@
 #define FRAME_SCALE 1
 #endif
 
+/* The tables are read by column. */
+/* clang-format off */
 /*        task     heap         fibers stack    conns stall */
 #define EDGE16(TASK, BUFFERS)                                \
     TASK(BOARD,   KIB(512),    4,     KIB(32), 4,    SECONDS(10)) \
@@ -64,6 +66,7 @@
                                REST_OF(REST_ROW)};                                                             \
     _Static_assert((0 TABLE(TASK_SUM, BUFFER_SUM)) + THREADS_OF(REST_ROW) * POOL_STACK + STATIC_BYTES_MAX <= MIB(mib), \
                    label " hands out more than it has")
+/* clang-format on */
 
 PROFILE(profile_edge16, "edge16", 16, EDGE16, EDGE16_REST);
 PROFILE(profile_hub32, "hub32", 32, HUB32, HUB32_REST);
