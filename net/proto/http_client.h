@@ -8,16 +8,9 @@
 #define HOLDFAST_HTTP_CLIENT_H
 
 #include "net/format/http1.h"
+#include "net/format/url.h"
 #include "net/proto/dns.h"
 #include "net/proto/tls.h"
-
-struct url { /* parsed from text; views into it */
-    bool tls;
-    char host[DNS_NAME_MAX]; /* without brackets */
-    uint16_t port;
-    char path[1024]; /* with query; "/" when empty */
-};
-MUST_USE err url_parse(const char *text, struct url *out); /* http:// or https://; user info refused */
 
 struct http_connection;
 /* Connects (TLS when url.tls: tls must not be NULL then). */
@@ -41,7 +34,7 @@ struct http_call {
 MUST_USE err http_send(struct http_connection *c, const struct http_call *call, ms deadline);
 MUST_USE err http_send_body(struct http_connection *c, const void *from, size_t len, ms deadline); /* len 0: the end of a chunked body */
 /* Skips 1xx. The response's views are valid until the next call on this connection. */
-MUST_USE err http_receive_head(struct http_connection *c, ms deadline, const struct http_response **out);
+MUST_USE err http_receive_head(struct http_connection *c, ms deadline, const struct http1_head **out);
 MUST_USE err http_receive_body(struct http_connection *c, void *into, size_t cap, ms deadline, size_t *got); /* *got 0: the end */
 
 #endif

@@ -1,15 +1,15 @@
 /* tls: TLS 1.2 and 1.3, client and server, over any byte stream. Verification is always on; there is no switch.
  *
  * Layer    proto; the one file that includes Mbed TLS's TLS.   Blocks   parks the fiber; handshakes compute on the pool.
- * Owner    trust, identity and config are counted references;  Memory   the current task's heap; per connection printed by the tests.
- *          a stream keeps its config alive.
+ * Owner    trust, identity and config are counted references;  Memory   the current task's heap; about 50 KiB at work, record buffers
+ *          a stream keeps its config alive.                             given back at rest; the tests print both.
  * Errors   E_CERT_UNTRUSTED, E_CERT_NAME, E_CERT_TIME the peer's certificate; E_CERT_WANTED it wants ours or refuses it;
  *          E_CLOSED it vanished without close_notify; E_TLS the rest, with Mbed TLS's words in the trail; E_INVALID unreadable PEM.
  * Ciphers  AES-GCM first where the CPU has AES instructions, else ChaCha20-Poly1305 first. Groups X25519, P-256, P-384. */
 #ifndef HOLDFAST_TLS_H
 #define HOLDFAST_TLS_H
 
-#include "board/rt/pool.h"
+#include "board/rt/file.h"
 #include "board/rt/secret.h"
 #include "net/proto/stream.h"
 
@@ -21,7 +21,7 @@ struct tls_config;   /* one side's settings */
 
 /* PEM (or one DER) certificates. Those of a bundle that cannot be parsed are skipped and counted; none at all is E_INVALID. */
 MUST_USE err tls_trust_parse(struct bytes pem, struct tls_trust **out);
-/* The system's bundle: the first there of the usual places (see tls_system_bundles). Read once and shared. */
+/* The system's bundle: the first there of the usual places, read on the lane. E_ABSENT: none of them is there. */
 MUST_USE err tls_trust_system(struct lane *files, ms deadline, struct tls_trust **out);
 void tls_trust_release(struct tls_trust *t);
 
@@ -53,6 +53,5 @@ MUST_USE err tls_accept(struct tls_config *c, struct stream *under, ms deadline,
 const char *tls_alpn(const struct stream *s);    /* "h2", or NULL */
 const char *tls_version_text(const struct stream *s); /* "TLSv1.3" */
 const char *tls_cipher_text(const struct stream *s);
-size_t tls_rest_bytes(const struct stream *s);   /* heap held by this connection now; for the tests' print */
 
 #endif

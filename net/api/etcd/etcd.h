@@ -1,9 +1,9 @@
 /* etcd: the part of etcd v3's gRPC API that a guardian needs. etcdserverpb, etcd 3.4 to 3.7.
  *
  * Layer    api.                                    Blocks   parks the fiber.
- * Owner    the caller owns the client and its      Memory   the current task's heap: one connection, and for a snapshot its window
- *          snapshot streams.                                (ETCD_WINDOW_BYTES) and one message buffer.
- * Errors   each names the endpoint and the call in the trail; E_UNREACHABLE no endpoint answered (each with its reason). */
+ * Owner    the caller owns the client and its      Memory   the current task's heap: one connection, and for a snapshot its
+ * window snapshot streams.                                (ETCD_WINDOW_BYTES) and one message buffer. Errors   each names the
+ * endpoint and the call in the trail; E_UNREACHABLE no endpoint answered (each with its reason). */
 #ifndef HOLDFAST_ETCD_H
 #define HOLDFAST_ETCD_H
 
@@ -11,11 +11,11 @@
 #include "net/proto/grpc.h"
 #include "net/proto/tls.h"
 
-#define ETCD_ENDPOINTS_MAX 8
-#define ETCD_URL_MAX 256
-#define ETCD_MEMBERS_MAX 16
-#define ETCD_TEXT_MAX 64
-#define ETCD_WINDOW_BYTES MIB(1)
+#define ETCD_ENDPOINTS_MAX     8
+#define ETCD_URL_MAX           256
+#define ETCD_MEMBERS_MAX       16
+#define ETCD_TEXT_MAX          64
+#define ETCD_WINDOW_BYTES      MIB(1)
 #define ETCD_MESSAGE_BYTES_MAX KIB(64) /* a snapshot's blobs are 32 KiB; status and member list are smaller */
 
 struct etcd_options {
@@ -52,7 +52,8 @@ MUST_USE err etcd_connect_any(struct etcd *e, ms deadline, struct etcd_status *o
 const char *etcd_endpoint(const struct etcd *e); /* the connected one, or "" */
 MUST_USE err etcd_member_list(struct etcd *e, ms deadline, struct etcd_member *out, unsigned cap, unsigned *count);
 
-/* --- snapshot: Maintenance/Snapshot, a stream of SnapshotResponse{remaining_bytes=2, blob=3}; the last blob is the SHA-256 of all before --- */
+/* --- snapshot: Maintenance/Snapshot, a stream of SnapshotResponse{remaining_bytes=2, blob=3}; the last blob is the SHA-256 of
+ * all before --- */
 struct etcd_snapshot;
 MUST_USE err etcd_snapshot_start(struct etcd *e, ms deadline, struct etcd_snapshot **out);
 /* The next piece: *blob is a view valid until the next call; *more false: the stream ended well. until: for this piece. */

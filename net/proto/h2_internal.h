@@ -1,0 +1,69 @@
+/* h2_internal: what h2.c (connection, frames) and h2_stream.c (one stream) share. No vendor type: the session is opaque here.
+ *
+ * Layer    proto, private to h2*.c.   Owner, blocking, memory, errors: as h2.h says. */
+#ifndef HOLDFAST_H2_INTERNAL_H
+#define HOLDFAST_H2_INTERNAL_H
+
+#include "board/rt/mem.h"
+#include "board/rt/sync.h"
+#include "net/proto/h2.h"
+
+#define H2_READ_BYTES KIB(32)
+#define H2_WRITE_MS_MAX SECONDS(30) /* a peer that takes nothing for this long is dead */
+
+/* A byte queue that grows by doubling up to its window, so that a stream that is read at once stays small. */
+struct h2_ring {
+    uint8_t *at;
+    size_t cap, len, head;
+};
+
+struct h2_stream {
+    struct h2 *h;
+    struct h2_stream *next;
+    int32_t id;
+    struct waitq changed; /* data, headers, end, error, or room to write */
+    struct h2_ring ring;
+    const uint8_t *out; /* the caller's bytes while h2_stream_write() waits */
+    size_t out_len;
+    bool out_end, out_deferred, ended_by_us;
+    int status;      /* 0: no response yet */
+    bool response;   /* its header block is complete */
+    bool ended;      /* END_STREAM received */
+    bool closed;     /* the session forgot it */
+    err error;       /* why it closed early */
+    char *headers;   /* name\0value\0…, response first, then trailers */
+    size_t headers_len, trailers_at;
+};
+
+struct h2 {
+    struct stream *under;
+    void *session;
+    struct group group;
+    struct h2_stream *streams;
+    unsigned stream_count;
+    struct waitq changed; /* settings, a ping's answer, a stream's end, death */
+    uint8_t *read_buffer;
+    char scheme[8], authority[264];
+    size_t window_bytes;
+    enum task task;
+    bool settings_seen, goaway, writing, delivered;
+    unsigned pings_sent, pings_answered;
+    err dead; /* OK while it lives */
+    uint64_t received_bytes, sent_bytes;
+};
+
+/* h2.c, for h2_stream.c */
+MUST_USE err h2_flush(struct h2 *h); /* writes what the session has to send; another fiber's write in work takes ours along */
+void h2_die(struct h2 *h, err why);
+int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end);
+void h2_session_resume(struct h2 *h, int32_t id);
+void h2_session_consumed(struct h2 *h, int32_t id, size_t len);
+void h2_session_reset(struct h2 *h, struct h2_stream *s);
+unsigned h2_session_streams_max(struct h2 *h);
+
+/* h2_stream.c, for h2.c's callbacks */
+err h2_stream_data(struct h2_stream *s, const uint8_t *data, size_t len);
+err h2_stream_header_add(struct h2_stream *s, struct bytes name, struct bytes value);
+void h2_stream_fail(struct h2_stream *s, err why);
+
+#endif

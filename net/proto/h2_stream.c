@@ -1,0 +1,218 @@
+/* h2_stream: one request and its answer. */
+#include "net/proto/h2_internal.h"
+
+#include "board/rt/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RING_BYTES_MIN KIB(4)
+
+/* --- ring --- */
+
+static err ring_grow(struct h2_ring *r, size_t need, size_t cap_max)
+{
+    size_t cap = size_max(r->cap, RING_BYTES_MIN);
+    while (cap < need)
+        cap *= 2;
+    cap = size_min(cap, cap_max);
+    if (cap < need)
+        return E_PROTOCOL; /* more than its window */
+    if (cap == r->cap)
+        return OK;
+    uint8_t *at = malloc(cap);
+    if (!at)
+        return E_BUDGET;
+    size_t first = size_min(r->len, r->cap - r->head);
+    if (r->len) {
+        memcpy(at, r->at + r->head, first);
+        memcpy(at + first, r->at, r->len - first);
+    }
+    free(r->at);
+    *r = (struct h2_ring){.at = at, .cap = cap, .len = r->len};
+    return OK;
+}
+
+static void ring_put(struct h2_ring *r, const uint8_t *data, size_t len)
+{
+    size_t tail = (r->head + r->len) % r->cap;
+    size_t first = size_min(len, r->cap - tail);
+    memcpy(r->at + tail, data, first);
+    memcpy(r->at, data + first, len - first);
+    r->len += len;
+}
+
+static size_t ring_take(struct h2_ring *r, uint8_t *into, size_t cap)
+{
+    size_t n = size_min(cap, r->len);
+    size_t first = size_min(n, r->cap - r->head);
+    memcpy(into, r->at + r->head, first);
+    memcpy(into + first, r->at, n - first);
+    r->len -= n;
+    r->head = r->len ? (r->head + n) % r->cap : 0;
+    return n;
+}
+
+/* --- from the session's callbacks --- */
+
+err h2_stream_data(struct h2_stream *s, const uint8_t *data, size_t len)
+{
+    if (len == 0)
+        return OK;
+    TRY(ring_grow(&s->ring, s->ring.len + len, size_max(s->h->window_bytes, RING_BYTES_MIN)));
+    ring_put(&s->ring, data, len);
+    waitq_wake_all(&s->changed);
+    return OK;
+}
+
+err h2_stream_header_add(struct h2_stream *s, struct bytes name, struct bytes value)
+{
+    size_t need = s->headers_len + name.len + value.len + 2;
+    if (need > H2_HEADERS_BYTES_MAX)
+        return trail(E_RANGE, "response headers over %zu bytes", H2_HEADERS_BYTES_MAX);
+    if (!s->headers && !(s->headers = malloc(H2_HEADERS_BYTES_MAX)))
+        return E_BUDGET;
+    char *to = s->headers + s->headers_len;
+    memcpy(to, name.at, name.len);
+    to[name.len] = 0;
+    if (value.len)
+        memcpy(to + name.len + 1, value.at, value.len);
+    to[name.len + 1 + value.len] = 0;
+    s->headers_len = need;
+    return OK;
+}
+
+void h2_stream_fail(struct h2_stream *s, err why)
+{
+    if (s->error == OK && !(s->ended && s->response))
+        s->error = why;
+    waitq_wake_all(&s->changed);
+}
+
+/* --- the caller's side --- */
+
+static err wait_for_room(struct h2 *h, ms deadline)
+{
+    while (h->stream_count >= h2_session_streams_max(h)) {
+        if (h->dead != OK)
+            return h->dead;
+        TRY(waitq_wait(&h->changed, deadline));
+    }
+    return OK;
+}
+
+err h2_stream_open(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end,
+                   ms deadline, struct h2_stream **out)
+{
+    *out = NULL;
+    TRY(wait_for_room(h, deadline));
+    if (!h2_usable(h))
+        return h->dead != OK ? h->dead : trail(E_CLOSED, "%s is going away", h->authority);
+    struct h2_stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return E_BUDGET;
+    s->h = h;
+    s->ended_by_us = end;
+    s->id = h2_session_request(h, s, method, path, headers, count, end);
+    if (s->id < 0) {
+        free(s);
+        return E_BUDGET;
+    }
+    s->next = h->streams;
+    h->streams = s;
+    h->stream_count++;
+    err e = h2_flush(h);
+    if (e != OK) {
+        h2_stream_close(s);
+        return e;
+    }
+    *out = s;
+    return OK;
+}
+
+err h2_stream_write(struct h2_stream *s, const void *from, size_t len, bool end, ms deadline)
+{
+    if (s->error != OK)
+        return s->error;
+    s->out = from;
+    s->out_len = len;
+    s->out_end = end;
+    if (s->out_deferred) {
+        s->out_deferred = false;
+        h2_session_resume(s->h, s->id);
+    }
+    err e = h2_flush(s->h);
+    while (e == OK && (s->out_len > 0 || (end && !s->ended_by_us))) {
+        if (s->error != OK || s->closed)
+            e = s->error != OK ? s->error : E_CLOSED;
+        else
+            e = waitq_wait(&s->changed, deadline);
+    }
+    s->out_len = 0; /* the caller's bytes are borrowed no longer */
+    return e;
+}
+
+err h2_stream_response(struct h2_stream *s, ms deadline, int *status)
+{
+    while (!s->response) {
+        if (s->error != OK)
+            return s->error;
+        TRY(waitq_wait(&s->changed, deadline));
+    }
+    *status = s->status;
+    return OK;
+}
+
+err h2_stream_read(struct h2_stream *s, void *into, size_t cap, ms deadline, size_t *got)
+{
+    *got = 0;
+    while (s->ring.len == 0) {
+        if (s->error != OK)
+            return s->error;
+        if (s->ended)
+            return OK;
+        TRY(waitq_wait(&s->changed, deadline));
+    }
+    *got = ring_take(&s->ring, into, cap);
+    if (!s->closed && s->h->dead == OK)
+        h2_session_consumed(s->h, s->id, *got);
+    return OK;
+}
+
+static const char *find(const struct h2_stream *s, size_t from, size_t to, const char *name)
+{
+    for (size_t at = from; at < to;) {
+        const char *n = s->headers + at, *v = n + strlen(n) + 1;
+        if (strcmp(n, name) == 0)
+            return v;
+        at = (size_t)(v - s->headers) + strlen(v) + 1;
+    }
+    return NULL;
+}
+
+const char *h2_stream_header(const struct h2_stream *s, const char *name)
+{
+    return s->response ? find(s, 0, s->trailers_at, name) : NULL;
+}
+
+const char *h2_stream_trailer(const struct h2_stream *s, const char *name)
+{
+    return s->response ? find(s, s->trailers_at, s->headers_len, name) : NULL;
+}
+
+void h2_stream_close(struct h2_stream *s)
+{
+    if (!s)
+        return;
+    h2_session_reset(s->h, s);
+    for (struct h2_stream **at = &s->h->streams; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    s->h->stream_count--;
+    waitq_wake_all(&s->h->changed);
+    free(s->headers);
+    free(s->ring.at);
+    free(s);
+}
