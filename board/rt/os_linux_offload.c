@@ -1,0 +1,205 @@
+/* The pool's threads: a queue in, a list back, one poke for each batch that was not yet fetched.
+ * A thread that is stuck in the kernel keeps its place: it is neither replaced nor forgotten, and works on when it comes back. */
+#include "board/rt/os_linux.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS_MAX 16
+
+struct work_list {
+    struct os_work *first, *last;
+};
+
+struct thread {
+    pthread_t id;
+    bool started; /* and not joined yet */
+    bool ended;   /* under the lock */
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t wanted, gone;
+    bool booted, stop;
+    struct work_list queue, done; /* under the lock */
+    struct work_list fetched;     /* the loop thread's */
+    struct thread threads[THREADS_MAX];
+    unsigned count;
+} offload = {.lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER};
+
+static void list_put(struct work_list *l, struct os_work *w)
+{
+    w->next = NULL;
+    if (l->last != NULL)
+        l->last->next = w;
+    else
+        l->first = w;
+    l->last = w;
+}
+
+static struct os_work *list_take(struct work_list *l)
+{
+    struct os_work *w = l->first;
+    if (w == NULL)
+        return NULL;
+    l->first = w->next;
+    if (l->first == NULL)
+        l->last = NULL;
+    w->next = NULL;
+    return w;
+}
+
+static void work_run(struct os_work *w)
+{
+    pthread_mutex_unlock(&offload.lock);
+    w->run(w);
+    pthread_mutex_lock(&offload.lock);
+    bool first = offload.done.first == NULL;
+    w->done = true;
+    list_put(&offload.done, w);
+    if (first)
+        os_poke();
+}
+
+static void *thread_main(void *arg)
+{
+    struct thread *self = arg;
+    pthread_mutex_lock(&offload.lock);
+    for (;;) {
+        struct os_work *w = list_take(&offload.queue);
+        if (w != NULL)
+            work_run(w);
+        else if (offload.stop)
+            break;
+        else
+            pthread_cond_wait(&offload.wanted, &offload.lock);
+    }
+    self->ended = true;
+    pthread_cond_signal(&offload.gone);
+    pthread_mutex_unlock(&offload.lock);
+    return NULL;
+}
+
+/* Signals are the loop's; only those that a thread's own fault raises stay open. */
+static void signals_for_threads(sigset_t *mask)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigfillset(mask);
+    for (size_t i = 0; i < COUNT_OF(faults); i++)
+        sigdelset(mask, faults[i]);
+}
+
+static err thread_start(struct thread *t, uint8_t *stack, size_t stack_bytes)
+{
+    pthread_attr_t attributes;
+    int failed = pthread_attr_init(&attributes);
+    if (failed != 0)
+        return os_err(failed);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (mprotect(stack, page, PROT_NONE) != 0)
+        failed = errno;
+    if (failed == 0)
+        failed = pthread_attr_setstack(&attributes, stack + page, stack_bytes - page);
+    t->ended = false;
+    if (failed == 0)
+        failed = pthread_create(&t->id, &attributes, thread_main, t);
+    t->started = failed == 0;
+    pthread_attr_destroy(&attributes);
+    return os_err(failed);
+}
+
+static err boot_once(void)
+{
+    pthread_condattr_t attributes;
+    if (offload.booted)
+        return OK;
+    int failed = pthread_condattr_init(&attributes);
+    if (failed == 0)
+        failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    if (failed == 0)
+        failed = pthread_cond_init(&offload.gone, &attributes);
+    offload.booted = failed == 0;
+    return os_err(failed);
+}
+
+err os_offload_boot(unsigned threads, size_t stack_bytes, void *stacks)
+{
+    ASSERT(threads > 0 && threads <= THREADS_MAX && stack_bytes % (size_t)sysconf(_SC_PAGESIZE) == 0);
+    TRY(boot_once());
+    sigset_t mask, before;
+    signals_for_threads(&mask);
+    pthread_mutex_lock(&offload.lock);
+    offload.stop = false;
+    pthread_mutex_unlock(&offload.lock);
+    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    err e = OK;
+    offload.count = threads;
+    for (unsigned i = 0; i < threads && e == OK; i++)
+        if (!offload.threads[i].started) /* one that was stuck when the pool stopped still has its stack */
+            e = thread_start(&offload.threads[i], (uint8_t *)stacks + i * stack_bytes, stack_bytes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return e;
+}
+
+void os_offload(struct os_work *w)
+{
+    pthread_mutex_lock(&offload.lock);
+    w->done = false;
+    list_put(&offload.queue, w);
+    pthread_cond_signal(&offload.wanted);
+    pthread_mutex_unlock(&offload.lock);
+}
+
+struct os_work *os_offload_done(void)
+{
+    if (offload.fetched.first == NULL) {
+        pthread_mutex_lock(&offload.lock);
+        offload.fetched = offload.done;
+        offload.done = (struct work_list){0};
+        pthread_mutex_unlock(&offload.lock);
+    }
+    return list_take(&offload.fetched);
+}
+
+static unsigned threads_left(void)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < offload.count; i++)
+        left += offload.threads[i].started && !offload.threads[i].ended;
+    return left;
+}
+
+/* Without the lock: a thread marked as ended still has to let go of it. */
+static void threads_join(const bool ended[THREADS_MAX])
+{
+    for (unsigned i = 0; i < offload.count; i++)
+        if (ended[i]) {
+            pthread_join(offload.threads[i].id, NULL);
+            offload.threads[i].started = false;
+        }
+}
+
+unsigned os_offload_stop(ms deadline)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000};
+    bool ended[THREADS_MAX] = {false};
+    if (!offload.booted)
+        return 0;
+    pthread_mutex_lock(&offload.lock);
+    offload.stop = true;
+    pthread_cond_broadcast(&offload.wanted);
+    while (threads_left() > 0)
+        if (pthread_cond_timedwait(&offload.gone, &offload.lock, &until) == ETIMEDOUT)
+            break;
+    unsigned left = threads_left();
+    for (unsigned i = 0; i < offload.count; i++)
+        ended[i] = offload.threads[i].started && offload.threads[i].ended;
+    pthread_mutex_unlock(&offload.lock);
+    threads_join(ended);
+    return left;
+}
