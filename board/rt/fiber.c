@@ -130,6 +130,7 @@ err fiber_park(ms deadline)
 
 void fiber_wake(struct fiber *f)
 {
+    ASSERT(f->state != FIBER_FREE && f->state != FIBER_ENDED);
     f->permit = true;
     fiber_unpark(f, &f->permit);
 }

@@ -35,9 +35,8 @@ struct fiber {
 /* --- fiber_stack.c: the table of fibers and their stacks --- */
 MUST_USE err fiber_stack_boot(void);              /* from mem_profile(); idempotent. E_BUDGET: mem_map() has none left */
 struct fiber *fiber_take(enum task t);            /* NULL: counted as a refusal of the task */
-void fiber_give(struct fiber *f);                 /* measures its stack and frees it */
+void fiber_give(struct fiber *f);                 /* frees it with its stack; from the loop */
 unsigned fiber_used_count(void);                  /* all tasks together */
-size_t fiber_guard_bytes(void);                   /* a page */
 const struct fiber *fiber_of_guard(uintptr_t at); /* whose guard page holds that address; NULL none. Async-signal-safe */
 
 /* --- fiber.c --- */

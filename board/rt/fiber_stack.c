@@ -57,7 +57,8 @@ static err table_boot(enum task t, struct fiber *fibers)
 
 err fiber_stack_boot(void)
 {
-    if (guard_bytes != 0)
+    static bool booted;
+    if (booted)
         return OK;
     size_t count = 0;
     for (unsigned t = 0; t < TASK_COUNT; t++)
@@ -72,12 +73,8 @@ err fiber_stack_boot(void)
         TRY(table_boot((enum task)t, fibers));
         fibers += mem_profile()->task[t].fibers;
     }
+    booted = true;
     return OK;
-}
-
-size_t fiber_guard_bytes(void)
-{
-    return guard_bytes;
 }
 
 NO_ASAN static void stack_paint(struct fiber *f)
@@ -88,7 +85,7 @@ NO_ASAN static void stack_paint(struct fiber *f)
     f->painted = true;
 }
 
-/* Looks only below the deepest mark so far. The stack may be in use: its owner is suspended or is the caller. */
+/* Looks only below the deepest mark so far. The stack may be in use: its fiber is suspended or is the caller. */
 NO_ASAN static void stack_measure(struct fiber *f)
 {
     if (!f->painted)
@@ -120,7 +117,6 @@ struct fiber *fiber_take(enum task t)
 void fiber_give(struct fiber *f)
 {
     struct stack_table *table = &tables[f->task];
-    stack_measure(f);
     context_end(&f->context);
     f->state = FIBER_FREE;
     f->next = table->free;
@@ -140,8 +136,7 @@ struct fiber_use fiber_use(enum task t)
 {
     struct stack_table *table = &tables[t];
     for (unsigned i = 0; i < table->count; i++)
-        if (table->fibers[i].state != FIBER_FREE)
-            stack_measure(&table->fibers[i]);
+        stack_measure(&table->fibers[i]); /* also those that ended: the paint they used is gone for good */
     return (struct fiber_use){.count = table->count,
                               .used = table->used,
                               .peak = table->peak,

@@ -4,29 +4,9 @@
 #include "board/rt/mem.h"
 #include "board/rt/sync.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "tests/unit/check.h"
+
 #include <string.h>
-
-#include <cmocka.h>
-
-static unsigned failed;
-
-#define CHECK(expression)                                                                                                        \
-    do {                                                                                                                         \
-        if (!(expression)) {                                                                                                     \
-            failed++;                                                                                                            \
-            print_error("%s:%d: not so: %s\n", __func__, __LINE__, #expression);                                                 \
-        }                                                                                                                        \
-    } while (0)
-
-static void run(err (*body)(void *arg), void *arg)
-{
-    failed = 0;
-    assert_int_equal(loop_run(body, arg), OK);
-    assert_int_equal(failed, 0);
-}
 
 static uint64_t random_state;
 
@@ -79,7 +59,7 @@ static err queue_body(void *arg)
 static void a_queue_is_first_in_first_out(void **state)
 {
     (void)state;
-    run(queue_body, NULL);
+    fibers_run(queue_body, NULL, OK);
 }
 
 /* --- handing over: what is given to a waiter stays its own --- */
@@ -115,7 +95,7 @@ static err hand_over_body(void *arg)
 static void a_permit_handed_over_is_not_lost_or_stolen(void **state)
 {
     (void)state;
-    run(hand_over_body, NULL);
+    fibers_run(hand_over_body, NULL, OK);
 }
 
 /* --- semaphore, random schedules --- */
@@ -180,7 +160,7 @@ static void permits_are_conserved_under_random_schedules(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         print_message("seed %llu\n", (unsigned long long)seed);
-        run(sem_body, &seed);
+        fibers_run(sem_body, &seed, OK);
     }
 }
 
@@ -224,7 +204,7 @@ static err channel_order_body(void *arg)
 static void a_channel_keeps_the_order_and_drains_after_closing(void **state)
 {
     (void)state;
-    run(channel_order_body, NULL);
+    fibers_run(channel_order_body, NULL, OK);
 }
 
 static err receive_run(void *arg)
@@ -259,7 +239,7 @@ static err close_body(void *arg)
 static void closing_a_channel_ends_both_kinds_of_waits(void **state)
 {
     (void)state;
-    run(close_body, NULL);
+    fibers_run(close_body, NULL, OK);
 }
 
 /* --- channel, random schedules --- */
@@ -347,7 +327,7 @@ static void items_are_conserved_under_random_schedules(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         print_message("seed %llu\n", (unsigned long long)seed);
-        run(channel_body, &seed);
+        fibers_run(channel_body, &seed, OK);
     }
 }
 
