@@ -29,13 +29,14 @@ struct writer;
 MUST_USE err writer_open(struct lane *l, const char *path, unsigned depth, void (*tap)(void *state, struct bytes data),
                          size_t tap_bytes, ms deadline, struct writer **out);
 void *writer_tap_state(struct writer *w); /* valid for the caller only after writer_flush() and before the next append */
-/* Queues b->at[0, b->len) and takes over the buffer, also on error. tapped: let the tap see it. Waits while depth are in flight. */
+/* Queues b->at[0, b->len) and takes over the buffer, also on error. tapped: let the tap see it. Waits while depth are in flight.
+ */
 MUST_USE err writer_append(struct writer *w, struct buf *b, bool tapped, ms deadline);
 MUST_USE err writer_flush(struct writer *w, ms deadline); /* all appended is handed to the kernel; first error */
 /* Makes it durable under its name. E_EXISTS: there is such a file; rename it with writer_rename() and commit again, or abort. */
 MUST_USE err writer_commit(struct writer *w, ms deadline);
 MUST_USE err writer_rename(struct writer *w, const char *path); /* another final name, same folder; before a commit */
-uint64_t writer_bytes(const struct writer *w); /* appended so far */
+uint64_t writer_bytes(const struct writer *w);                  /* appended so far */
 /* After a commit: frees. Before it: removes the temporary file (shielded, bounded) and frees. NULL is fine. */
 void writer_close(struct writer *w);
 bool writer_is_leftover(const char *name); /* a temporary name of ours, for cleaning at start */

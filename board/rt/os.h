@@ -5,8 +5,9 @@
  * Owner    handles belong to the opener.        Blocks   os_wait() and os_file_*; nothing else.
  * Memory   none.                                Time     monotonic milliseconds; wall clock only from os_wall_ms().
  * Threads  os_mono*, os_wall_ms, os_random, os_poke, os_file_*: any. The rest: the loop thread.
- * Errors   errno mapped once (os_err): E_AGAIN would block, E_RESET, E_CLOSED (EPIPE), E_REFUSED, E_UNREACHABLE, E_DENIED, E_ABSENT,
- *          E_EXISTS, E_NOSPACE (also EDQUOT), E_READONLY, E_IO, E_BUDGET (ENOMEM, EMFILE, ENFILE, ENOBUFS), E_INVALID, E_BUSY. */
+ * Errors   errno mapped once (os_err): E_AGAIN would block, E_RESET, E_CLOSED (EPIPE), E_REFUSED, E_UNREACHABLE, E_DENIED,
+ * E_ABSENT, E_EXISTS, E_NOSPACE (also EDQUOT), E_READONLY, E_IO, E_BUDGET (ENOMEM, EMFILE, ENFILE, ENOBUFS), E_INVALID, E_BUSY.
+ */
 #ifndef HOLDFAST_OS_H
 #define HOLDFAST_OS_H
 
@@ -16,12 +17,12 @@
 typedef int os_fd; /* -1: none */
 
 /* --- time and randomness --- */
-ms os_mono(void);          /* CLOCK_MONOTONIC */
-int64_t os_mono_ns(void);  /* the same clock, finer; for measuring only */
+ms os_mono(void);               /* CLOCK_MONOTONIC */
+int64_t os_mono_ns(void);       /* the same clock, finer; for measuring only */
 int64_t os_thread_cpu_ns(void); /* CPU time of the calling thread; the sim: virtual work */
 /* Milliseconds since 1970 UTC, never below the build's floor (OS_WALL_FLOOR_S, the commit's time): boards boot at 1970. */
 int64_t os_wall_ms(void);
-bool os_wall_is_trusted(void); /* false while the kernel's clock is below the floor */
+bool os_wall_is_trusted(void);         /* false while the kernel's clock is below the floor */
 void os_random(void *out, size_t len); /* getrandom(2); the sim: seeded */
 
 /* --- waiting --- */
@@ -42,19 +43,20 @@ bool os_signal_take(int *signal_number); /* next one that arrived; false: none *
 
 /* --- offload: runs work on one of the pool's threads, then hands it back to the loop --- */
 struct os_work {
-    void (*run)(struct os_work *w);  /* on a pool thread */
-    struct os_work *next;            /* the world's own */
-    bool done;                       /* the world's own */
+    void (*run)(struct os_work *w); /* on a pool thread */
+    struct os_work *next;           /* the world's own */
+    bool done;                      /* the world's own */
 };
-MUST_USE err os_offload_boot(unsigned threads, size_t stack_bytes, void *stacks); /* stacks: threads x stack_bytes from mem_map() */
-void os_offload(struct os_work *w);      /* w stays valid until it came back from os_offload_done() */
-struct os_work *os_offload_done(void);   /* next finished one; NULL: none. After os_wait(). */
+MUST_USE err os_offload_boot(unsigned threads, size_t stack_bytes,
+                             void *stacks); /* stacks: threads x stack_bytes from mem_map() */
+void os_offload(struct os_work *w);         /* w stays valid until it came back from os_offload_done() */
+struct os_work *os_offload_done(void);      /* next finished one; NULL: none. After os_wait(). */
 /* Stops idle threads and waits for them until `deadline`; returns how many are stuck in the kernel. */
 unsigned os_offload_stop(ms deadline);
 
 /* --- sockets: all non-blocking and close-on-exec, SO_RCVBUF/SO_SNDBUF from the profile, TCP_NODELAY --- */
-MUST_USE err os_connect(const struct addr *to, os_fd *out); /* started; writable when decided */
-MUST_USE err os_connect_result(os_fd fd);                   /* OK, E_AGAIN, or why it failed */
+MUST_USE err os_connect(const struct addr *to, os_fd *out);                                 /* started; writable when decided */
+MUST_USE err os_connect_result(os_fd fd);                                                   /* OK, E_AGAIN, or why it failed */
 MUST_USE err os_listen(const struct addr *at, int backlog, os_fd *out, struct addr *bound); /* port 0: chosen, told in *bound */
 MUST_USE err os_accept(os_fd listener, os_fd *out, struct addr *peer);
 MUST_USE err os_recv(os_fd fd, void *into, size_t cap, size_t *got); /* OK with *got 0: end of stream */
@@ -77,25 +79,27 @@ struct os_stat {
 #define OS_PATH_MAX 512 /* ours; longer ones are E_RANGE */
 MUST_USE err os_file_open(const char *path, enum os_open how, os_fd *out);
 MUST_USE err os_file_read(os_fd fd, uint64_t at, void *into, size_t cap, size_t *got); /* short only at the end */
-MUST_USE err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len);      /* all of it, or an error */
+MUST_USE err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len);       /* all of it, or an error */
 /* Starts writing these bytes to the disk without waiting for it: sync_file_range(2), SYNC_FILE_RANGE_WRITE. A hint. */
 void os_file_push(os_fd fd, uint64_t at, uint64_t len);
-MUST_USE err os_file_sync(os_fd fd);       /* fdatasync(2) + metadata needed to read it back */
+MUST_USE err os_file_sync(os_fd fd); /* fdatasync(2) + metadata needed to read it back */
 MUST_USE err os_file_stat(os_fd fd, struct os_stat *out);
-MUST_USE err os_file_lock(os_fd fd);       /* flock(2) LOCK_EX | LOCK_NB; E_BUSY */
+MUST_USE err os_file_lock(os_fd fd); /* flock(2) LOCK_EX | LOCK_NB; E_BUSY */
 void os_file_close(os_fd fd);
 MUST_USE err os_stat_path(const char *path, struct os_stat *out);
-MUST_USE err os_rename_new(const char *from, const char *to); /* E_EXISTS when `to` is there (RENAME_NOREPLACE, else link+unlink) */
+MUST_USE err os_rename_new(const char *from,
+                           const char *to); /* E_EXISTS when `to` is there (RENAME_NOREPLACE, else link+unlink) */
 MUST_USE err os_rename_over(const char *from, const char *to);
 MUST_USE err os_unlink(const char *path);
-MUST_USE err os_mkdir(const char *path);      /* 0700; E_EXISTS */
-MUST_USE err os_sync_folder(const char *path); /* fsync of the folder */
+MUST_USE err os_mkdir(const char *path);                                              /* 0700; E_EXISTS */
+MUST_USE err os_sync_folder(const char *path);                                        /* fsync of the folder */
 MUST_USE err os_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes); /* statvfs(3), free to us */
 /* Names in the folder, "." and ".." left out, in no order. Starts with *cursor 0; OK with name[0] == 0 at the end. */
 MUST_USE err os_list(const char *path, uint64_t *cursor, char name[OS_NAME_MAX]);
 
 /* --- child processes: the loop thread only; the sim: E_UNSUPPORTED, false and no child --- */
-/* Leads its own process group; stdin is /dev/null, *output reads its stdout and stderr, *exited (a pidfd) turns readable at its end. */
+/* Leads its own process group; stdin is /dev/null, *output reads its stdout and stderr, *exited (a pidfd) turns readable at its
+ * end. */
 MUST_USE err os_spawn(const char *const argv[], const char *const envp[], int *pid, os_fd *exited, os_fd *output);
 void os_kill_group(int pid, bool at_once); /* SIGTERM, or SIGKILL */
 /* A child that ended and was not reaped, any; false: none. It stays a zombie. */
@@ -105,7 +109,7 @@ bool os_reaps_orphans(void);                      /* PID 1, or a child subreaper
 
 /* --- this process --- */
 struct os_process {
-    int64_t cpu_ms;               /* user + system */
+    int64_t cpu_ms;                                     /* user + system */
     uint64_t rss_bytes, rss_anon_bytes, rss_file_bytes; /* /proc/self/status */
     uint64_t open_fds, max_fds;
     int64_t started_wall_ms;

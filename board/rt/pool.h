@@ -7,8 +7,8 @@
  * Errors   the job's own; E_TIMEOUT it did not end in time: the lane is written off (counted) and refuses with E_BUSY until the
  *          thread comes back; E_BUDGET no job slot within the deadline.
  *
- * A wait for a job that RUNS is not canceled (its memory is in use), only its deadline ends it; so jobs that may stick in the kernel
- * get a deadline and a hold, jobs that only compute may have FOREVER and none. */
+ * A wait for a job that RUNS is not canceled (its memory is in use), only its deadline ends it; so jobs that may stick in the
+ * kernel get a deadline and a hold, jobs that only compute may have FOREVER and none. */
 #ifndef HOLDFAST_POOL_H
 #define HOLDFAST_POOL_H
 
@@ -17,7 +17,7 @@
 
 #define JOB_BYTES_MAX 1280 /* two paths and some numbers */
 
-struct lane { /* fields are pool.c's */
+struct lane {         /* fields are pool.c's */
     const char *name; /* static; names the target in logs and metrics */
     enum task task;
     unsigned depth, outstanding;
@@ -30,8 +30,8 @@ struct lane { /* fields are pool.c's */
 void lane_open(struct lane *l, const char *name, enum task task, unsigned depth);
 /* Runs run(job) and copies job[size] back. Waits for its turn behind earlier ones. hold: may be NULL, see above. */
 MUST_USE err lane_call(struct lane *l, err (*run)(void *job), void *job, size_t size, struct hold *hold, ms deadline);
-/* Queues run(job) and returns; waits only while `depth` jobs are outstanding. An earlier job's error is returned here, and the job is
- * not queued. hold is taken once per job, released when it has really ended. */
+/* Queues run(job) and returns; waits only while `depth` jobs are outstanding. An earlier job's error is returned here, and the
+ * job is not queued. hold is taken once per job, released when it has really ended. */
 MUST_USE err lane_submit(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold, ms deadline);
 /* Waits until nothing is outstanding; the first error of the submitted ones, cleared. */
 MUST_USE err lane_drain(struct lane *l, ms deadline);

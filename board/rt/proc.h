@@ -17,7 +17,7 @@ struct proc { /* fields are proc.c's */
 };
 
 MUST_USE err proc_spawn(struct proc *p, const char *const argv[], const char *const envp[]); /* argv[0] absolute */
-MUST_USE err proc_wait(struct proc *p, ms deadline, int *status); /* exit code, or 128 + signal */
+MUST_USE err proc_wait(struct proc *p, ms deadline, int *status);                            /* exit code, or 128 + signal */
 void proc_close(struct proc *p); /* kills the group when it runs; idempotent */
 /* As PID 1: reaps what is not ours. Called by the loop on SIGCHLD. Returns how many. */
 unsigned proc_reap_orphans(void);

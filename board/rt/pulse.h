@@ -16,7 +16,7 @@ struct pulse {
     ms beat_at;      /* last progress */
     ms stall_ms_max; /* from the profile */
     bool resting;
-    bool stalled;    /* already told */
+    bool stalled; /* already told */
 };
 
 void pulse_boot(ms now);

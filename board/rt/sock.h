@@ -26,12 +26,12 @@ MUST_USE err sock_connect(struct sock *s, const struct addr *to, ms deadline);
 /* OK with *got 0: the peer ended its side. */
 MUST_USE err sock_read(struct sock *s, void *into, size_t cap, ms deadline, size_t *got);
 MUST_USE err sock_write(struct sock *s, const void *from, size_t len, ms deadline); /* all of it */
-MUST_USE err sock_wait_readable(struct sock *s, ms deadline); /* bytes, end or error are there to read */
+MUST_USE err sock_wait_readable(struct sock *s, ms deadline);                       /* bytes, end or error are there to read */
 MUST_USE err sock_shutdown_send(struct sock *s);
-/* At rest: no fiber waits; on_readable(arg) is called once, in the loop, when there is something to read (also an end or an error);
- * from then on, or after sock_wake(), the socket is as before. */
+/* At rest: no fiber waits; on_readable(arg) is called once, in the loop, when there is something to read (also an end or an
+ * error); from then on, or after sock_wake(), the socket is as before. */
 void sock_rest(struct sock *s, void (*on_readable)(void *arg), void *arg);
-void sock_wake(struct sock *s); /* ends the rest without the call; idempotent */
+void sock_wake(struct sock *s);  /* ends the rest without the call; idempotent */
 void sock_close(struct sock *s); /* idempotent; a fiber waiting in it gets E_CLOSED */
 
 MUST_USE err sock_listen(struct sock *s, const struct addr *at, struct addr *bound);

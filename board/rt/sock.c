@@ -1,0 +1,418 @@
+/* Sockets for fibers over edge-triggered readiness.
+ *
+ * `ready` is what may work; a call that says E_AGAIN takes its bit away. A read that filled less than it could has emptied the
+ * stream (epoll(7), "stream-oriented files"), unless the peer hung up: then the end is still to be read. One that filled all
+ * leaves it open whether there is more; who must know asks the world again (sock_doubt). */
+#include "board/rt/sock.h"
+
+#include "board/rt/mem.h"
+#include "board/rt/sock_inside.h"
+
+#include <string.h>
+
+#define BACKLOG         128
+#define CONNECT_BEAT_MS 10  /* between tries on a unix listener whose queue is full: it says so instead of waiting */
+#define READY_SURE      64u /* READABLE was told by the world after the last read */
+#define READY_ALL       (OS_READABLE | OS_WRITABLE)
+
+struct slot {
+    struct sock *sock; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free;
+    bool extra; /* not charged to a task */
+};
+
+static struct {
+    struct slot *slots;
+    uint32_t count, first_free;
+    unsigned extra_used;
+    struct sock_use use[TASK_COUNT];
+    struct timer untold; /* rests whose end must be told without an event */
+} table;
+
+/* --- slots --- */
+
+static void rest_end(struct sock *s)
+{
+    void (*call)(void *arg) = s->on_readable;
+    if (call == NULL || !(s->ready & OS_READABLE))
+        return;
+    s->on_readable = NULL;
+    call(s->arg); /* may close it */
+}
+
+static void untold_tell(struct timer *t)
+{
+    (void)t;
+    for (uint32_t i = 0; i < table.count; i++)
+        if (table.slots[i].sock != NULL)
+            rest_end(table.slots[i].sock);
+}
+
+err sock_boot(void)
+{
+    const struct profile *p = mem_profile();
+    uint32_t count = SOCK_EXTRA_MAX;
+    for (size_t t = 0; t < TASK_COUNT; t++) {
+        table.use[t].limit = p->task[t].connections;
+        count += p->task[t].connections;
+    }
+    if (table.slots != NULL)
+        return OK;
+    table.slots = mem_map(count * sizeof *table.slots);
+    if (table.slots == NULL)
+        return E_BUDGET;
+    table.count = count;
+    for (uint32_t i = 0; i < count; i++)
+        table.slots[i] = (struct slot){.next_free = i + 1};
+    table.untold.fire = untold_tell;
+    return OK;
+}
+
+static bool budget_has(enum task t)
+{
+    if (table.use[t].used < table.use[t].limit)
+        return true;
+    table.use[t].refusals++;
+    return false;
+}
+
+static void budget_take(enum task t)
+{
+    struct sock_use *use = &table.use[t];
+    if (++use->used > use->peak)
+        use->peak = use->used;
+}
+
+static uint64_t token_of(const struct sock *s)
+{
+    return (uint64_t)s->slot << 32 | table.slots[s->slot].generation;
+}
+
+static bool token_is_live(uint64_t token)
+{
+    uint32_t slot = (uint32_t)(token >> 32);
+    return slot < table.count && table.slots[slot].sock != NULL && table.slots[slot].generation == (uint32_t)token;
+}
+
+/* Takes over fd, also on error. The budget was looked at before. */
+static err attach(struct sock *s, os_fd fd, enum task task, bool extra, unsigned ready)
+{
+    ASSERT(table.first_free < table.count); /* as many slots as all budgets together */
+    uint32_t index = table.first_free;
+    struct slot *slot = &table.slots[index];
+    *s = (struct sock){.fd = fd, .slot = index, .task = task, .ready = ready};
+    err e = os_watch(fd, token_of(s));
+    if (e != OK) {
+        os_close(fd);
+        *s = SOCK_CLOSED;
+        return e;
+    }
+    table.first_free = slot->next_free;
+    slot->sock = s;
+    slot->extra = extra;
+    if (extra)
+        table.extra_used++;
+    else
+        budget_take(task);
+    return OK;
+}
+
+err sock_adopt(struct sock *s, os_fd fd)
+{
+    *s = SOCK_CLOSED;
+    if (table.extra_used >= SOCK_EXTRA_MAX) {
+        os_close(fd);
+        return E_BUDGET;
+    }
+    return attach(s, fd, mem_task(), true, 0);
+}
+
+void sock_close(struct sock *s)
+{
+    if (s->fd < 0)
+        return;
+    struct slot *slot = &table.slots[s->slot];
+    ASSERT(slot->sock == s); /* it moved, or was never opened */
+    if (slot->extra)
+        table.extra_used--;
+    else
+        table.use[s->task].used--;
+    slot->sock = NULL;
+    slot->generation++;
+    slot->next_free = table.first_free;
+    table.first_free = s->slot;
+    os_close(s->fd);
+    struct fiber *reader = s->reader, *writer = s->writer;
+    *s = SOCK_CLOSED;
+    if (reader != NULL)
+        fiber_wake(reader);
+    if (writer != NULL)
+        fiber_wake(writer);
+}
+
+struct sock_use sock_use(enum task t)
+{
+    return table.use[t];
+}
+
+/* --- events and waiting --- */
+
+void sock_event(const struct os_event *e)
+{
+    if (!token_is_live(e->token))
+        return;
+    struct sock *s = table.slots[e->token >> 32].sock;
+    s->ready |= e->ready | (e->ready & OS_HANGUP ? READY_ALL : 0u);
+    if (e->ready & (OS_READABLE | OS_HANGUP))
+        s->ready |= READY_SURE;
+    if (s->reader != NULL && s->ready & OS_READABLE)
+        fiber_wake(s->reader);
+    if (s->writer != NULL && s->ready & OS_WRITABLE)
+        fiber_wake(s->writer);
+    rest_end(s);
+}
+
+/* Parks until `bit` is ready. After a close by another fiber the sock's memory may be gone, so only the token is asked then. */
+static err wait_for(struct sock *s, struct fiber **place, unsigned bit, ms deadline)
+{
+    uint64_t token = token_of(s);
+    err e = OK;
+    ASSERT(*place == NULL && fiber_self() != NULL);
+    *place = fiber_self();
+    for (;;) {
+        if (!token_is_live(token))
+            return E_CLOSED;
+        if (e != OK || s->ready & bit)
+            break;
+        e = fiber_park(deadline);
+    }
+    *place = NULL;
+    return s->ready & bit && e != E_CANCELED ? OK : e;
+}
+
+/* Before a call that may go on without ever waiting: so that it sees a cancel and its deadline, and lets others run. */
+static err step_begin(struct sock *s, ms deadline)
+{
+    if (s->fd < 0)
+        return E_CLOSED;
+    if (fiber_canceled())
+        return E_CANCELED;
+    if (loop_now() >= deadline)
+        return E_TIMEOUT;
+    uint64_t token = token_of(s);
+    fiber_breathe();
+    return token_is_live(token) ? OK : E_CLOSED;
+}
+
+/* Whether there is something to read is not known: the world is asked to tell it anew. */
+static void sock_doubt(struct sock *s)
+{
+    if ((s->ready & (OS_READABLE | READY_SURE)) != OS_READABLE)
+        return;
+    if (os_watch(s->fd, token_of(s)) == OK)
+        s->ready &= ~(unsigned)OS_READABLE;
+}
+
+static void read_note(struct sock *s, size_t cap, size_t got)
+{
+    table.use[s->task].received_bytes += got;
+    s->ready &= ~READY_SURE;
+    if (got < cap && !(s->ready & OS_HANGUP))
+        s->ready &= ~(unsigned)OS_READABLE;
+}
+
+err sock_read(struct sock *s, void *into, size_t cap, ms deadline, size_t *got)
+{
+    *got = 0;
+    ASSERT(cap > 0);
+    for (;;) {
+        TRY(step_begin(s, deadline));
+        TRY(wait_for(s, &s->reader, OS_READABLE, deadline));
+        err e = os_recv(s->fd, into, cap, got);
+        if (e == OK)
+            read_note(s, cap, *got);
+        if (e != E_AGAIN)
+            return e;
+        s->ready &= ~(OS_READABLE | READY_SURE);
+    }
+}
+
+err sock_wait_readable(struct sock *s, ms deadline)
+{
+    if (s->fd < 0)
+        return E_CLOSED;
+    if (fiber_canceled())
+        return E_CANCELED;
+    sock_doubt(s);
+    return wait_for(s, &s->reader, OS_READABLE, deadline);
+}
+
+err sock_write(struct sock *s, const void *from, size_t len, ms deadline)
+{
+    const uint8_t *at = from;
+    while (len > 0) {
+        size_t sent;
+        TRY(step_begin(s, deadline));
+        TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
+        err e = os_send(s->fd, at, len, &sent);
+        if (e == E_AGAIN) {
+            s->ready &= ~(unsigned)OS_WRITABLE;
+            continue;
+        }
+        TRY(e);
+        table.use[s->task].sent_bytes += sent;
+        at += sent;
+        len -= sent;
+    }
+    return OK;
+}
+
+err sock_shutdown_send(struct sock *s)
+{
+    return s->fd < 0 ? E_CLOSED : os_shutdown_send(s->fd);
+}
+
+void sock_rest(struct sock *s, void (*on_readable)(void *arg), void *arg)
+{
+    ASSERT(s->fd >= 0 && s->reader == NULL && s->writer == NULL);
+    s->on_readable = on_readable;
+    s->arg = arg;
+    s->ready &= ~READY_SURE; /* sure or not, the call comes from the loop: by the event that this brings */
+    sock_doubt(s);
+    if (s->ready & OS_READABLE) /* the world refused to tell; a call too many does less harm than one too few */
+        timer_arm(&table.untold, loop_now());
+}
+
+void sock_wake(struct sock *s)
+{
+    s->on_readable = NULL;
+    s->arg = NULL;
+}
+
+/* --- opening --- */
+
+static err connect_start(const struct addr *to, ms deadline, os_fd *out)
+{
+    for (;;) {
+        err e = os_connect(to, out);
+        if (e != E_AGAIN)
+            return e;
+        TRY(fiber_sleep(ms_min(deadline, loop_now() + CONNECT_BEAT_MS)));
+        if (loop_now() >= deadline)
+            return E_TIMEOUT;
+    }
+}
+
+static err connect_finish(struct sock *s, ms deadline)
+{
+    for (;;) {
+        TRY(step_begin(s, deadline));
+        err e = os_connect_result(s->fd);
+        if (e != E_AGAIN)
+            return e;
+        s->ready &= ~(unsigned)OS_WRITABLE;
+        TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
+    }
+}
+
+static err connect_one(struct sock *s, const struct addr *to, ms deadline)
+{
+    os_fd fd = -1;
+    enum task task = mem_task();
+    if (!budget_has(task))
+        return E_BUDGET;
+    TRY(connect_start(to, deadline, &fd));
+    if (!budget_has(task)) { /* others connected while this one waited */
+        os_close(fd);
+        return E_BUDGET;
+    }
+    TRY(attach(s, fd, task, false, OS_WRITABLE));
+    err e = connect_finish(s, deadline);
+    if (e != OK)
+        sock_close(s);
+    return e;
+}
+
+err sock_connect(struct sock *s, const struct addr *to, ms deadline)
+{
+    char text[ADDR_TEXT_MAX];
+    *s = SOCK_CLOSED;
+    if (fiber_canceled())
+        return E_CANCELED;
+    return trail(connect_one(s, to, deadline), "connecting to %s", addr_text(to, text, sizeof text));
+}
+
+static err open_bound(struct sock *s, const struct addr *at, struct addr *bound, bool datagrams)
+{
+    os_fd fd = -1;
+    enum task task = mem_task();
+    *s = SOCK_CLOSED;
+    if (!budget_has(task))
+        return E_BUDGET;
+    TRY(datagrams ? os_udp(at, &fd) : os_listen(at, BACKLOG, &fd, bound));
+    return attach(s, fd, task, false, datagrams ? READY_ALL : OS_READABLE);
+}
+
+err sock_listen(struct sock *s, const struct addr *at, struct addr *bound)
+{
+    char text[ADDR_TEXT_MAX];
+    return trail(open_bound(s, at, bound, false), "listening on %s", addr_text(at, text, sizeof text));
+}
+
+err sock_udp(struct sock *s, const struct addr *local)
+{
+    return open_bound(s, local, NULL, true);
+}
+
+err sock_accept(struct sock *listener, struct sock *out, struct addr *peer, ms deadline)
+{
+    os_fd fd = -1;
+    *out = SOCK_CLOSED;
+    for (;;) {
+        TRY(step_begin(listener, deadline));
+        TRY(wait_for(listener, &listener->reader, OS_READABLE, deadline));
+        if (!budget_has(listener->task)) {
+            sock_doubt(listener);
+            return E_BUDGET;
+        }
+        err e = os_accept(listener->fd, &fd, peer);
+        if (e == OK)
+            return attach(out, fd, listener->task, false, READY_ALL);
+        if (e != E_AGAIN)
+            return e;
+        listener->ready &= ~(OS_READABLE | READY_SURE);
+    }
+}
+
+/* --- datagrams --- */
+
+err sock_send_to(struct sock *s, const void *from, size_t len, const struct addr *to, ms deadline)
+{
+    for (;;) {
+        TRY(step_begin(s, deadline));
+        TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
+        err e = os_send_to(s->fd, from, len, to);
+        if (e == OK)
+            table.use[s->task].sent_bytes += len;
+        if (e != E_AGAIN)
+            return e;
+        s->ready &= ~(unsigned)OS_WRITABLE;
+    }
+}
+
+err sock_receive_from(struct sock *s, void *into, size_t cap, ms deadline, size_t *got, struct addr *from)
+{
+    *got = 0;
+    for (;;) {
+        TRY(step_begin(s, deadline));
+        TRY(wait_for(s, &s->reader, OS_READABLE, deadline));
+        err e = os_recv_from(s->fd, into, cap, got, from);
+        s->ready &= ~READY_SURE;
+        if (e == OK)
+            table.use[s->task].received_bytes += *got;
+        if (e != E_AGAIN)
+            return e;
+        s->ready &= ~(unsigned)OS_READABLE;
+    }
+}
