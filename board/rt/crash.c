@@ -37,9 +37,8 @@ static void line_write(struct line *l)
 
 static void line_add_fiber(struct line *l, const struct fiber *f)
 {
-    line_add(l, fiber_name(f));
-    if (f == NULL)
-        return;
+    line_add(l, " in fiber ");
+    line_add(l, f->name);
     line_add(l, " (task ");
     line_add(l, task_name(f->task));
     line_add(l, ")");
@@ -50,15 +49,14 @@ static void tell(size_t which, const siginfo_t *info)
     struct line line = {.len = 0};
     bool fault = fatal[which].number == SIGSEGV || fatal[which].number == SIGBUS;
     const struct fiber *overflown = fault ? fiber_of_guard((uintptr_t)info->si_addr) : NULL;
-    if (overflown != NULL) {
-        line_add(&line, "stack overflow in fiber ");
-        line_add_fiber(&line, overflown);
-    } else {
-        line_add(&line, "fatal ");
+    const struct fiber *f = overflown != NULL ? overflown : fiber_self();
+    line_add(&line, overflown != NULL ? "stack overflow" : "fatal ");
+    if (overflown == NULL)
         line_add(&line, fatal[which].name);
-        line_add(&line, " in fiber ");
-        line_add_fiber(&line, fiber_self());
-    }
+    if (f != NULL)
+        line_add_fiber(&line, f);
+    else
+        line_add(&line, " outside of fibers");
     line_write(&line);
     trail_dump(STDERR_FILENO);
 }

@@ -86,8 +86,7 @@ void fiber_begin(struct fiber *f)
 /* --- waiting --- */
 bool fiber_canceled(void)
 {
-    ASSERT(current != NULL);
-    return current->canceled && current->shields == 0;
+    return current != NULL && current->canceled && current->shields == 0;
 }
 
 /* What ended the wait well counts before a cancel or a deadline that came after it: nothing handed over is lost. */
@@ -122,6 +121,7 @@ static void fiber_unpark(struct fiber *f, const bool *done)
 err fiber_park(ms deadline)
 {
     struct fiber *f = current;
+    ASSERT(f != NULL);
     err e = fiber_wait(&f->permit, deadline);
     if (e == OK)
         f->permit = false;
@@ -178,6 +178,8 @@ void fiber_yield(void)
 
 void fiber_breathe(void)
 {
+    if (current == NULL) /* the same code may run on a pool thread */
+        return;
     if (os_mono_ns() - loop_step_started_ns() > BREATH_NS)
         fiber_yield();
 }

@@ -1,5 +1,5 @@
 /* Fibers: switching, every way to wait, shields, permits, groups and budgets, on the real loop. */
-#include "board/rt/fiber.h"
+#include "board/rt/fiber_internal.h"
 #include "board/rt/mem.h"
 #include "board/rt/os.h"
 #include "board/rt/sync.h"
@@ -291,6 +291,33 @@ static err wake_cancel_body(void *arg)
     return OK;
 }
 
+static err asleep(void *arg)
+{
+    (void)arg;
+    ms until = loop_now() + 6;
+    CHECK(fiber_sleep(until) == OK && loop_now() >= until);
+    CHECK(fiber_park(loop_now() - 1) == OK);
+    return OK;
+}
+
+static err foreign_wake_body(void *arg)
+{
+    (void)arg;
+    struct group g;
+    group_open(&g, TASK_BACKUP);
+    CHECK(group_spawn(&g, "asleep", asleep, NULL) == OK);
+    CHECK(fiber_sleep(loop_now() + 2) == OK);
+    fiber_wake(g.first);
+    CHECK(group_join(&g, FOREVER) == OK);
+    return OK;
+}
+
+static void a_wake_during_another_wait_is_kept_for_the_park(void **state)
+{
+    (void)state;
+    fibers_run(foreign_wake_body, NULL, OK);
+}
+
 static void a_wake_is_not_lost_to_a_cancel(void **state)
 {
     (void)state;
@@ -351,6 +378,45 @@ static void join_waits_for_all_and_tells_the_first_error(void **state)
 }
 
 static unsigned unwound;
+static struct fiber *members[4];
+
+static err member_run(void *arg)
+{
+    err e = fiber_park(FOREVER);
+    unwound += e == E_CANCELED;
+    *(struct fiber **)arg = NULL;
+    return OK;
+}
+
+/* One leaves the group, one comes, then the rest is canceled: whoever leaves, nobody is forgotten. */
+static err leave_body(void *arg)
+{
+    (void)arg;
+    for (unsigned leaver = 0; leaver < 3; leaver++) {
+        struct group g;
+        unwound = 0;
+        group_open(&g, TASK_BACKUP);
+        for (unsigned i = 0; i < 3; i++) {
+            CHECK(group_spawn(&g, "member", member_run, &members[i]) == OK);
+            members[i] = g.first->group_previous;
+        }
+        fiber_yield();
+        fiber_wake(members[leaver]);
+        fiber_yield();
+        CHECK(g.count == 2 && members[leaver] == NULL);
+        CHECK(group_spawn(&g, "new member", member_run, &members[3]) == OK);
+        fiber_yield();
+        group_close(&g);
+        CHECK(unwound == 3 && g.count == 0);
+    }
+    return OK;
+}
+
+static void whoever_leaves_the_rest_is_canceled(void **state)
+{
+    (void)state;
+    fibers_run(leave_body, NULL, OK);
+}
 
 static err inner_run(void *arg)
 {
@@ -432,8 +498,10 @@ int main(void)
         cmocka_unit_test(every_wait_ends_by_deadline_and_by_cancel),
         cmocka_unit_test(a_shield_nests_and_holds_back_a_cancel),
         cmocka_unit_test(one_wake_before_the_park_is_kept),
+        cmocka_unit_test(a_wake_during_another_wait_is_kept_for_the_park),
         cmocka_unit_test(a_wake_is_not_lost_to_a_cancel),
         cmocka_unit_test(join_waits_for_all_and_tells_the_first_error),
+        cmocka_unit_test(whoever_leaves_the_rest_is_canceled),
         cmocka_unit_test(cancelling_the_outer_unwinds_the_inner),
         cmocka_unit_test(a_spawn_beyond_the_budget_is_refused_and_counted),
     };

@@ -65,9 +65,9 @@ arch_switch:
     .size   arch_switch, . - arch_switch
 
 /* Where a new stack begins: entry in x19, its argument in x20, x29 zero. Nothing lies outside of this frame. */
-    .type   start, %function
+    .type   arch_start, %function
     .p2align 4
-start:
+arch_start:
     .cfi_startproc
     .cfi_undefined x30
     hint    #36 /* bti j */
@@ -76,7 +76,7 @@ start:
     blr     x19
     brk     #1
     .cfi_endproc
-    .size   start, . - start
+    .size   arch_start, . - arch_start
 
 /* void *arch_prepare(void *top, void (*entry)(void *), void *arg) */
     .globl  arch_prepare
@@ -87,7 +87,7 @@ arch_prepare:
     .cfi_startproc
     hint    #34 /* bti c */
     sub     x9, x0, #160
-    adr     x10, start
+    adr     x10, arch_start
     stp     xzr, x10, [x9]
     stp     x1, x2, [x9, #16]
     stp     xzr, xzr, [x9, #32]

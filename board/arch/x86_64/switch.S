@@ -67,9 +67,9 @@ arch_switch:
     .size   arch_switch, . - arch_switch
 
 /* Where a new stack begins: entry in r12, its argument in r13, the stack aligned to 16. Nothing lies outside of this frame. */
-    .type   start, @function
+    .type   arch_start, @function
     .p2align 4
-start:
+arch_start:
     .cfi_startproc
     .cfi_undefined %rip
     endbr64
@@ -78,7 +78,7 @@ start:
     call    *%r12
     ud2
     .cfi_endproc
-    .size   start, . - start
+    .size   arch_start, . - arch_start
 
 /* void *arch_prepare(void *top, void (*entry)(void *), void *arg) */
     .globl  arch_prepare
@@ -97,7 +97,7 @@ arch_prepare:
     movq    %rsi, 32(%rax)
     movq    $0, 40(%rax)
     movq    $0, 48(%rax)
-    leaq    start(%rip), %rcx
+    leaq    arch_start(%rip), %rcx
     movq    %rcx, 56(%rax)
     movq    $0, 64(%rax)
     movq    $0, 72(%rax)
