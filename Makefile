@@ -48,7 +48,7 @@ endif
 ifeq ($(KIND),asan)
   CC        = gcc
   CFLAGS   += -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
-  LDFLAGS  += -fsanitize=address,undefined -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=reallocarray,--wrap=aligned_alloc,--wrap=posix_memalign
+  LDFLAGS  += -fsanitize=address,undefined -Wl,-u,__wrap_malloc,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=reallocarray,--wrap=aligned_alloc,--wrap=posix_memalign
 endif
 ifeq ($(KIND),tsan)
   CC        = gcc
