@@ -1,0 +1,61 @@
+/* config: holdfast.yaml, checked whole before anything uses it. What may be in it is one table, config/schema.h.
+ *
+ * Layer    config.                                 Blocks   never; the caller reads the file (board/rt/file.h).
+ * Owner    the caller owns the struct config and   Memory   one heap block a struct config; while parsing also libyaml's,
+ *          frees it; spans are read before return.          freed before return. Charged to the calling task.
+ * Errors   E_CONFIG the file is wrong, `errors` says where and what to do; E_BUDGET no memory for it, also said there.
+ *
+ * Environment: HOLDFAST_ + the path in upper case with `_` for `.` overrides a scalar (HOLDFAST_LOG_LEVEL=debug). An empty value
+ * is as none. `version` and what is inside lists cannot be set so. Other HOLDFAST_ names are let be: Kubernetes makes some for
+ * Services. */
+#ifndef HOLDFAST_CONFIG_H
+#define HOLDFAST_CONFIG_H
+
+#include "board/rt/addr.h"
+#include "board/rt/err.h"
+#include "board/rt/log.h"
+#include "board/rt/os.h"
+#include "board/rt/text.h"
+
+#define CONFIG_BYTES_MAX        MIB(1) /* of the file */
+#define CONFIG_ERRORS_MAX       10     /* lines told; the rest is counted */
+#define CONFIG_ENDPOINTS_MAX    8
+#define CONFIG_DESTINATIONS_MAX 4
+#define CONFIG_URL_MAX          256 /* with the zero, as all below */
+#define CONFIG_NAME_MAX         33
+
+enum destination_type { DESTINATION_DIRECTORY };
+
+struct config_destination {
+    char name[CONFIG_NAME_MAX]; /* unique */
+    int type;                   /* enum destination_type */
+    char path[OS_PATH_MAX];
+};
+
+struct config {
+    int64_t version;
+    char data[OS_PATH_MAX];
+    struct addr listen;
+    int log_level;  /* enum log_level */
+    int log_format; /* enum log_format */
+    struct {
+        char endpoints[CONFIG_ENDPOINTS_MAX][CONFIG_URL_MAX];      /* http(s)://host:port, no path */
+        unsigned endpoint_count;                                   /* 0: no backups; else there is a destination too */
+        char ca[OS_PATH_MAX], cert[OS_PATH_MAX], key[OS_PATH_MAX]; /* "": not given; cert and key go together */
+        ms every_ms, idle_timeout_ms, total_timeout_ms;
+        struct config_destination destinations[CONFIG_DESTINATIONS_MAX];
+        unsigned destination_count;
+    } backup;
+};
+
+/* file_name is for the messages only; environment is as environ(7), NULL for none. On OK *out is complete and consistent, else
+ * NULL. errors: a line each, FILE:LINE:COLUMN: path.to.key: what is wrong; what to do. It should hold 4 KiB. */
+MUST_USE err config_parse(struct bytes yaml, const char *file_name, const char *const environment[], struct config **out,
+                          struct text *errors);
+void config_free(struct config *c); /* NULL is fine */
+/* The configuration in force as YAML, defaults written out; config_parse() reads it back as the same. */
+void config_print(const struct config *c, struct text *out);
+/* All options as a Markdown table, from the schema. */
+void config_reference(struct text *out);
+
+#endif

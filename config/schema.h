@@ -1,0 +1,67 @@
+/* schema: what a configuration may hold, as rows; loader, defaults, environment, print and reference all come from them.
+ *
+ * Layer    config, and nobody outside it.   Blocks   never.   Memory   static tables.   Errors   none. */
+#ifndef HOLDFAST_CONFIG_SCHEMA_H
+#define HOLDFAST_CONFIG_SCHEMA_H
+
+#include "config/config.h"
+
+#define CONFIG_ROWS_MAX 128
+#define CONFIG_PATH_MAX 96 /* of a key: "backup.destinations[0].name" */
+
+/*        type      what it is called         how it is written; the field in the struct */
+#define CONFIG_TYPE_TABLE(X)                                                                                                     \
+    X(SECTION, "a map of keys", "put its keys below it, indented")                            /* none */                         \
+    X(STRING, "a text", "write a text")                                                       /* char[] */                       \
+    X(PATH, "a path", "write a path")                                                         /* char[] */                       \
+    X(BOOL, "true or false", "write true or false")                                           /* bool */                         \
+    X(INTEGER, "a whole number", "write digits")                                              /* int64_t */                      \
+    X(DURATION, "a duration", "write it like 500ms, 30s, 5m, 1h30m or 2d")                    /* ms */                           \
+    X(SIZE, "a size", "write it like 65536, 64KiB, 16MiB or 4MB")                             /* int64_t, bytes */               \
+    X(ADDRESS, "an address", "write it like 127.0.0.1:9464, [::1]:9464, :9464 or unix:/path") /* struct addr */                  \
+    X(CHOICE, "a choice", "choose one")                                                       /* int, its index */               \
+    X(STRINGS, "a list", "write it like [a, b]")                                              /* char[][] and unsigned */        \
+    X(OBJECTS, "a list of maps", "start each with -")                                         /* struct[] and unsigned */
+
+enum config_type {
+#define X(type, name, how) CONFIG_##type,
+    CONFIG_TYPE_TABLE(X)
+#undef X
+};
+
+struct config_row {
+    const char *path; /* "backup.destinations[].name": [] stands for each item; one [] at most */
+    const char *help;
+    const char *fallback;                     /* as one would write it; NULL: none */
+    const char *const *choices;               /* of a CHOICE; NULL ends */
+    const char *(*check)(struct bytes value); /* of a text or each in a list; NULL fine, else "is what it is; what to do" */
+    size_t offset, bytes;                     /* of the field in the struct, or in the item; of a list: bytes of one item */
+    size_t count_offset;                      /* of a list: its unsigned */
+    int64_t least, most;                      /* INTEGER, DURATION (ms), SIZE (bytes), items of a list; both 0: no bounds */
+    enum config_type type;
+    bool required, unique; /* unique: among the items of its list */
+    bool file_only;        /* not from the environment */
+};
+
+struct loader;
+struct schema {
+    const struct config_row *rows;                       /* a section before what is in it */
+    size_t count, bytes;                                 /* rows; of the struct */
+    void (*rules)(const void *config, struct loader *l); /* across fields, once every field is good; may be NULL */
+};
+
+extern const struct schema config_schema;
+void config_rules(const void *config, struct loader *l); /* config_schema's; in config.c */
+
+const char *config_type_name(enum config_type t); /* "a duration" */
+const char *config_type_how(enum config_type t);
+bool config_type_is_scalar(enum config_type t);
+bool config_type_is_text(enum config_type t);                      /* STRING, PATH */
+const char *row_key(const struct config_row *r);                   /* the last word of its path */
+bool row_is_child(const struct config_row *r, const char *prefix); /* directly in "" or "backup" or "backup.destinations[]" */
+bool row_is_in_item(const struct config_row *r);
+const struct config_row *row_find(const struct schema *s, const char *path);
+/* HOLDFAST_BACKUP_EVERY; false: cannot be set from the environment. */
+bool row_environment(const struct config_row *r, char out[CONFIG_PATH_MAX + 16]);
+
+#endif
