@@ -1,0 +1,356 @@
+#include "board/rt/mem.h"
+#include "config/load.h"
+#include "config/print.h"
+#include "config/suggest.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define V "version: 1\n"
+
+static struct config *parsed(const char *name, struct bytes yaml, const char *const environment[])
+{
+    char storage[KIB(4)];
+    struct text errors = text_over(storage, sizeof storage);
+    struct config *c = NULL;
+    if (config_parse(yaml, "h.yaml", environment, &c, &errors) != OK)
+        fail_msg("%s: %s", name, storage);
+    assert_string_equal(storage, "");
+    return c;
+}
+
+/* --- good files --- */
+#define SHOWN(listen, level, format, endpoints, tls, every, idle, total, destinations)                                           \
+    V "data: \"/var/lib/holdfast\"\nlisten: \"" listen "\"\nlog:\n  level: " level "\n  format: " format                         \
+      "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls "  every: " every "\n  idle_timeout: " idle                        \
+      "\n  total_timeout: " total "\n  destinations:" destinations "\n"
+#define SHOWN_DEFAULT(listen, level, format) SHOWN(listen, level, format, " []", "", "6h", "30s", "2h", " []")
+#define SHOWN_EVERY(every)                   SHOWN("127.0.0.1:9464", "info", "logfmt", " []", "", every, "30s", "2h", " []")
+#define SHOWN_BACKUP(endpoints, tls, destinations)                                                                               \
+    SHOWN("127.0.0.1:9464", "info", "logfmt", endpoints, tls, "6h", "30s", "2h", destinations)
+
+static const struct {
+    const char *name, *yaml, *printed;
+} good[] = {
+    {"only the version", V, SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
+    {"JSON is YAML", "{\"version\": 1, \"log\": {\"level\": \"warn\"}}", SHOWN_DEFAULT("127.0.0.1:9464", "warn", "logfmt")},
+    {"byte order mark", "\xEF\xBB\xBF" V, SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
+    {"document markers", "---\n" V "...\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
+    {"lines of another system", "version: 1\r\nlog:\r\n  format: json\r\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "json")},
+    {"sections with nothing in them", V "log:\nbackup:\n  # etcd: {}\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
+    {"every level", V "log: {level: debug, format: json}\n", SHOWN_DEFAULT("127.0.0.1:9464", "debug", "json")},
+    {"IPv6", V "listen: \"[::1]:80\"\n", SHOWN_DEFAULT("[::1]:80", "info", "logfmt")},
+    {"all addresses", V "listen: :9464\n", SHOWN_DEFAULT("[::]:9464", "info", "logfmt")},
+    {"unix socket", V "listen: unix:/run/h.sock\n", SHOWN_DEFAULT("unix:/run/h.sock", "info", "logfmt")},
+    {"seconds", V "backup: {every: 10s}\n", SHOWN_EVERY("10s")},
+    {"quoted duration", V "backup: {every: \"5m\"}\n", SHOWN_EVERY("5m")},
+    {"parts", V "backup: {every: 1h30m}\n", SHOWN_EVERY("1h30m")},
+    {"days", V "backup: {every: 2d}\n", SHOWN_EVERY("2d")},
+    {"the same, normalised", V "backup: {every: 48h}\n", SHOWN_EVERY("2d")},
+    {"milliseconds", V "backup: {every: 90500ms}\n", SHOWN_EVERY("1m30s500ms")},
+    {"leading zeros in a duration", V "backup: {every: 010s}\n", SHOWN_EVERY("10s")},
+    {"least", V "backup: {every: 10000ms}\n", SHOWN_EVERY("10s")},
+    {"most", V "backup: {every: 366d}\n", SHOWN_EVERY("366d")},
+    {"timeouts", V "backup: {idle_timeout: 5s, total_timeout: 24h}\n",
+     SHOWN("127.0.0.1:9464", "info", "logfmt", " []", "", "6h", "5s", "1d", " []")},
+    {"empty lists", V "backup: {etcd: {endpoints: []}, destinations: []}\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
+    {"plain http", V "backup:\n  etcd: {endpoints: [http://e:2379]}\n  destinations:\n  - {name: a, type: directory, path: /b}\n",
+     SHOWN_BACKUP("\n      - \"http://e:2379\"", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"")},
+    {"all of it",
+     V "backup:\n  destinations:\n    - name: local\n      type: directory\n      path: \"/a b/\\\"c\\\\\"\n"
+       "    - {path: /\xC3\xA9, type: directory, name: nas-2}\n"
+       "  etcd:\n    ca: /ca.pem\n    cert: /c.pem\n    key: /k.pem\n    endpoints:\n      - https://10.0.0.2:2379\n"
+       "      - https://[fd00::2]:2379/\n      - http://etcd_3.lan\n",
+     SHOWN_BACKUP("\n      - \"https://10.0.0.2:2379\"\n      - \"https://[fd00::2]:2379/\"\n      - \"http://etcd_3.lan\"",
+                  "    ca: \"/ca.pem\"\n    cert: \"/c.pem\"\n    key: \"/k.pem\"\n",
+                  "\n    - name: \"local\"\n      type: directory\n      path: \"/a b/\\\"c\\\\\""
+                  "\n    - name: \"nas-2\"\n      type: directory\n      path: \"/\xC3\xA9\"")},
+};
+
+/* What is in force reads back as the same struct, byte for byte. */
+static void check_printed(const char *name, const struct config *c, const char *wanted)
+{
+    char storage[KIB(8)];
+    struct text printed = text_over(storage, sizeof storage);
+    config_print(c, &printed);
+    if (wanted && strcmp(storage, wanted) != 0)
+        fail_msg("%s: printed\n%s wanted\n%s", name, storage, wanted);
+    struct config *again = parsed(name, bytes_of(storage), NULL);
+    assert_memory_equal(again, c, sizeof *c);
+    config_free(again);
+}
+
+static void test_good(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        struct config *c = parsed(good[i].name, bytes_of(good[i].yaml), NULL);
+        check_printed(good[i].name, c, good[i].printed);
+        config_free(c);
+    }
+    config_free(NULL);
+}
+
+static void test_fields(void **state)
+{
+    (void)state;
+    struct config *c = parsed("fields", bytes_of(good[COUNT_OF(good) - 1].yaml), NULL);
+    assert_int_equal(c->version, 1);
+    assert_int_equal(c->listen.kind, ADDR_IPV4);
+    assert_int_equal(c->listen.port, 9464);
+    assert_int_equal(c->log_level, LOG_INFO);
+    assert_int_equal(c->backup.every_ms, HOURS(6));
+    assert_int_equal(c->backup.endpoint_count, 3);
+    assert_string_equal(c->backup.endpoints[2], "http://etcd_3.lan");
+    assert_int_equal(c->backup.destination_count, 2);
+    assert_string_equal(c->backup.destinations[1].name, "nas-2");
+    assert_int_equal(c->backup.destinations[1].type, DESTINATION_DIRECTORY);
+    config_free(c);
+}
+
+/* --- environment --- */
+static void test_environment(void **state)
+{
+    (void)state;
+    static const char *const environment[] = {
+        "HOLDFAST_LOG_LEVEL=debug",          /* over the file */
+        "HOLDFAST_LOG_LEVELS=x",             /* none of ours, as the next four */
+        "HOLDFAST_PORT=tcp://10.0.0.1:9464", /* Kubernetes, for a Service of that name */
+        "HOLDFAST_VERSION=0.9.1",            /* an image's */
+        "HOLDFAST_LOG=noise",                /* no scalar */
+        "HOLDFAST_BACKUP_DESTINATIONS=/b",   /* a list */
+        "HOLDFAST_BACKUP_EVERY=",            /* empty is none */
+        "HOLDFAST_BACKUP_IDLE_TIMEOUT=45s",  /* over the default */
+        "HOLDFAST_DATA=/data = here",        /* as it is */
+        NULL,
+    };
+    struct config *c = parsed("environment", bytes_of(V "log: {level: warn}\nbackup: {every: 1h}\n"), environment);
+    assert_int_equal(c->log_level, LOG_DEBUG);
+    assert_int_equal(c->backup.every_ms, HOURS(1));
+    assert_int_equal(c->backup.idle_timeout_ms, SECONDS(45));
+    assert_string_equal(c->data, "/data = here");
+    assert_int_equal(c->backup.destination_count, 0);
+    config_free(c);
+}
+
+/* --- every type, by a schema of the test's own --- */
+struct sample_item {
+    bool on;
+    int64_t bytes;
+    struct {
+        int64_t daily;
+    } keep;
+};
+struct sample {
+    int64_t count;
+    int64_t bytes;
+    bool on;
+    char word[8];
+    struct sample_item items[2];
+    unsigned item_count;
+};
+#define FIELD(type, member) .offset = offsetof(type, member), .bytes = sizeof(((type *)0)->member)
+static const struct config_row sample_rows[] = {
+    {"count", "Help.", "-3", .type = CONFIG_INTEGER, FIELD(struct sample, count), .least = -5, .most = 5},
+    {"bytes", "Help.", "16MiB", .type = CONFIG_SIZE, FIELD(struct sample, bytes), .least = 1, .most = INT64_MAX},
+    {"on", "Help.", "true", .type = CONFIG_BOOL, FIELD(struct sample, on)},
+    {"word", "Help.", "abc", .type = CONFIG_STRING, FIELD(struct sample, word)},
+    {"items", "Help.", .type = CONFIG_OBJECTS, .offset = offsetof(struct sample, items), .bytes = sizeof(struct sample_item),
+     .count_offset = offsetof(struct sample, item_count), .most = 2},
+    {"items[].on", "Help.", "true", .type = CONFIG_BOOL, FIELD(struct sample_item, on)},
+    {"items[].bytes", "Help.", .type = CONFIG_SIZE, FIELD(struct sample_item, bytes), .required = true},
+    {"items[].keep", "Help.", .type = CONFIG_SECTION},
+    {"items[].keep.daily", "Help.", "7", .type = CONFIG_INTEGER, FIELD(struct sample_item, keep.daily), .most = 100},
+};
+static const struct schema sample_schema = {sample_rows, COUNT_OF(sample_rows), sizeof(struct sample), NULL};
+
+static const struct {
+    const char *name, *yaml, *result; /* printed, or the errors */
+} samples[] = {
+    {"defaults", "{}", "count: -3\nbytes: 16MiB\non: true\nword: \"abc\"\nitems: []\n"},
+    {"given", "{count: 5, bytes: 65536, on: false, word: 1}", "count: 5\nbytes: 64KiB\non: false\nword: \"1\"\nitems: []\n"},
+    {"decimal units", "{bytes: 4MB}", "count: -3\nbytes: 4000000\non: true\nword: \"abc\"\nitems: []\n"},
+    {"items", "items:\n- {bytes: 1GiB, on: false, keep: {daily: 3}}\n- bytes: 2TB\n",
+     "count: -3\nbytes: 16MiB\non: true\nword: \"abc\"\nitems:\n  - on: false\n    bytes: 1GiB\n    keep:\n      daily: 3\n"
+     "  - on: true\n    bytes: 1953125000KiB\n    keep:\n      daily: 7\n"},
+    {"bool words", "{on: yes}", "s:1:6: on: \"yes\" is not true or false; write true or false\n"},
+    {"bool in quotes", "{on: \"true\"}", "s:1:6: on: \"true\" is not true or false; write true or false\n"},
+    {"bool number", "{on: 1}", "s:1:6: on: \"1\" is not true or false; write true or false\n"},
+    {"integer below", "{count: -6}", "s:1:9: count: \"-6\" is less than -5; write -5 or more\n"},
+    {"integer sign alone", "{count: \"-\"}", "s:1:9: count: \"-\" is not a whole number; write digits\n"},
+    {"integer far below", "{count: -99999999999999999999}",
+     "s:1:9: count: \"-99999999999999999999\" is less than -5; write -5 or more\n"},
+    {"size of nothing", "{bytes: 0}", "s:1:9: bytes: \"0\" is less than 1; write 1 or more\n"},
+    {"size negative", "{bytes: -1}", "s:1:9: bytes: \"-1\" is not a size; write it like 65536, 64KiB, 16MiB or 4MB\n"},
+    {"size in another's units", "{bytes: 16M}",
+     "s:1:9: bytes: \"16M\" is not a size; write it like 65536, 64KiB, 16MiB or 4MB\n"},
+    {"size in two parts", "{bytes: 1MiB1KiB}",
+     "s:1:9: bytes: \"1MiB1KiB\" is not a size; write it like 65536, 64KiB, 16MiB or 4MB\n"},
+    {"long text", "{word: 12345678}", "s:1:8: word: is longer than 7 bytes; shorten it\n"},
+    {"in an item's section", "items: [{bytes: 1, keep: {daily: x, weekly: 1}}]",
+     "s:1:34: items[0].keep.daily: \"x\" is not a whole number; write digits\n"
+     "s:1:37: items[0].keep.weekly: unknown key; known here: daily\n"},
+    {"required in the second item", "items: [{bytes: 1}, {on: true}]",
+     "s:1:21: items[1].bytes: required and missing; add \"bytes:\"\n"},
+};
+
+static void check_sample(size_t i)
+{
+    char storage[KIB(2)];
+    struct text out = text_over(storage, sizeof storage);
+    struct sample sample = {0};
+    struct loader l = {.schema = &sample_schema, .config = &sample, .file_name = "s", .errors = &out};
+    if (load(&l, bytes_of(samples[i].yaml)) == OK)
+        print_yaml(&sample_schema, &sample, &out);
+    if (strcmp(storage, samples[i].result) != 0)
+        fail_msg("%s: got %s", samples[i].name, storage);
+}
+
+static void test_every_type(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(samples); i++)
+        check_sample(i);
+}
+
+/* --- suggestions --- */
+static const struct {
+    const char *wrong, *best;
+} suggestions[] = {
+    {"endpoint", "endpoints"},
+    {"enpdoints", "endpoints"},
+    {"ENDPOINTS", "endpoints"},
+    {"end_points", "endpoints"},
+    {"evry", "every"},
+    {"c", "ca"},
+    {"xx", NULL},
+    {"cas", "ca"},
+    {"schedule", NULL},
+    {"", NULL},
+};
+
+static void test_suggestions(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(suggestions); i++) {
+        struct suggestion s = suggest_start(bytes_of(suggestions[i].wrong));
+        suggest_offer(&s, "endpoints");
+        suggest_offer(&s, "every");
+        suggest_offer(&s, "ca");
+        if (suggestions[i].best ? !s.best || strcmp(s.best, suggestions[i].best) != 0 : s.best != NULL)
+            fail_msg("%s: %s", suggestions[i].wrong, s.best ? s.best : "none");
+    }
+}
+
+/* --- reference --- */
+static void test_reference(void **state)
+{
+    (void)state;
+    static char storage[KIB(16)];
+    struct text out = text_over(storage, sizeof storage);
+    config_reference(&out);
+    assert_false(out.cut);
+    assert_non_null(strstr(storage, "| `version` | a whole number | required | 1 | | Version of this file's format. |\n"));
+    assert_non_null(strstr(storage, "| `backup.every` | a duration | `6h` | 10s to 366d | `HOLDFAST_BACKUP_EVERY` | "));
+    assert_non_null(strstr(storage, "| `log.level` | `debug`, `info`, `warn`, `error` | `info` |  | `HOLDFAST_LOG_LEVEL` | "));
+    assert_non_null(strstr(storage, "| `backup.destinations[].name` | a text | required | at most 32 bytes, unique | | "));
+    assert_null(strstr(storage, "| `backup` |"));
+    for (char *line = storage; *line; line = strchr(line, '\n') + 1) { /* six columns each */
+        int bars = 0;
+        for (const char *c = line; *c != '\n'; c++)
+            bars += *c == '|';
+        assert_int_equal(bars, 7);
+    }
+}
+
+/* --- faults --- */
+#define HOARD_MAX   4096
+#define HOARD_BYTES 240
+static void *hoard[HOARD_MAX];
+
+/* Takes all the heap of the task, then gives it back block by block: each call finds a little more, so each of its allocations is
+ * the first to fail once. It says so, and leaves nothing behind. */
+static void test_every_allocation_fails_once(void **state)
+{
+    (void)state;
+    unsigned held = 0, refused = 0;
+    while (held < HOARD_MAX && (hoard[held] = malloc(HOARD_BYTES)))
+        held++;
+    assert_true(held < HOARD_MAX);
+    err e = E_BUDGET;
+    while (held > 0 && e != OK) {
+        char storage[256];
+        struct text errors = text_over(storage, sizeof storage);
+        struct config *c = NULL;
+        size_t before = mem_use(TASK_BOARD).used_bytes;
+        e = config_parse(bytes_of(good[COUNT_OF(good) - 1].yaml), "h.yaml", NULL, &c, &errors);
+        assert_true(e == OK ||
+                    (e == E_BUDGET && !c && strstr(storage, "h.yaml:") && strstr(storage, "no memory left to read it")));
+        refused += e == E_BUDGET;
+        config_free(c);
+        trail_clear();
+        assert_int_equal(mem_use(TASK_BOARD).used_bytes, before);
+        free(hoard[--held]);
+    }
+    while (held > 0)
+        free(hoard[--held]);
+    assert_int_equal(e, OK);
+    assert_true(refused > 20);
+}
+
+/* Bytes of a good file changed, dropped and doubled: either it is good and prints as itself, or something is said. */
+static void test_mutations(void **state)
+{
+    (void)state;
+    static const char odd[] = "\t\n :-[]{}\"'#&*!|>%@`,?~\\\0\xFF\xC3"
+                              "0a";
+    const char *sample = good[COUNT_OF(good) - 1].yaml;
+    uint8_t yaml[1024];
+    char storage[KIB(4)];
+    uint64_t seed = 88172645463325252u;
+    unsigned accepted = 0;
+    for (int run = 0; run < 3000; run++) {
+        size_t len = strlen(sample);
+        memcpy(yaml, sample, len);
+        for (int change = 0; change <= run % 3; change++) {
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17; /* xorshift64, Marsaglia 2003 */
+            size_t at = (seed >> 8) % len;
+            if (seed % 4 == 0)
+                memmove(yaml + at, yaml + at + 1, --len - at);
+            else
+                yaml[at] = (uint8_t)odd[(seed >> 32) % (sizeof odd - 1)];
+        }
+        struct text errors = text_over(storage, sizeof storage);
+        struct config *c = NULL;
+        err e = config_parse((struct bytes){yaml, len}, "h.yaml", NULL, &c, &errors);
+        assert_true(e == OK ? c != NULL : e == E_CONFIG && !c && strncmp(storage, "h.yaml:", 7) == 0);
+        accepted += e == OK;
+        if (c)
+            check_printed("mutation", c, NULL);
+        config_free(c);
+        trail_clear();
+    }
+    assert_true(accepted > 100 && accepted < 2900);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_every_type),
+        cmocka_unit_test(test_suggestions),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_every_allocation_fails_once),
+        cmocka_unit_test(test_mutations),
+    };
+    if (mem_boot(&profile_edge16, MEM_LAZY) != OK)
+        return 1;
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
