@@ -2,12 +2,19 @@
  *
  * Layer    rt.                                  Blocks   buf_wait() parks the fiber; buf_take() never.
  * Owner    the taker, until buf_release().      Memory   profile->buffers, all of it from mem_boot().
- * Threads  release from any thread.             Errors   E_BUDGET none free (counted); E_RANGE larger than any class. */
+ * Threads  release from any thread; the rest:   Errors   E_BUDGET none free (counted); E_RANGE larger than any class.
+ *          the loop's (who called buf_boot()).
+ *
+ * A buffer released on the loop goes straight to the first fiber that waits and that it is large enough for, so nobody overtakes.
+ * A pool thread cannot wake a fiber: what it releases goes to the free list, and waiting fibers find it within BUF_RECHECK_MS, or
+ * sooner when the loop takes or releases a buffer. */
 #ifndef HOLDFAST_BUF_H
 #define HOLDFAST_BUF_H
 
 #include "board/rt/err.h"
 #include "board/rt/hold.h"
+
+#define BUF_RECHECK_MS 10
 
 struct buf {
     struct hold hold; /* count 1 when taken */
