@@ -90,7 +90,6 @@ static bool run_job(struct os_work *w)
     pool.spent_ns = 0;
     pool.in_job = true;
     if (setjmp(pool.out_of_job) == 0) {
-        world_charge_stick(next_stick_ms());
         w->run(w);
         back = true;
     }
@@ -99,15 +98,23 @@ static bool run_job(struct os_work *w)
     return back;
 }
 
+static void job_runs(uint64_t work, uint64_t unused)
+{
+    (void)unused;
+    if (run_job((struct os_work *)(uintptr_t)work))
+        world_at(world_now_ns() + pool.spent_ns, job_ended, work, 0);
+    else
+        pool.stuck++;
+}
+
 static void job_starts(uint64_t work, uint64_t unused)
 {
     (void)unused;
-    struct os_work *w = (struct os_work *)(uintptr_t)work;
-    if (!run_job(w)) {
+    ms stick_ms = next_stick_ms();
+    if (stick_ms == FOREVER)
         pool.stuck++;
-        return;
-    }
-    world_at(world_now_ns() + pool.spent_ns, job_ended, work, 0);
+    else
+        world_at(world_now_ns() + stick_ms * NS_PER_MS, job_runs, work, 0);
 }
 
 static void start_one(void)
