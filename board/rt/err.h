@@ -70,6 +70,12 @@ const char *trail_text(err e, char *out, size_t cap);
 void trail_clear(void);  /* forgets the current fiber's entries */
 void trail_dump(int fd); /* the whole ring, a line an entry; async-signal-safe */
 
+/* For the few places where a failure is told elsewhere or changes nothing; the reason stands beside it. */
+static inline void err_ignore(err e)
+{
+    (void)e;
+}
+
 #define TRY(expression)                  \
     do {                                 \
         err try_result_ = (expression);  \

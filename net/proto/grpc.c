@@ -3,6 +3,7 @@
 
 #include "board/rt/text.h"
 #include "net/format/grpc_frame.h"
+#include "net/format/hex.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,20 +61,12 @@ static void timeout_text(ms span, char out[16])
         (void)snprintf(out, 16, "%lldS", (long long)ms_min(span / 1000, 99999999));
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* grpc-message is percent-encoded; a bad escape is shown as it came. */
 static void message_decode(const char *in, char *out, size_t cap)
 {
     size_t n = 0;
     for (; *in && n + 1 < cap; in++) {
-        int high = in[0] == '%' ? hex_value(in[1]) : -1, low = high >= 0 ? hex_value(in[2]) : -1;
+        int high = in[0] == '%' ? hex_digit((uint8_t)in[1]) : -1, low = high >= 0 ? hex_digit((uint8_t)in[2]) : -1;
         char c = *in;
         if (low >= 0) {
             c = (char)(high * 16 + low);

@@ -125,7 +125,7 @@ static int on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int 
     (void)session;
     (void)frame;
     struct h2 *h = user;
-    (void)trail(E_PROTOCOL, "HTTP/2: %s", nghttp2_strerror(code));
+    err_ignore(trail(E_PROTOCOL, "HTTP/2: %s", nghttp2_strerror(code)));
     (void)h;
     return 0;
 }
@@ -298,7 +298,7 @@ void h2_close(struct h2 *h)
         h2_stream_close(h->streams);
     if (h->dead == OK && !h->writing) {
         nghttp2_session_terminate_session(session_of(h), NGHTTP2_NO_ERROR);
-        (void)h2_flush(h);
+        err_ignore(h2_flush(h));
     }
     h2_die(h, E_CANCELED);
     group_close(&h->group);
@@ -385,7 +385,7 @@ void h2_session_consumed(struct h2 *h, int32_t id, size_t len)
 {
     (void)nghttp2_session_consume_stream(session_of(h), id, len);
     if (nghttp2_session_want_write(session_of(h)))
-        (void)h2_flush(h); /* its failure is the connection's, which every stream tells */
+        err_ignore(h2_flush(h)); /* its failure is the connection's, which every stream tells */
 }
 
 void h2_session_reset(struct h2 *h, struct h2_stream *s)
@@ -394,7 +394,7 @@ void h2_session_reset(struct h2 *h, struct h2_stream *s)
     if (s->closed || h->dead != OK || (s->ended && s->ended_by_us))
         return;
     (void)nghttp2_submit_rst_stream(session_of(h), NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
-    (void)h2_flush(h);
+    err_ignore(h2_flush(h));
 }
 
 unsigned h2_session_streams_max(struct h2 *h)

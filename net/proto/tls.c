@@ -536,7 +536,7 @@ static void tls_close(struct stream *s)
     struct tls_stream *t = tls_of(s);
     if (t->established && !t->flushing) {
         fiber_shield();
-        (void)tls_end(s, loop_now() + CLOSE_NOTIFY_MS); /* polite, not promised */
+        err_ignore(tls_end(s, loop_now() + CLOSE_NOTIFY_MS)); /* polite, not promised */
         fiber_unshield();
     }
     lane_close(&t->lane);

@@ -1,0 +1,57 @@
+/* metrics: what a run leaves behind for the eye and the alert. */
+#include "agents/backup/backup_internal.h"
+
+#include "board/rt/text.h"
+
+#include <ctype.h>
+
+static struct family last_success = {.name = "holdfast_backup_last_success_timestamp_seconds",
+                                     .help = "When the newest good snapshot was begun, Unix time.",
+                                     .type = METRIC_GAUGE,
+                                     .labels = {"destination"}};
+static struct family size = {.name = "holdfast_backup_size_bytes",
+                             .help = "Size of the newest good snapshot.",
+                             .type = METRIC_GAUGE,
+                             .labels = {"destination"}};
+static struct family duration = {.name = "holdfast_backup_duration_seconds",
+                                 .help = "How long the newest good snapshot took.",
+                                 .type = METRIC_GAUGE,
+                                 .labels = {"destination"}};
+static struct family next_run = {.name = "holdfast_backup_next_run_timestamp_seconds",
+                                 .help = "When the schedule runs next, Unix time.",
+                                 .type = METRIC_GAUGE,
+                                 .labels = {"destination"}};
+static struct family failures = {.name = "holdfast_backup_failures_total",
+                                 .help = "Snapshots that failed, by reason.",
+                                 .type = METRIC_COUNTER,
+                                 .labels = {"destination", "reason"}};
+
+err backup_metrics_open(struct backup_destination *d)
+{
+    const char *const labels[] = {d->config->name};
+    TRY(metric_series(&last_success, labels, &d->last_success));
+    TRY(metric_series(&size, labels, &d->size));
+    TRY(metric_series(&duration, labels, &d->duration));
+    return metric_series(&next_run, labels, &d->next_run);
+}
+
+void backup_metrics_done(struct backup_destination *d, const struct backup_record *r)
+{
+    series_set(d->last_success, (double)r->taken_at_s);
+    series_set(d->size, (double)r->bytes);
+    series_set(d->duration, (double)r->took_ms / 1000.0);
+}
+
+/* E_NOSPACE becomes reason="nospace": the names of err.h are the whole list. */
+void backup_metrics_failed(struct backup_destination *d, err why)
+{
+    char reason[32];
+    struct text t = text_over(reason, sizeof reason);
+    text_add(&t, err_name(why) + sizeof "E_" - 1);
+    for (char *c = reason; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    const char *const labels[] = {d->config->name, reason};
+    struct series *s = NULL;
+    if (metric_series(&failures, labels, &s) == OK) /* none left is counted by the registry */
+        series_add(s, 1);
+}

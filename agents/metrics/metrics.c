@@ -1,0 +1,155 @@
+/* metrics: the three answers, and a page of links for who comes by with a browser. */
+#include "agents/metrics/metrics.h"
+
+#include "board/rt/buf.h"
+#include "board/rt/fiber.h"
+#include "board/rt/mem.h"
+#include "board/rt/metric.h"
+#include "board/rt/pulse.h"
+#include "net/proto/http_server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE_BYTES KIB(16)
+/* https://prometheus.io/docs/instrumenting/content_negotiation/ */
+#define TYPE_PROMETHEUS  "text/plain; version=0.0.4; charset=utf-8"
+#define TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
+#define TYPE_TEXT        "text/plain; charset=utf-8"
+
+struct metrics {
+    struct metrics_options options;
+    struct http_server *server;
+};
+
+static enum metric_format format_wanted(const struct http_exchange *x)
+{
+    struct bytes accept;
+    if (!http1_find(http_request_of(x), "accept", &accept))
+        return METRIC_PROMETHEUS;
+    return memmem(accept.at, accept.len, "application/openmetrics-text", strlen("application/openmetrics-text"))
+               ? METRIC_OPENMETRICS
+               : METRIC_PROMETHEUS;
+}
+
+static err write_metrics(struct http_exchange *x, struct buf *piece)
+{
+    enum metric_format format = format_wanted(x);
+    struct metric_cursor cursor = {0};
+    metric_collect();
+    TRY(http_start(x, 200, format == METRIC_OPENMETRICS ? TYPE_OPENMETRICS : TYPE_PROMETHEUS, -1));
+    while (!cursor.done) {
+        struct text t = text_over((char *)piece->at, size_min(piece->cap, PIECE_BYTES));
+        metric_write(&cursor, format, &t);
+        TRY(http_write(x, t.at, t.len));
+        fiber_breathe();
+    }
+    return http_finish(x);
+}
+
+static err get_metrics(struct metrics *m, struct http_exchange *x)
+{
+    (void)m;
+    struct buf *piece = NULL;
+    TRY(buf_wait(PIECE_BYTES, loop_now() + SECONDS(10), &piece));
+    err e = write_metrics(x, piece);
+    buf_release(piece);
+    return e;
+}
+
+/* 503 while a task stalls: what a kubelet or Talos restarts on. */
+static err get_healthz(struct metrics *m, struct http_exchange *x)
+{
+    (void)m;
+    enum task who = TASK_BOARD;
+    char line[96];
+    struct text t = text_over(line, sizeof line);
+    bool moving = pulse_check(loop_now(), &who) == OK;
+    if (moving)
+        text_add(&t, "ok\n");
+    else
+        text_addf(&t, "stalled: %s\n", task_name(who));
+    return http_answer(x, moving ? 200 : 503, TYPE_TEXT, bytes_of(line));
+}
+
+/* 200 once we answer at all: configuration loaded, listeners open. What else is wrong is told, never a 503 (DESIGN, "What a user
+ * meets"). */
+static err get_readyz(struct metrics *m, struct http_exchange *x)
+{
+    char page[1024];
+    struct text t = text_over(page, sizeof page);
+    struct bytes query = http_request_of(x)->query;
+    if (bytes_equal_text(query, "verbose") || bytes_equal_text(query, "verbose=true"))
+        for (size_t i = 0; i < m->options.line_count; i++) {
+            const struct ready_line *line = &m->options.lines[i];
+            char why[256];
+            struct text w = text_over(why, sizeof why);
+            bool well = line->is_well(line->arg, &w);
+            text_addf(&t, "[%c] %s%s%s\n", well ? '+' : '-', line->name, w.len ? ": " : "", why);
+        }
+    text_add(&t, "ready\n");
+    return http_answer(x, 200, TYPE_TEXT, bytes_of(page));
+}
+
+static err get_root(struct metrics *m, struct http_exchange *x)
+{
+    (void)m;
+    static const char page[] =
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>holdfast</title><h1>holdfast</h1><ul>"
+        "<li><a href=\"/metrics\">/metrics</a><li><a href=\"/healthz\">/healthz</a>"
+        "<li><a href=\"/readyz?verbose\">/readyz?verbose</a></ul></html>\n";
+    return http_answer(x, 200, "text/html; charset=utf-8", bytes_of(page));
+}
+
+static const struct route {
+    const char *path;
+    err (*answer)(struct metrics *m, struct http_exchange *x);
+} routes[] = {{"/metrics", get_metrics}, {"/healthz", get_healthz}, {"/readyz", get_readyz}, {"/", get_root}};
+
+static err handle(void *arg, struct http_exchange *x)
+{
+    const struct http1_head *request = http_request_of(x);
+    for (size_t i = 0; i < COUNT_OF(routes); i++) {
+        if (!bytes_equal_text(request->path, routes[i].path))
+            continue;
+        if (request->method == HTTP1_GET || request->method == HTTP1_HEAD)
+            return routes[i].answer(arg, x);
+        TRY(http_add_header(x, "allow", "GET, HEAD"));
+        return http_answer(x, 405, TYPE_TEXT, bytes_of("only GET and HEAD here\n"));
+    }
+    return http_answer(x, 404, TYPE_TEXT, bytes_of("not here; there are /metrics, /healthz and /readyz\n"));
+}
+
+err metrics_start(const struct metrics_options *o, struct metrics **out)
+{
+    *out = NULL;
+    TRY(metrics_register(o->version, o->target));
+    struct metrics *m = calloc(1, sizeof *m);
+    if (!m)
+        return E_BUDGET;
+    m->options = *o;
+    struct http_server_options server = {.name = "metrics", .task = TASK_METRICS, .at = o->at, .handle = handle, .arg = m};
+    server.limits.connections = mem_profile()->task[TASK_METRICS].connections - 2; /* the listener, and one to say 503 on */
+    server.limits.body_bytes = 1;
+    err e = http_server_start(&server, &m->server);
+    if (e != OK) {
+        char at[ADDR_TEXT_MAX];
+        free(m);
+        return trail(e, "listening on %s", addr_text(&o->at, at, sizeof at));
+    }
+    *out = m;
+    return OK;
+}
+
+const struct addr *metrics_address(const struct metrics *m)
+{
+    return http_server_address(m->server);
+}
+
+void metrics_stop(struct metrics *m, ms deadline)
+{
+    if (!m)
+        return;
+    http_server_stop(m->server, deadline);
+    free(m);
+}

@@ -1,0 +1,34 @@
+/* metrics: what the hub tells of itself: /metrics, /healthz, /readyz on the `listen` address.
+ *
+ * Layer    agents.                                         Blocks   parks the fiber; answers are written in pieces.
+ * Owner    the caller owns it until metrics_stop();        Memory   TASK_METRICS: one server, one buffer an answer.
+ *          the options' lines outlive it.
+ * Errors   those of http_server_start(): E_BUSY or E_DENIED the address is taken or not ours to use. */
+#ifndef HOLDFAST_METRICS_H
+#define HOLDFAST_METRICS_H
+
+#include "board/rt/addr.h"
+#include "board/rt/text.h"
+
+struct ready_line { /* a line of /readyz?verbose */
+    const char *name;
+    bool (*is_well)(void *arg, struct text *why);
+    void *arg;
+};
+
+struct metrics_options {
+    struct addr at;
+    const struct ready_line *lines;
+    size_t line_count;
+    const char *version, *target; /* of holdfast_build_info; static */
+};
+
+struct metrics;
+MUST_USE err metrics_start(const struct metrics_options *o, struct metrics **out);
+const struct addr *metrics_address(const struct metrics *m);
+void metrics_stop(struct metrics *m, ms deadline); /* NULL is fine */
+
+/* The registry's series for tasks, pool, loop, buffers and process; a collector keeps them current. Once a process. */
+MUST_USE err metrics_register(const char *version, const char *target);
+
+#endif

@@ -1,0 +1,64 @@
+/* command: the command line. One table; `--help` is printed from it.
+ *
+ * Layer    board; nobody includes it.   Owner   argv's strings outlive everything.   Memory   static.
+ * Errors   a wrong word is told on stderr with what would be right, exit code 2. */
+#ifndef HOLDFAST_COMMAND_H
+#define HOLDFAST_COMMAND_H
+
+#include "board/rt/fiber.h"
+#include "board/rt/mem.h"
+#include "config/config.h"
+
+/* Everywhere: DESIGN, "What a user meets". */
+enum exit_code { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_WRONG_USE = 2, EXIT_CANNOT_TELL = 3, EXIT_PARTLY = 4, EXIT_BUSY = 75 };
+
+#define CONFIG_PATH_DEFAULT "/etc/holdfast.yaml"
+#define PROFILE_DEFAULT     "hub32"
+
+struct command_line {
+    const struct command *command; /* NULL: none given */
+    const char *config_path;
+    const struct profile *profile;
+    bool json, licenses, help;
+};
+
+struct command {
+    const char *words; /* "backup now" */
+    const char *help;
+    const char *options; /* the letters of those it takes, see command.c */
+    enum exit_code (*run)(const struct command_line *line);
+};
+
+extern const struct command commands[]; /* ended by words NULL; the wiring is in main.c */
+
+/* OK; or E_USAGE, told on stderr already. */
+MUST_USE err command_parse(int argc, char **argv, struct command_line *out);
+void command_help(const struct command *c); /* NULL: all of them */
+
+/* --- what commands are made of --- */
+
+/* Boots memory and the loop and runs work(arg) in a fiber of `task`; SIGINT and SIGTERM cancel it. Returns its code, or EXIT_BAD
+ * when it was canceled before it set one. */
+struct work {
+    enum exit_code (*run)(struct work *w);
+    const struct command_line *line;
+    enum task task;
+    const char *name; /* the fiber's; static */
+    enum exit_code code;
+};
+enum exit_code command_run(struct work *w);
+
+/* Reads and checks the configuration file of the line; errors are told on stderr. */
+MUST_USE err command_config(const struct command_line *line, struct config **out);
+enum exit_code exit_code_of(err e);
+
+enum exit_code command_hub(const struct command_line *line);
+enum exit_code command_backup_now(const struct command_line *line);
+enum exit_code command_budget(const struct command_line *line);
+enum exit_code command_top(const struct command_line *line);
+enum exit_code command_version(const struct command_line *line);
+
+const char *version_text(void);   /* of this build; static */
+const char *version_target(void); /* "x86_64"; static */
+
+#endif

@@ -1,0 +1,23 @@
+/* main: the wiring table of commands. What each does is in its own file. */
+#include "board/command.h"
+
+const struct command commands[] = {
+    {"run", "run the hub: backups on schedule, /metrics, /healthz, /readyz", "cp", command_hub},
+    {"backup now", "take a snapshot into every destination, now", "cpo", command_backup_now},
+    {"budget", "print what the board profile gives to each task", "po", command_budget},
+    {"top", "watch a running hub: tasks, heaps, stacks, connections", "c", command_top},
+    {"version", "print the version; --licenses prints the licences of all parts", "l", command_version},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    struct command_line line;
+    if (command_parse(argc, argv, &line) != OK)
+        return EXIT_WRONG_USE;
+    if (line.help || !line.command) {
+        command_help(line.command);
+        return line.help ? EXIT_GOOD : EXIT_WRONG_USE;
+    }
+    return (int)line.command->run(&line);
+}
