@@ -300,7 +300,6 @@ static err append(struct writer *w, struct buf *b, bool tapped, ms deadline)
 {
     struct writer_job job = {.writer = w};
     struct pending *p = &w->pending[w->submitted % DEPTH_MAX];
-    TRY(w->failed);
     TRY(wait_depth(w, deadline));
     *p = (struct pending){.data = b, .tapped = tapped};
     err e = lane_put(w->lane, run_append, &job, sizeof job, &w->hold, deadline);
@@ -315,11 +314,12 @@ static err append(struct writer *w, struct buf *b, bool tapped, ms deadline)
 
 err writer_append(struct writer *w, struct buf *b, bool tapped, ms deadline)
 {
-    err e = append(w, b, tapped, deadline);
+    err e = w->failed;
     if (e == OK)
-        return OK;
-    buf_release(b);
-    return trail(fail(w, e), "writing %s", w->path);
+        e = trail(fail(w, append(w, b, tapped, deadline)), "writing %s", w->path);
+    if (e != OK)
+        buf_release(b);
+    return e;
 }
 
 /* Jobs that the lane dropped never count as finished. */
@@ -330,9 +330,8 @@ static err missing(const struct writer *w)
 
 err writer_flush(struct writer *w, ms deadline)
 {
-    err e = w->failed;
-    if (e == OK)
-        e = call(w, run_flush, deadline);
+    TRY(w->failed);
+    err e = call(w, run_flush, deadline);
     if (e == OK)
         e = missing(w);
     return e == OK ? OK : trail(fail(w, e), "writing %s", w->path);
