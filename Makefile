@@ -21,7 +21,7 @@ VERSION     := $(shell git describe --always --dirty --tags 2>/dev/null || echo 
 FLOOR_S     := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1763683200)
 
 WARN     := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Werror
-CPPFLAGS  = -I. -I$(O)/gen -isystem $(DEPS)/include -D_GNU_SOURCE -DMBEDTLS_ALLOW_PRIVATE_ACCESS -DOS_WALL_FLOOR_S=$(FLOOR_S)
+CPPFLAGS  = -I. -I$(O)/gen -isystem $(DEPS)/include -D_GNU_SOURCE -DMBEDTLS_ALLOW_PRIVATE_ACCESS
 CODEGEN  := -O2 -fno-strict-aliasing -ffunction-sections -fdata-sections -fno-omit-frame-pointer -ffile-prefix-map=$(CURDIR)=.
 CFLAGS   := $(WARN) $(CODEGEN)
 LDFLAGS  := -Wl,--gc-sections
@@ -64,6 +64,9 @@ ifeq ($(KIND),clang)
   CC = clang
 endif
 
+# `make V=1` shows the whole commands.
+say = $(if $(V),,@printf '  %-6s%s\n' $(1) $@;)
+
 # --- what is compiled ---
 WORLD_SRC := $(wildcard board/rt/os_linux*.c)
 SIM_SRC   := $(filter-out tests/sim/test_%,$(wildcard tests/sim/*.c))
@@ -87,15 +90,15 @@ build/%/deps.mk: tools/deps tools/deps.lock $(wildcard tools/deps.d/*)
 
 $(O)/obj/%.c.o: %.c $(O)/deps.mk
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,cc) $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/obj/%.S.o: %.S $(O)/deps.mk
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -c -o $@ $<
+	$(call say,as) $(CC) $(CPPFLAGS) -c -o $@ $<
 
 $(O)/libholdfast.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcsD $@ $^
+	$(call say,ar) ar rcsD $@ $^
 
 # The version is told by one object, so that a new commit compiles one file.
 $(O)/gen/version.h: FORCE
@@ -106,21 +109,24 @@ $(O)/gen/licenses.inc: tools/deps tools/deps.lock LICENSE tools/embed
 	@mkdir -p $(@D)
 	{ cat LICENSE; tools/deps licenses; } | tools/embed licenses > $@.new && mv $@.new $@
 $(O)/obj/board/version.c.o: $(O)/gen/version.h $(O)/gen/licenses.inc
+# The clock's floor goes into the worlds only, for the same reason.
+$(O)/obj/board/rt/os_linux.c.o $(O)/obj/tests/unit/test_os.c.o $(call objects,$(wildcard tests/sim/*.c)): CPPFLAGS += -DOS_WALL_FLOOR_S=$(FLOOR_S)
+$(O)/obj/board/rt/os_linux.c.o: $(O)/gen/version.h
 
 $(O)/holdfast.full: $(call objects,board/main.c $(WORLD_SRC)) $(O)/libholdfast.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
+	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
 $(O)/holdfast: $(O)/holdfast.full
-	$(if $(filter aarch64,$(MACHINE)),aarch64-linux-gnu-)strip -s -o $@ $<
+	$(call say,strip) $(if $(filter aarch64,$(MACHINE)),aarch64-linux-gnu-)strip -s -o $@ $<
 
 $(O)/unit/%: $(O)/obj/tests/unit/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS)
+	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS)
 $(O)/sim/%: $(O)/obj/tests/sim/%.c.o $(call objects,$(SIM_SRC)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS) -lm
+	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS) -lm
 $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
+	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
 
 # --- inner targets, one variant each ---
 .PHONY: FORCE binary units sims fuzzers objects run-units run-sims

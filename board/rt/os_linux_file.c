@@ -67,7 +67,7 @@ err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len)
 
 void os_file_push(os_fd fd, uint64_t at, uint64_t len)
 {
-    (void)sync_file_range(fd, (off64_t)at, (off64_t)len, SYNC_FILE_RANGE_WRITE);
+    (void)sync_file_range(fd, (off_t)at, (off_t)len, SYNC_FILE_RANGE_WRITE);
 }
 
 err os_file_sync(os_fd fd)
