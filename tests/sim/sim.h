@@ -66,8 +66,8 @@ bool sim_chance(unsigned permille);
 void sim_wall_set(int64_t wall_ms); /* 0: 1970, which is not trusted */
 void sim_wall_jump_at(ms at, int64_t by_ms);
 void sim_signal_at(ms at, int signal_number);
-/* The job_number-th job from now on (1: the next) sticks `for_ms` in the kernel before it does anything; FOREVER: never comes
- * back. */
+/* The job_number-th job from now on (1: the next) sticks `for_ms` in one of its first calls of the kernel; FOREVER: it never
+ * comes back. */
 void sim_stick_job(unsigned job_number, ms for_ms);
 
 /* --- network --- */

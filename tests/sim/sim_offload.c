@@ -1,23 +1,37 @@
-/* sim_offload: pool threads. A job runs inline, at a moment and for a time the seed chooses; the order between threads is the
- * seed's. */
+/* sim_offload: pool threads. Each is a stack of its own that runs until its job spends time; then the world goes on without it
+ * and comes back to it when that time has passed. So jobs of different threads, and the loop, interleave at every system call a
+ * job makes, in an order that is the seed's. */
+#include "board/rt/fiber_context.h"
 #include "board/rt/mem.h"
 #include "tests/sim/world.h"
 
-#include <setjmp.h>
 #include <string.h>
 
-#define WORK_MAX 256 /* queued, running and finished together */
+#define WORK_MAX        256 /* queued, running and finished together */
+#define THREADS_MAX     8
+#define STACK_BYTES     MIB(1) /* sanitizers need much */
+#define STICK_CALLS_MAX 4      /* a job that is to stick does so in one of its first calls */
+
+struct thread {
+    struct context context;
+    struct os_work *work; /* NULL: idle */
+    enum task task;       /* who pays, while it is suspended */
+    unsigned stick_in;    /* calls until it sticks; 0: not */
+    ms stick_ms;
+    bool for_ever, ended;
+};
 
 static struct {
-    unsigned threads, busy, stuck;
+    unsigned threads;
+    struct thread thread[THREADS_MAX];
+    struct thread *running;
+    struct context loop;
     struct os_work *queued[WORK_MAX], *finished[WORK_MAX];
     size_t queued_count, finished_count;
     unsigned stick_in; /* jobs until the one that sticks; 0 none */
     ms stick_ms;
-    int64_t spent_ns; /* of the running job */
-    bool in_job;
-    jmp_buf out_of_job;
 } pool;
+static uint8_t stacks[THREADS_MAX][STACK_BYTES] __attribute__((aligned(4096)));
 
 void offload_reset(void)
 {
@@ -31,20 +45,7 @@ bool offload_ready(void)
 
 bool offload_is_job(void)
 {
-    return pool.in_job;
-}
-
-int64_t *offload_clock(void)
-{
-    return pool.in_job ? &pool.spent_ns : NULL;
-}
-
-/* The thread never comes out of the kernel: what the job holds stays held, as on the device. */
-void offload_leave_for_ever(void)
-{
-    if (!pool.in_job)
-        sim_fail("hangs: the loop's own thread sticks in the kernel for ever");
-    longjmp(pool.out_of_job, 1);
+    return pool.running != NULL;
 }
 
 void sim_stick_job(unsigned job_number, ms for_ms)
@@ -53,86 +54,116 @@ void sim_stick_job(unsigned job_number, ms for_ms)
     pool.stick_ms = for_ms;
 }
 
-static ms next_stick_ms(void)
+/* --- threads --- */
+static void suspend(struct thread *t, bool last)
 {
-    if (pool.stick_in > 0 && --pool.stick_in == 0)
-        return pool.stick_ms;
-    return sim_chance(sim.job_stick_permille) ? FOREVER : 0;
+    t->task = mem_task();
+    context_suspend(&t->context, &pool.loop, last);
 }
 
-err os_offload_boot(unsigned threads, size_t stack_bytes, void *stacks)
+static void thread_main(void *arg)
 {
-    (void)stack_bytes;
-    (void)stacks;
-    TRY(fault_here("os_offload_boot", E_BUDGET));
-    pool.threads = threads;
-    return OK;
+    struct thread *t = arg;
+    context_arrive(&t->context, &pool.loop);
+    t->work->run(t->work);
+    if (t->stick_in > 0) { /* it made fewer calls: the next job has to */
+        pool.stick_in = 1;
+        pool.stick_ms = t->stick_ms;
+    }
+    t->ended = true;
+    suspend(t, true);
 }
 
 static void start_one(void);
 
-static void job_ended(uint64_t work, uint64_t unused)
+static void thread_ended(struct thread *t)
 {
-    (void)unused;
-    struct os_work *w = (struct os_work *)(uintptr_t)work;
-    w->done = true;
-    pool.finished[pool.finished_count++] = w;
-    pool.busy--;
+    t->work->done = true;
+    pool.finished[pool.finished_count++] = t->work;
+    context_end(&t->context);
+    t->work = NULL;
     world_moved();
     start_one();
 }
 
-/* True when it came back. The task that pays is the thread's own, so it is put back for the loop. */
-static bool run_job(struct os_work *w)
+static void thread_goes_on(uint64_t index, uint64_t unused)
 {
+    (void)unused;
+    struct thread *t = &pool.thread[index];
     enum task task = mem_task();
-    volatile bool back = false;
-    pool.spent_ns = 0;
-    pool.in_job = true;
-    if (setjmp(pool.out_of_job) == 0) {
-        w->run(w);
-        back = true;
-    }
-    pool.in_job = false;
+    pool.running = t;
+    mem_set_task(t->task);
+    context_resume(&pool.loop, &t->context);
+    pool.running = NULL;
     mem_set_task(task);
-    return back;
+    if (t->ended)
+        thread_ended(t);
 }
 
-static void job_runs(uint64_t work, uint64_t unused)
+static void sleep_in_kernel(struct thread *t, int64_t ns)
 {
-    (void)unused;
-    if (run_job((struct os_work *)(uintptr_t)work))
-        world_at(world_now_ns() + pool.spent_ns, job_ended, work, 0);
-    else
-        pool.stuck++;
+    if (t->stick_in > 0 && --t->stick_in == 0) {
+        t->for_ever = t->stick_ms == FOREVER;
+        ns += t->for_ever ? 0 : t->stick_ms * NS_PER_MS;
+    }
+    if (!t->for_ever)
+        world_at(world_now_ns() + ns, thread_goes_on, (uint64_t)(t - pool.thread), 0);
+    suspend(t, false);
 }
 
-static void job_starts(uint64_t work, uint64_t unused)
+void offload_spend(int64_t ns)
 {
-    (void)unused;
-    ms stick_ms = next_stick_ms();
-    if (stick_ms == FOREVER)
-        pool.stuck++;
-    else
-        world_at(world_now_ns() + stick_ms * NS_PER_MS, job_runs, work, 0);
+    sleep_in_kernel(pool.running, ns);
+}
+
+/* --- work --- */
+static struct thread *idle_thread(void)
+{
+    unsigned first = (unsigned)sim_draw(pool.threads);
+    for (unsigned i = 0; i < pool.threads; i++)
+        if (!pool.thread[(first + i) % pool.threads].work)
+            return &pool.thread[(first + i) % pool.threads];
+    return NULL;
+}
+
+static void decide_to_stick(struct thread *t)
+{
+    bool named = pool.stick_in > 0 && --pool.stick_in == 0;
+    if (!named && !sim_chance(sim.job_stick_permille))
+        return;
+    t->stick_in = 1 + (unsigned)sim_draw(STICK_CALLS_MAX);
+    t->stick_ms = named ? pool.stick_ms : FOREVER;
 }
 
 static void start_one(void)
 {
-    if (pool.queued_count == 0 || pool.busy >= pool.threads)
+    struct thread *t = pool.queued_count > 0 && pool.threads > 0 ? idle_thread() : NULL;
+    if (!t)
         return;
-    struct os_work *w = pool.queued[0];
+    size_t index = (size_t)(t - pool.thread);
+    *t = (struct thread){.work = pool.queued[0], .task = TASK_BOARD};
     memmove(pool.queued, pool.queued + 1, --pool.queued_count * sizeof pool.queued[0]);
-    pool.busy++;
-    int64_t wait_ns = (int64_t)sim_draw((uint64_t)sim.job_ms_max * NS_PER_MS + 1);
-    world_at(world_now_ns() + wait_ns, job_starts, (uintptr_t)w, 0);
+    context_begin(&t->context, stacks[index], STACK_BYTES, thread_main, t);
+    decide_to_stick(t);
+    world_at(world_now_ns() + (int64_t)sim_draw((uint64_t)sim.job_ms_max * NS_PER_MS + 1), thread_goes_on, index, 0);
+}
+
+err os_offload_boot(unsigned threads, size_t stack_bytes, void *given)
+{
+    (void)stack_bytes;
+    (void)given;
+    TRY(fault_here("os_offload_boot", E_BUDGET));
+    if (threads > THREADS_MAX)
+        sim_fail("more than %d threads", THREADS_MAX);
+    pool.threads = threads;
+    return OK;
 }
 
 void os_offload(struct os_work *w)
 {
     if (pool.threads == 0)
         sim_fail("os_offload() before os_offload_boot()");
-    if (pool.queued_count + pool.finished_count + pool.busy >= WORK_MAX)
+    if (pool.queued_count + pool.finished_count + THREADS_MAX >= WORK_MAX)
         sim_fail("more than %d jobs", WORK_MAX);
     w->done = false;
     pool.queued[pool.queued_count++] = w;
@@ -150,11 +181,20 @@ struct os_work *os_offload_done(void)
     return w;
 }
 
+static unsigned busy_threads(void)
+{
+    unsigned busy = 0;
+    for (unsigned i = 0; i < pool.threads; i++)
+        busy += pool.thread[i].work != NULL;
+    return busy;
+}
+
 unsigned os_offload_stop(ms deadline)
 {
-    if (pool.stuck > 0 && deadline != FOREVER)
-        world_charge((deadline - world_now_ns() / NS_PER_MS) * NS_PER_MS);
-    unsigned stuck = pool.stuck;
-    pool.threads = pool.stuck = 0;
+    struct os_event ignored[1];
+    while (busy_threads() > 0 && os_mono() < deadline)
+        (void)os_wait(deadline, ignored, COUNT_OF(ignored));
+    unsigned stuck = busy_threads();
+    pool.threads = 0;
     return stuck;
 }

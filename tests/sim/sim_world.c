@@ -77,22 +77,17 @@ void world_reset(uint64_t seed)
 /* --- time --- */
 int64_t world_now_ns(void)
 {
-    const int64_t *job = offload_clock();
-    return world.now_ns + (job ? *job : 0);
+    return world.now_ns;
 }
 
 void world_charge(int64_t ns)
 {
-    int64_t *job = offload_clock();
-    *(job ? job : &world.now_ns) += ns;
+    if (offload_is_job()) {
+        offload_spend(ns);
+        return;
+    }
+    world.now_ns += ns;
     world.spent_ns += ns;
-}
-
-void world_charge_stick(ms for_ms)
-{
-    if (for_ms == FOREVER)
-        offload_leave_for_ever();
-    world_charge(for_ms * NS_PER_MS);
 }
 
 ms os_mono(void)

@@ -12,9 +12,8 @@
 #define EXIT_CUT    98
 
 /* --- time --- */
-int64_t world_now_ns(void);         /* of the running job when in one, which may be ahead of the loop's */
-void world_charge(int64_t ns);      /* the running job's time, else everybody's */
-void world_charge_stick(ms for_ms); /* FOREVER leaves the job for good */
+int64_t world_now_ns(void);    /* of the running job when in one, which may be ahead of the loop's */
+void world_charge(int64_t ns); /* a job waits for it, everybody waits for the loop */
 void world_at(int64_t at_ns, void (*fire)(uint64_t a, uint64_t b), uint64_t a, uint64_t b); /* at most EVENTS_MAX pending */
 void world_moved(void);                                                                     /* something made progress */
 void world_reset(uint64_t seed);
@@ -23,10 +22,9 @@ err sim_run_fibers(const struct sim_case *c);
 
 /* --- jobs --- */
 void offload_reset(void);
-bool offload_ready(void);     /* os_offload_done() has one */
-bool offload_is_job(void);    /* the caller is a pool job */
-int64_t *offload_clock(void); /* the job's own spent time; NULL outside of one */
-_Noreturn void offload_leave_for_ever(void);
+bool offload_ready(void);       /* os_offload_done() has one */
+bool offload_is_job(void);      /* the caller is a pool job */
+void offload_spend(int64_t ns); /* the calling job: the world goes on meanwhile */
 
 /* --- faults --- */
 err fault_here(const char *call, err e); /* OK, or e when this is the call to fail */
