@@ -294,7 +294,7 @@ static err load_key(struct loader *l, const char *prefix, void *base, const stru
     }
     if (r)
         text_addf(&words, "given twice, first on line %u; keep one", l->row[row_index(l, r)].mark.line);
-    else
+    else if (l->error_count < CONFIG_ERRORS_MAX) /* a file of nothing else would take long */
         unknown_words(l, prefix, key->text, &words);
     tell_at(l, key->mark, path, storage);
     TRY(next(l, &value));
