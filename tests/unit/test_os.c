@@ -323,7 +323,7 @@ static void files_are_written_read_and_renamed(void **state)
     assert_int_equal(os_file_stat(fd, &stat), OK);
     assert_int_equal(stat.kind, OS_FILE);
     assert_int_equal(stat.bytes, 6);
-    assert_in_range(os_wall_ms() - stat.modified_ms + 60000, 0, 120000);
+    assert_true(llabs((long long)(os_wall_ms() - stat.modified_ms)) < 60000);
     os_file_close(fd);
     assert_int_equal(os_rename_new(at("a"), at("b")), OK);
     assert_int_equal(os_file_open(at("c"), OS_CREATE_NEW, &fd), OK);
@@ -372,7 +372,7 @@ static void a_folder_of_a_thousand_names_is_told_whole(void **state)
     }
     while (os_list(at("many"), &cursor, name) == OK && name[0] != 0) {
         int i = atoi(name);
-        assert_in_range(i, 0, NAMES - 1);
+        assert_true(i >= 0 && i < NAMES);
         assert_false(seen[i]);
         seen[i] = true;
         count++;
@@ -438,7 +438,7 @@ static void the_process_knows_its_cost(void **state)
     assert_int_equal(os_process(&p), OK);
     assert_true(p.rss_bytes > 0 && p.rss_anon_bytes + p.rss_file_bytes <= p.rss_bytes * 2 && p.rss_file_bytes > 0);
     assert_true(p.open_fds >= 3 && p.open_fds <= p.max_fds);
-    assert_in_range(os_wall_ms() - p.started_wall_ms + 1000, 0, 3600000);
+    assert_true(llabs((long long)(os_wall_ms() - p.started_wall_ms)) < 3600000);
     os_fd fd;
     assert_int_equal(os_file_open("/dev/null", OS_READ, &fd), OK);
     assert_int_equal(os_process(&q), OK);
