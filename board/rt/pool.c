@@ -1,4 +1,4 @@
-/* Lanes over the world's threads. The loop thread decides everything; a pool thread only runs one job's function.
+/* Jobs on the world's threads. The loop thread decides everything; a pool thread only runs one job's function.
  * Never more jobs are handed to the world than there are threads, so that lanes take turns and a job that waits can be taken
  * back. */
 #include "board/rt/pool.h"
@@ -9,24 +9,9 @@
 #include "board/rt/os.h"
 #include "board/rt/sync.h"
 
-#include <stdalign.h>
 #include <string.h>
 
 #define STOP_MS 1000
-
-struct pool_job {
-    struct os_work work;
-    err (*run)(void *job);
-    struct pool_job *next; /* in the lane's queue or the free list */
-    struct lane *lane;     /* NULL: the lane was closed */
-    struct hold *hold;
-    struct fiber *caller; /* of lane_call(); NULL: submitted, or given up */
-    enum task task;
-    err result;
-    bool quiet; /* lane_put() */
-    bool running, ended, written_off;
-    alignas(max_align_t) unsigned char bytes[JOB_BYTES_MAX];
-};
 
 static struct {
     struct pool_job *jobs, *free;
@@ -38,7 +23,7 @@ static struct {
 
 /* --- slots --- */
 
-static void job_free(struct pool_job *j)
+void pool_job_free(struct pool_job *j)
 {
     j->next = pool.free;
     pool.free = j;
@@ -46,7 +31,12 @@ static void job_free(struct pool_job *j)
     waitq_wake_all(&pool.progress);
 }
 
-static struct pool_job *job_new(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold)
+bool pool_has_slot(void)
+{
+    return pool.free != NULL;
+}
+
+struct pool_job *pool_job_new(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold)
 {
     struct pool_job *j = pool.free;
     pool.free = j->next;
@@ -106,7 +96,7 @@ static void lane_make_unready(struct lane *l)
     l->ready = false;
 }
 
-static void lane_push(struct lane *l, struct pool_job *j)
+void lane_push(struct lane *l, struct pool_job *j)
 {
     if (l->last != NULL)
         l->last->next = j;
@@ -124,7 +114,7 @@ static void lane_pop(struct lane *l)
         l->last = NULL;
 }
 
-static void dispatch(void)
+void pool_dispatch(void)
 {
     while (pool.ready_first != NULL && pool.stats.busy < pool.stats.threads) {
         struct lane *l = pool.ready_first;
@@ -159,10 +149,10 @@ static void job_drop(struct lane *l, struct pool_job *j, err why)
     if (j->caller != NULL)
         fiber_wake(j->caller);
     else
-        job_free(j);
+        pool_job_free(j);
 }
 
-static void lane_drop_queue(struct lane *l, err why)
+void lane_drop_queue(struct lane *l, err why)
 {
     lane_make_unready(l);
     while (l->first != NULL) {
@@ -173,7 +163,7 @@ static void lane_drop_queue(struct lane *l, err why)
     waitq_wake_all(&pool.progress);
 }
 
-static void lane_unlink(struct lane *l, struct pool_job *j)
+void lane_unlink(struct lane *l, struct pool_job *j)
 {
     struct pool_job *before = NULL;
     for (struct pool_job *at = l->first; at != j; at = at->next)
@@ -211,7 +201,7 @@ static void job_end(struct pool_job *j)
     if (j->caller != NULL)
         fiber_wake(j->caller);
     else
-        job_free(j);
+        pool_job_free(j);
     waitq_wake_all(&pool.progress);
 }
 
@@ -220,10 +210,10 @@ void pool_turn(void)
     struct os_work *w;
     while ((w = os_offload_done()) != NULL)
         job_end(CONTAINER_OF(w, struct pool_job, work));
-    dispatch();
+    pool_dispatch();
 }
 
-static bool pool_is_stuck(void)
+bool pool_is_stuck(void)
 {
     return pool.stats.written_off >= pool.stats.threads;
 }
@@ -235,7 +225,7 @@ static void queues_refuse(void)
         lane_drop_queue(pool.ready_first, E_BUSY);
 }
 
-static void job_write_off(struct pool_job *j)
+void pool_write_off(struct pool_job *j)
 {
     struct lane *l = j->lane;
     if (!j->written_off) {
@@ -255,175 +245,17 @@ static void job_write_off(struct pool_job *j)
         queues_refuse();
 }
 
-void lane_is_late(struct lane *l)
-{
-    if (l->running != NULL && l->running->caller == NULL && !l->written_off)
-        job_write_off(l->running);
-}
-
-/* --- waiting --- */
+/* --- boot and stop --- */
 
 err pool_wait_progress(ms deadline)
 {
     return waitq_wait(&pool.progress, deadline);
 }
 
-static err lane_refusal(const struct lane *l)
-{
-    if (!l->open)
-        return E_CLOSED;
-    return l->written_off || pool_is_stuck() ? E_BUSY : OK;
-}
-
-/* Until there is a job slot, and a place within the lane's depth when `depth` says so. */
-static err lane_wait_place(struct lane *l, bool depth, ms deadline)
-{
-    if (fiber_canceled())
-        return E_CANCELED;
-    if (loop_now() >= deadline)
-        return E_TIMEOUT;
-    for (;;) {
-        bool deep = depth && l->outstanding >= l->depth;
-        TRY(lane_refusal(l));
-        if (!deep && pool.free != NULL)
-            return OK;
-        err e = pool_wait_progress(deadline);
-        if (e == E_TIMEOUT && deep)
-            lane_is_late(l);
-        if (e != OK)
-            return e == E_TIMEOUT && !deep ? E_BUDGET : e;
-    }
-}
-
-/* While it is queued it can be taken back; once it runs only its deadline ends the wait. */
-static err job_await(struct pool_job *j, ms deadline)
-{
-    bool shielded = false;
-    err e = OK;
-    while (!j->ended) {
-        if (j->running && !shielded) {
-            fiber_shield();
-            shielded = true;
-        }
-        e = fiber_park(deadline);
-        if (e != OK && !j->ended && (e == E_TIMEOUT || !j->running))
-            break;
-    }
-    if (shielded)
-        fiber_unshield();
-    return j->ended ? OK : e;
-}
-
-static void job_give_up(struct lane *l, struct pool_job *j, err why)
-{
-    if (j->running) {
-        job_write_off(j);
-        return;
-    }
-    lane_unlink(l, j);
-    l->outstanding--;
-    if (j->hold != NULL)
-        hold_release(j->hold);
-    job_free(j);
-    if (why == E_TIMEOUT)
-        lane_is_late(l);
-}
-
-err lane_call(struct lane *l, err (*run)(void *job), void *job, size_t size, struct hold *hold, ms deadline)
-{
-    ASSERT(size <= JOB_BYTES_MAX && fiber_self() != NULL);
-    TRY(lane_wait_place(l, false, deadline));
-    struct pool_job *j = job_new(l, run, job, size, hold);
-    j->caller = fiber_self();
-    lane_push(l, j);
-    dispatch();
-    err e = job_await(j, deadline);
-    if (e != OK) {
-        job_give_up(l, j, e);
-        return e;
-    }
-    memcpy(job, j->bytes, size);
-    e = j->result;
-    j->caller = NULL;
-    job_free(j);
-    return e;
-}
-
-static err lane_queue(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold, bool quiet,
-                      ms deadline)
-{
-    ASSERT(size <= JOB_BYTES_MAX && fiber_self() != NULL);
-    TRY(lane_wait_place(l, true, deadline));
-    if (!quiet && l->error != OK)
-        return l->error;
-    struct pool_job *j = job_new(l, run, job, size, hold);
-    j->quiet = quiet;
-    lane_push(l, j);
-    dispatch();
-    return OK;
-}
-
-err lane_submit(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold, ms deadline)
-{
-    return l->error != OK ? l->error : lane_queue(l, run, job, size, hold, false, deadline);
-}
-
-err lane_put(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold, ms deadline)
-{
-    return lane_queue(l, run, job, size, hold, true, deadline);
-}
-
-err lane_drain(struct lane *l, ms deadline)
-{
-    while (l->outstanding > 0 && !l->written_off) {
-        err e = pool_wait_progress(deadline);
-        if (e == E_TIMEOUT && l->outstanding > 0)
-            lane_is_late(l);
-        if (e != OK && l->outstanding > 0)
-            return e;
-    }
-    if (l->written_off && l->error == OK)
-        return E_BUSY;
-    err e = l->error;
-    l->error = OK;
-    return e;
-}
-
-/* --- open and close --- */
-
-void lane_open(struct lane *l, const char *name, enum task task, unsigned depth)
-{
-    ASSERT(depth > 0);
-    *l = (struct lane){.name = name, .task = task, .depth = depth, .open = true};
-}
-
-void lane_close(struct lane *l)
-{
-    if (!l->open)
-        return;
-    l->open = false;
-    lane_drop_queue(l, E_CLOSED);
-    struct pool_job *j = l->running;
-    if (j != NULL) {
-        j->lane = NULL;
-        if (j->caller == NULL && !j->written_off) { /* nobody waits for it, so nobody would tell that it sticks */
-            j->written_off = true;
-            pool.stats.written_off++;
-        }
-    }
-    l->running = NULL;
-    l->outstanding = 0;
-    l->written_off = false;
-    if (pool_is_stuck())
-        queues_refuse();
-}
-
 struct pool_stats pool_stats(void)
 {
     return pool.stats;
 }
-
-/* --- boot and stop --- */
 
 static err memory_map(const struct profile *p)
 {
