@@ -5,25 +5,12 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* Intel SDM vol. 2A, CPUID: leaf 1 ECX, leaf 7 EBX and ECX; vol. 1, 14.3: XCR0 bits 1 and 2 say the kernel keeps YMM registers.
- */
-#define LEAF1_ECX_PCLMULQDQ  (1u << 1)
-#define LEAF1_ECX_SSSE3      (1u << 9)
-#define LEAF1_ECX_SSE41      (1u << 19)
-#define LEAF1_ECX_AES        (1u << 25)
-#define LEAF1_ECX_OSXSAVE    (1u << 27)
-#define LEAF7_EBX_AVX2       (1u << 5)
-#define LEAF7_EBX_SHA        (1u << 29)
-#define LEAF7_ECX_VAES       (1u << 9)
-#define LEAF7_ECX_VPCLMULQDQ (1u << 10)
-#define XCR0_SSE_AVX         6u
-
-static bool ymm_is_kept(void)
-{
-    uint32_t low = 0, high = 0;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & XCR0_SSE_AVX) == XCR0_SSE_AVX;
-}
+/* Intel SDM vol. 2A, CPUID: leaf 1 ECX, leaf 7 EBX. */
+#define LEAF1_ECX_PCLMULQDQ (1u << 1)
+#define LEAF1_ECX_SSSE3     (1u << 9)
+#define LEAF1_ECX_SSE41     (1u << 19)
+#define LEAF1_ECX_AES       (1u << 25)
+#define LEAF7_EBX_SHA       (1u << 29)
 
 static bool has_all(unsigned word, unsigned bits)
 {
@@ -33,19 +20,12 @@ static bool has_all(unsigned word, unsigned bits)
 static unsigned cpu_ask(void)
 {
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0, ebx7 = 0, ecx7 = 0, found = CPU_ASKED;
-    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0)
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || !has_all(ecx, LEAF1_ECX_SSSE3 | LEAF1_ECX_SSE41))
         return found;
-    if (__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx) == 0)
-        ebx7 = ecx7 = 0;
-    if (has_all(ecx, LEAF1_ECX_SSSE3 | LEAF1_ECX_SSE41)) {
-        if (has_all(ebx7, LEAF7_EBX_SHA))
-            found |= CPU_SHA256;
-        if (has_all(ecx, LEAF1_ECX_AES | LEAF1_ECX_PCLMULQDQ))
-            found |= CPU_AES;
-    }
-    if ((found & CPU_AES) != 0 && has_all(ecx, LEAF1_ECX_OSXSAVE) && ymm_is_kept() && has_all(ebx7, LEAF7_EBX_AVX2) &&
-        has_all(ecx7, LEAF7_ECX_VAES | LEAF7_ECX_VPCLMULQDQ))
-        found |= CPU_VAES;
+    if (__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx) != 0 && has_all(ebx7, LEAF7_EBX_SHA))
+        found |= CPU_SHA256;
+    if (has_all(ecx, LEAF1_ECX_AES | LEAF1_ECX_PCLMULQDQ))
+        found |= CPU_AES;
     return found;
 }
 

@@ -9,8 +9,7 @@
 enum cpu_feature {
     CPU_ASKED = 1,  /* the answer is there */
     CPU_SHA256 = 2, /* x86: SHA, SSSE3, SSE4.1; ARMv8: SHA2 */
-    CPU_AES = 4,    /* x86: AES-NI, PCLMULQDQ, SSSE3, SSE4.1; ARMv8: AES, PMULL */
-    CPU_VAES = 8    /* x86: AES and PCLMULQDQ of 256 bits, AVX2, kept by the kernel */
+    CPU_AES = 4     /* x86: AES-NI, PCLMULQDQ, SSSE3, SSE4.1; ARMv8: AES, PMULL */
 };
 
 bool cpu_has(enum cpu_feature f);

@@ -14,7 +14,7 @@ MUST_USE err crypto_boot(void); /* idempotent */
 /* What a return code of the library means, "-0x7200" when nobody knows; returns out. */
 const char *crypto_error_text(int code, char *out, size_t cap);
 #define CRYPTO_ERROR_TEXT_MAX 128
-/* How AES-GCM is done here: "x86 aes-ni+pclmul", "armv8 aes+pmull" or "library"; static. */
+/* How AES-GCM of whole messages is done here: "x86 aes-ni", "armv8 aes" or "library"; static. */
 const char *crypto_gcm_implementation(void);
 bool crypto_cpu_has_aes(void); /* then AES-GCM is offered before ChaCha20-Poly1305 */
 

@@ -1,0 +1,151 @@
+#include "net/format/crypto.h"
+
+#include "board/rt/os.h"
+#include "board/rt/secret.h"
+#include "net/format/cpu.h"
+#include "net/format/gcm.h"
+
+#include <mbedtls/aes.h>
+#include <mbedtls/error.h>
+#include <mbedtls/gcm.h>
+#include <mbedtls/platform.h>
+#include <mbedtls/platform_time.h>
+#include <psa/crypto.h>
+#include <stdio.h>
+#include <time.h>
+
+/* --- what the library asks of the world --- */
+
+psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context, uint8_t *output, size_t output_size,
+                                             size_t *output_length)
+{
+    (void)context;
+    os_random(output, output_size);
+    *output_length = output_size;
+    return PSA_SUCCESS;
+}
+
+/* For measuring intervals: ages of TLS 1.3 tickets. */
+mbedtls_ms_time_t mbedtls_ms_time(void)
+{
+    return os_mono();
+}
+
+static mbedtls_time_t wall_s(mbedtls_time_t *out)
+{
+    mbedtls_time_t now = (mbedtls_time_t)(os_wall_ms() / 1000);
+    if (out != NULL)
+        *out = now;
+    return now;
+}
+
+err crypto_boot(void)
+{
+    if (mbedtls_platform_set_time(wall_s) != 0)
+        return trail(E_UNSUPPORTED, "giving the crypto library a clock");
+    psa_status_t status = psa_crypto_init();
+    if (status == PSA_ERROR_INSUFFICIENT_MEMORY)
+        return trail(E_BUDGET, "starting the crypto library");
+    return status == PSA_SUCCESS ? OK : trail(E_UNSUPPORTED, "starting the crypto library: %d", (int)status);
+}
+
+const char *crypto_error_text(int code, char *out, size_t cap)
+{
+    const char *high = mbedtls_high_level_strerr(code), *low = mbedtls_low_level_strerr(code);
+    ASSERT(cap > 0);
+    if (high != NULL || low != NULL)
+        (void)snprintf(out, cap, "%s%s%s", high != NULL ? high : "", high != NULL && low != NULL ? ": " : "",
+                       low != NULL ? low : "");
+    else
+        (void)snprintf(out, cap, "%s0x%04x", code < 0 ? "-" : "", code < 0 ? 0u - (unsigned)code : (unsigned)code);
+    return out;
+}
+
+bool crypto_cpu_has_aes(void)
+{
+    return cpu_has(CPU_AES);
+}
+
+/* --- AES-GCM ---
+ *
+ * The library hashes a block at a time, which bounds TLS to a few hundred MB/s. Its calls for a whole message, which is how TLS
+ * seals a record, are led here by the linker (--wrap); what the kernel cannot do, and everything in pieces, stays the library's.
+ * The link flags missing, nothing changes but the speed. */
+
+#define WRAPPED(name) __wrap_mbedtls_gcm_##name
+#define REAL(name)    __real_mbedtls_gcm_##name
+int REAL(crypt_and_tag)(mbedtls_gcm_context *ctx, int mode, size_t length, const unsigned char *iv, size_t iv_len,
+                        const unsigned char *add, size_t add_len, const unsigned char *input, unsigned char *output,
+                        size_t tag_len, unsigned char *tag) __attribute__((weak));
+int REAL(auth_decrypt)(mbedtls_gcm_context *ctx, size_t length, const unsigned char *iv, size_t iv_len, const unsigned char *add,
+                       size_t add_len, const unsigned char *tag, size_t tag_len, const unsigned char *input,
+                       unsigned char *output) __attribute__((weak));
+int WRAPPED(crypt_and_tag)(mbedtls_gcm_context *ctx, int mode, size_t length, const unsigned char *iv, size_t iv_len,
+                           const unsigned char *add, size_t add_len, const unsigned char *input, unsigned char *output,
+                           size_t tag_len, unsigned char *tag);
+int WRAPPED(auth_decrypt)(mbedtls_gcm_context *ctx, size_t length, const unsigned char *iv, size_t iv_len,
+                          const unsigned char *add, size_t add_len, const unsigned char *tag, size_t tag_len,
+                          const unsigned char *input, unsigned char *output);
+
+const char *crypto_gcm_implementation(void)
+{
+    bool is_hooked = REAL(crypt_and_tag) != NULL && REAL(auth_decrypt) != NULL;
+    return is_hooked && gcm_is_fast() ? gcm_implementation() : "library";
+}
+
+/* The library's key, which is expanded as FIPS 197 writes it whichever way the library encrypts; NULL: no key, or not AES. */
+static const mbedtls_aes_context *aes_of(const mbedtls_gcm_context *ctx)
+{
+#if defined(MBEDTLS_BLOCK_CIPHER_C)
+    return ctx->block_cipher_ctx.id == MBEDTLS_BLOCK_CIPHER_ID_AES ? &ctx->block_cipher_ctx.ctx.aes : NULL;
+#else
+    mbedtls_cipher_type_t type = mbedtls_cipher_get_type(&ctx->cipher_ctx);
+    bool is_aes = type == MBEDTLS_CIPHER_AES_128_ECB || type == MBEDTLS_CIPHER_AES_192_ECB || type == MBEDTLS_CIPHER_AES_256_ECB;
+    return is_aes ? ctx->cipher_ctx.cipher_ctx : NULL;
+#endif
+}
+
+static bool is_ours(const mbedtls_gcm_context *ctx, struct gcm *g, size_t iv_len, size_t tag_len)
+{
+    const mbedtls_aes_context *aes = aes_of(ctx);
+    if (!gcm_is_fast() || aes == NULL || iv_len != GCM_IV_BYTES || tag_len < 4 || tag_len > GCM_TAG_BYTES ||
+        g->len > GCM_BYTES_MAX)
+        return false;
+    g->round_keys = (const uint8_t *)(aes->buf + aes->rk_offset);
+    g->rounds = (unsigned)aes->nr;
+    return true;
+}
+
+int WRAPPED(crypt_and_tag)(mbedtls_gcm_context *ctx, int mode, size_t length, const unsigned char *iv, size_t iv_len,
+                           const unsigned char *add, size_t add_len, const unsigned char *input, unsigned char *output,
+                           size_t tag_len, unsigned char *tag)
+{
+    struct gcm g = {.encrypt = mode == MBEDTLS_GCM_ENCRYPT,
+                    .iv = iv,
+                    .additional = {add, add_len},
+                    .in = input,
+                    .out = output,
+                    .len = length};
+    uint8_t whole[GCM_TAG_BYTES];
+    if (!is_ours(ctx, &g, iv_len, tag_len))
+        return REAL(crypt_and_tag)(ctx, mode, length, iv, iv_len, add, add_len, input, output, tag_len, tag);
+    gcm_crypt(&g, whole);
+    for (size_t i = 0; i < tag_len; i++)
+        tag[i] = whole[i];
+    return 0;
+}
+
+int WRAPPED(auth_decrypt)(mbedtls_gcm_context *ctx, size_t length, const unsigned char *iv, size_t iv_len,
+                          const unsigned char *add, size_t add_len, const unsigned char *tag, size_t tag_len,
+                          const unsigned char *input, unsigned char *output)
+{
+    struct gcm g = {.iv = iv, .additional = {add, add_len}, .in = input, .out = output, .len = length};
+    uint8_t whole[GCM_TAG_BYTES];
+    if (!is_ours(ctx, &g, iv_len, tag_len))
+        return REAL(auth_decrypt)(ctx, length, iv, iv_len, add, add_len, tag, tag_len, input, output);
+    gcm_crypt(&g, whole);
+    if (bytes_equal_secret((struct bytes){whole, tag_len}, (struct bytes){tag, tag_len}))
+        return 0;
+    wipe(output, length); /* as the library does: nothing that was not authenticated is handed out */
+    return MBEDTLS_ERR_GCM_AUTH_FAILED;
+}
