@@ -190,6 +190,24 @@ static err run_cable_pulled(void *arg)
     return OK;
 }
 
+/* Bytes are always there to read, and still the deadline ends it. */
+static err run_late_with_bytes_there(void *arg)
+{
+    struct sock s;
+    uint8_t piece[5];
+    size_t got;
+    err e;
+    (void)arg;
+    TRY(sock_connect(&s, &server, loop_now() + SECONDS(5)));
+    ms until = loop_now() + 1000;
+    while ((e = sock_read(&s, piece, sizeof piece, until, &got)) == OK)
+        TRY(fiber_sleep(loop_now() + 1));
+    SIM_CHECK_ERR(e, E_TIMEOUT);
+    SIM_CHECK(loop_now() < until + 10);
+    sock_close(&s);
+    return OK;
+}
+
 static err run_is_reset(void *arg)
 {
     err e = run_reads(arg);
@@ -299,6 +317,7 @@ static const struct sim_case cases[] = {
     CASE("byte_a_ms", setup_sender, run_reads, LINK(slow)),
     CASE("narrow", setup_sender, run_reads, LINK(narrow)),
     CASE("reset", setup_sender, run_is_reset, LINK(cut_off)),
+    CASE("late", setup_sender, run_late_with_bytes_there, LINK(plain)),
     CASE("cable_pulled", setup_sender, run_cable_pulled, LINK(slow)),
     CASE("echo", setup_echo, run_echo, LINK(plain)),
     CASE("echo_narrow", setup_echo, run_echo, LINK(narrow)),
