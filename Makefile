@@ -9,7 +9,9 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
 
-ARCH    ?= x86_64
+OUTER := help setup all run test check cluster bench fuzz sizes lint clean reproducible
+
+ARCH    ?= $(if $(filter aarch64,$(shell uname -m)),aarch64,x86_64)
 VARIANT ?= $(ARCH)
 KIND    := $(or $(word 2,$(subst -, ,$(VARIANT))),$(if $(filter x86_64 aarch64,$(VARIANT)),release,$(VARIANT)))
 MACHINE := $(if $(filter aarch64%,$(VARIANT)),aarch64,x86_64)
@@ -22,7 +24,7 @@ FLOOR_S     := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/
 
 WARN     := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Werror
 CPPFLAGS  = -I. -I$(O)/gen -isystem $(DEPS)/include -D_GNU_SOURCE -DMBEDTLS_ALLOW_PRIVATE_ACCESS
-CODEGEN  := -O2 -fno-strict-aliasing -ffunction-sections -fdata-sections -fno-omit-frame-pointer -ffile-prefix-map=$(CURDIR)=.
+CODEGEN  := -O2 -fno-strict-aliasing -ffunction-sections -fdata-sections -fno-omit-frame-pointer -fstack-clash-protection -ffile-prefix-map=$(CURDIR)=.
 CFLAGS   := $(WARN) $(CODEGEN)
 LDFLAGS  := -Wl,--gc-sections
 LDLIBS   := -lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lyaml -lcjson -lzstd
@@ -80,7 +82,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.
 SIM       := $(patsubst tests/sim/%.c,$(O)/sim/%,$(wildcard tests/sim/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-ifneq ($(filter-out help setup clean test run bench fuzz lint sizes check,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out $(OUTER),$(or $(MAKECMDGOALS),all)),)
   -include $(O)/deps.mk
 endif
 
@@ -129,7 +131,7 @@ $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libhold
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
 
 # --- inner targets, one variant each ---
-.PHONY: FORCE binary units sims fuzzers objects run-units run-sims
+.PHONY: FORCE binary units sims fuzzers objects run-units run-sims run-threads run-corpus run-fuzz
 FORCE:
 binary: $(O)/holdfast
 units: $(UNIT)
@@ -140,5 +142,77 @@ run-units: units
 	@tools/run-tests --runner '$(RUN)' --label 'unit $(VARIANT)' $(UNIT)
 run-sims: sims
 	@tools/run-tests --runner '$(RUN)' --label 'sim $(VARIANT)' $(SIM)
+THREADED := $(addprefix $(O)/unit/test_,pool heap buf log metric os writer)
+run-threads: $(THREADED)
+	@tools/run-tests --label 'threads $(VARIANT)' $(THREADED)
+SECONDS ?= 15
+run-corpus run-fuzz: fuzzers
+	@tools/run-fuzz $(if $(filter run-fuzz,$@),--seconds $(SECONDS)) $(FUZZ)
+
+# --- what people call ---
+PYTEST  := /usr/bin/python3 -m pytest -q
+inner    = +@$(MAKE) --no-print-directory VARIANT=$(1) $(2)
+.PHONY: $(OUTER)
+
+help: ## print this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo '  ARCH=aarch64 builds for the other machine; V=1 shows commands; YES=1 installs packages without asking'
+
+setup: ## install the Debian packages that building and running need (asks first)
+	@tools/setup run
+
+all: ## build build/ARCH/holdfast
+	$(call inner,$(ARCH),binary)
+
+run: setup ## install, build, and watch a real etcd being backed up; FOR=30 stops after 30 s
+	$(call inner,$(ARCH),binary)
+	@tools/demo --binary build/$(ARCH)/holdfast $(if $(FOR),--for $(FOR))
+
+test: ## install what tests need and run all that need no Go
+	@tools/setup test
+	@tools/layers
+	$(call inner,x86_64,binary)
+	$(call inner,aarch64,binary)
+	$(call inner,x86_64-checked,run-units run-sims)
+	$(call inner,asan,run-units run-sims)
+	$(call inner,tsan,run-threads)
+	$(call inner,aarch64-checked,run-units run-sims)
+	$(call inner,fuzz,run-corpus)
+	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) tests/e2e
+	@$(MAKE) --no-print-directory sizes
+
+check: ## the quick part: layers, unit and simulation tests under ASan and UBSan
+	@tools/layers
+	$(call inner,asan,run-units run-sims)
+
+cluster: ## tests against etcd 3.7 and other peers that are built with Go
+	@tools/setup cluster
+	$(call inner,x86_64,binary)
+	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) -m cluster -s tests/e2e
+
+bench: ## one table against etcdctl: time, CPU, memory, start, idle, switch
+	@tools/setup cluster
+	$(call inner,x86_64,binary)
+	@/usr/bin/python3 tests/bench/bench.py --binary build/x86_64/holdfast
+
+fuzz: ## run each fuzz target for SECONDS (15)
+	@tools/setup test
+	$(call inner,fuzz,run-fuzz)
+
+lint: ## clang-format, clang-tidy, cppcheck, layers, and the second compiler: all at zero
+	@tools/setup test
+	@tools/layers
+	@tools/lint
+	$(call inner,clang,objects)
+
+sizes: ## text, stacks and budgets, as docs/SIZES.md records them
+	$(call inner,x86_64,binary)
+	@tools/sizes
+
+reproducible: ## build twice in two folders and compare the bytes
+	@tools/reproducible
+
+clean: ## remove build/ (libraries stay in the cache)
+	rm -rf build
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
