@@ -6,6 +6,7 @@
 #   asan tsan fuzz clang            the host's libc, for sanitizers, libFuzzer and the second compiler
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
+.SECONDARY:
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
 

@@ -48,8 +48,7 @@ void config_rules(const void *config, struct loader *l)
     const struct config *c = config;
     if (c->backup.endpoint_count > 0 && c->backup.destination_count == 0)
         load_wrong(l, "backup.etcd.endpoints", "there is nowhere to keep backups; add one under backup.destinations");
-    if (c->backup.endpoint_count == 0 && c->backup.destination_count > 0)
-        load_wrong(l, "backup.destinations", "there is nothing to back up; list backup.etcd.endpoints");
+    /* destinations without endpoints are fine: the hub runs and says that it backs up nothing */
     if (has_https(c) && !*c->backup.ca)
         load_wrong(l, "backup.etcd.endpoints", "https needs the CA of the members; add backup.etcd.ca");
     if (*c->backup.cert && !*c->backup.key)

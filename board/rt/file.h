@@ -18,7 +18,8 @@ MUST_USE err file_remove(struct lane *l, const char *path, ms deadline); /* and 
 MUST_USE err file_space(struct lane *l, const char *path, ms deadline, uint64_t *free_bytes, uint64_t *total_bytes);
 /* mkdir -p, 0700, each new level's parent synced. OK when it is there. */
 MUST_USE err file_make_folder(struct lane *l, const char *path, ms deadline);
-/* Calls each(arg, name) for the names in the folder, in the calling fiber, a few at a time. An error of each() ends it. */
+/* Calls each(arg, name) for the names in the folder, in the calling fiber, a few at a time. An error of each() ends it.
+ * each() must not remove what it sees: some file systems then skip names. */
 MUST_USE err file_list(struct lane *l, const char *folder, ms deadline, err (*each)(void *arg, const char *name), void *arg);
 
 /* --- durable writer: PATH.part-XXXXXXXX, then fsync, rename (never over an existing file), fsync of the folder --- */

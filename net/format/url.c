@@ -52,6 +52,7 @@ static err port(const char **at, struct url *out)
     if (!text_to_u64((struct bytes){(const uint8_t *)*at + 1, len}, &number) || number == 0 || number > UINT16_MAX)
         return trail(E_INVALID, "port \"%.*s\" is not 1..65535", (int)size_min(len, 20), *at + 1);
     out->port = (uint16_t)number;
+    out->port_told = true;
     *at += 1 + len;
     return OK;
 }

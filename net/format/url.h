@@ -15,6 +15,7 @@ struct url { /* RFC 3986, the parts we use */
     bool tls;
     char host[URL_HOST_MAX]; /* name or literal, IPv6 without brackets */
     uint16_t port;           /* 80 and 443 unless told */
+    bool port_told;
     char path[URL_PATH_MAX]; /* with query; "/" when empty */
 };
 

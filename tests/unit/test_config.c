@@ -59,6 +59,8 @@ static const struct {
     {"timeouts", V "backup: {idle_timeout: 5s, total_timeout: 24h}\n",
      SHOWN("127.0.0.1:9464", "info", "logfmt", " []", "", "6h", "5s", "1d", " []")},
     {"empty lists", V "backup: {etcd: {endpoints: []}, destinations: []}\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
+    {"destinations without endpoints", V "backup:\n  destinations:\n    - {name: a, type: directory, path: /b}\n",
+     SHOWN_BACKUP(" []", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"")},
     {"plain http", V "backup:\n  etcd: {endpoints: [http://e:2379]}\n  destinations:\n  - {name: a, type: directory, path: /b}\n",
      SHOWN_BACKUP("\n      - \"http://e:2379\"", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"")},
     {"all of it",

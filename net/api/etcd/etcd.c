@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define ANSWER_BYTES_MAX KIB(16) /* a status is about 100 bytes, a member about 200 */
+#define CLIENT_PORT      2379    /* IANA etcd-client */
 #define CONNECT_MS_MAX   SECONDS(10)
 
 err etcd_open(const struct etcd_options *o, struct etcd **out)
@@ -70,6 +71,8 @@ static err dial(struct etcd *e, const char *endpoint, ms deadline)
     char authority[URL_AUTHORITY_MAX];
     struct stream *s = NULL;
     TRY(url_parse(endpoint, &u));
+    if (!u.port_told)
+        u.port = CLIENT_PORT;
     url_authority(&u, authority, sizeof authority);
     TRY(dns_connect(e->options.dns, u.host, u.port, deadline, &s));
     if (u.tls)
