@@ -4,7 +4,7 @@
  * Owner    the caller owns buffer and structs; all views  Memory   the caller's; struct http1_head is about 2 KiB.
  *          point into the buffer given to the call that
  *          said HTTP1_READY, and live as long as it does.
- * Errors   HTTP1_REFUSED with the status a server answers with (400, 413, 414, 431, 501, 505) and why, a static text.
+ * Errors   HTTP1_REFUSED with the status a server answers with (400, 413, 414, 417, 431, 501, 505) and why, a static text.
  *          A client treats any refusal as E_PROTOCOL. After a refusal the connection must be closed: what follows is unframed.
  * Source   RFC 9112 (messages), RFC 9110 (semantics). Strict: whatever two readers may frame differently is refused.
  *
@@ -45,12 +45,8 @@ enum http1_method {
         HTTP1_METHOD_COUNT
 };
 
-enum http1_framing { /* how the end of the body is known, RFC 9112 6.3 */
-                     HTTP1_NO_BODY,
-                     HTTP1_LENGTH,
-                     HTTP1_CHUNKED,
-                     HTTP1_UNTIL_CLOSE /* responses only */
-};
+/* How the end of the body is known, RFC 9112 6.3. Until close: responses only. */
+enum http1_framing { HTTP1_NO_BODY, HTTP1_LENGTH, HTTP1_CHUNKED, HTTP1_UNTIL_CLOSE };
 
 enum http1_result { HTTP1_NEED_MORE, HTTP1_READY, HTTP1_REFUSED };
 
@@ -93,7 +89,7 @@ MUST_USE enum http1_result http1_parse_request(struct http1_head *h, struct byte
 MUST_USE enum http1_result http1_parse_response(struct http1_head *h, struct bytes buffer, const struct http1_limits *limits,
                                                 enum http1_method asked);
 
-/* The field's value; *found is NULL-able. The first one when there are several. Case-insensitive. */
+/* Is the field there, and its value (value may be NULL)? The first one when there are several. Case-insensitive. */
 bool http1_find(const struct http1_head *h, const char *name, struct bytes *value);
 /* Is `token` an element of the comma-separated lists of all fields of this name? Case-insensitive: Connection, Upgrade, Accept…
  */

@@ -174,8 +174,7 @@ static void agrees_with_the_library(void **state)
     for_each_kind(check_against_library);
 }
 
-/* The last 32 bits of the counter wrap without carry; with 96-bit IVs that takes 64 GiB, so the counter is looked at elsewhere:
- * here, that every bit of tag, text and additional data matters to the library's own entry points. */
+/* Through the library's own entry points, hooked or not: every bit of tag, text, additional data and IV matters. */
 static void every_changed_bit_is_refused(void **state)
 {
     (void)state;
