@@ -30,6 +30,9 @@ struct sim_case {
 bool sim_seeds(const struct sim_case *c, unsigned count); /* `count` seeds, no injected fault */
 bool sim_each_fault(const struct sim_case *c);            /* the 1st, 2nd, ... fallible call fails, until none is hit */
 bool sim_each_power_cut(const struct sim_case *c);        /* power goes before the 1st, 2nd, ... disk change and after the last */
+/* Boots the runtime and runs main(arg) as its first fiber, as `fibers` does for run(); once a life. For a reboot() that is a
+ * whole boot. */
+MUST_USE err sim_loop(err (*main)(void *arg), void *arg);
 bool sim_is_narrowed(void); /* only one seed or case is wanted: tests of more than one have nothing to say */
 /* Numbers that outlive the life: what the program under test was told is done. slot < SIM_NOTES_MAX; zero at the start of a case.
  */

@@ -118,7 +118,7 @@ static _Noreturn void live(const struct sim_case *c)
     if (c->setup)
         c->setup(c->arg);
     disk_settle_all();
-    err result = c->fibers ? sim_run_fibers(c) : run_plain(c);
+    err result = c->fibers ? sim_loop(c->run, c->arg) : run_plain(c);
     shared->result = result;
     shared->ended = true;
     check_handles();

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static struct {
-    const struct sim_case *c;
+    err (*main)(void *arg);
     size_t heap_bytes[TASK_COUNT]; /* in use before the case ran */
     uintptr_t stack;               /* somewhere on the main fiber's */
 } life;
@@ -16,12 +16,11 @@ static struct {
 static err main_fiber(void *arg)
 {
     char here = 0;
-    (void)arg;
     life.stack = (uintptr_t)&here;
     for (enum task t = 0; t < TASK_COUNT; t++)
         life.heap_bytes[t] = mem_use(t).used_bytes;
     fault_enable(true);
-    err result = life.c->run(life.c->arg);
+    err result = life.main(arg);
     fault_enable(false);
     return result;
 }
@@ -40,12 +39,12 @@ static void check_all_is_back(void)
             sim_fail("%u buffers of %zu bytes are not released", buf_use(i).used, buf_use(i).bytes_each);
 }
 
-err sim_run_fibers(const struct sim_case *c)
+err sim_loop(err (*main)(void *arg), void *arg)
 {
-    life.c = c;
+    life.main = main;
     if (mem_boot(&profile_edge16, MEM_LAZY) != OK || buf_boot() != OK)
         sim_fail("the runtime does not boot");
-    err result = loop_run(main_fiber, NULL);
+    err result = loop_run(main_fiber, arg);
     check_all_is_back();
     return result;
 }

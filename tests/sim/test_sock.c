@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#define SEEDS 12
-#define BYTES 30000
+#define SEEDS 8
+#define BYTES 12000
 
 static struct addr server;
 static uint8_t there[BYTES], back[BYTES];

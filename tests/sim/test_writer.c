@@ -110,13 +110,28 @@ static void check_writer(void *arg, err result)
     SIM_CHECK(sim_disk_names("/data") == (result == OK ? 2u : 1u));
 }
 
+/* The next boot, by the program's own calls. */
+static err read_back(void *there)
+{
+    struct lane lane;
+    struct os_stat st;
+    lane_open(&lane, "disk", TASK_BACKUP, 4);
+    err e = file_stat(&lane, PATH, loop_now() + SECONDS(10), &st);
+    lane_close(&lane);
+    *(bool *)there = e == OK && st.bytes == FILE_BYTES;
+    return e == E_ABSENT ? OK : e;
+}
+
 static void reboot_writer(void *arg, bool ended, err result)
 {
     (void)arg;
     SIM_CHECK(!ended || result == OK);
     earlier_is_untouched();
     only_known_names();
+    bool there = false;
     SIM_CHECK(whole_file() || sim_noted(COMMITTED) == 0);
+    SIM_CHECK_ERR(sim_loop(read_back, &there), OK);
+    SIM_CHECK(there == whole_file());
 }
 
 /* A write that failed is not there after a power cut either. */

@@ -18,7 +18,6 @@ void world_at(int64_t at_ns, void (*fire)(uint64_t a, uint64_t b), uint64_t a, u
 void world_moved(void);                                                                     /* something made progress */
 void world_reset(uint64_t seed);
 void world_fibers_dump(void); /* who waits, for a hang's report */
-err sim_run_fibers(const struct sim_case *c);
 
 /* --- jobs --- */
 void offload_reset(void);
