@@ -230,11 +230,6 @@ static void inode_forget(struct inode *f)
     }
 }
 
-void disk_boot(void)
-{
-    inodes_collect();
-}
-
 void disk_power_cut(uint64_t seed, unsigned variant)
 {
     world_reset(seed ^ ((uint64_t)variant << 56));

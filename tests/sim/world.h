@@ -54,6 +54,5 @@ void *disk_map(void); /* the shared mapping, once, in the parent */
 void disk_format(void);
 void disk_settle_all(void);                           /* everything becomes durable */
 void disk_power_cut(uint64_t seed, unsigned variant); /* 0: nothing unsynced survives; 1: all of it; else drawn */
-void disk_boot(void);                                 /* locks of the last life are gone */
 
 #endif
