@@ -51,6 +51,21 @@ void heap_peak_reset(struct heap *h);
 /* Walks the whole heap and asserts every invariant; O(n), for tests. Returns the number of free blocks. */
 size_t heap_verify(struct heap *h);
 
+/* The simulated world refuses an allocation here and there (tests/sim); what ships has no such call. */
+#if defined(HOLDFAST_CHECKED) || defined(HOLDFAST_HOST_LIBC)
+__attribute__((weak)) bool sim_fault_alloc(size_t bytes);
+static inline bool heap_is_refused_by_test(size_t bytes)
+{
+    return sim_fault_alloc && sim_fault_alloc(bytes);
+}
+#else
+static inline bool heap_is_refused_by_test(size_t bytes)
+{
+    (void)bytes;
+    return false;
+}
+#endif
+
 /* --- heap_guard.c: what a checked heap does --- */
 _Noreturn void heap_die(const struct heap *h, const char *what, const void *at);
 #define GUARD_HEAD 16u /* bytes before the user's: size and seal */

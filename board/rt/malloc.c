@@ -23,9 +23,14 @@ static struct heap *owner_of(void *at)
     return h;
 }
 
+static void *take(size_t bytes)
+{
+    return or_no_memory(heap_is_refused_by_test(bytes) ? NULL : heap_alloc(mem_heap_current(), bytes));
+}
+
 void *malloc(size_t bytes)
 {
-    return or_no_memory(heap_alloc(mem_heap_current(), bytes));
+    return take(bytes);
 }
 
 void *calloc(size_t count, size_t each)
@@ -33,7 +38,7 @@ void *calloc(size_t count, size_t each)
     size_t bytes;
     if (__builtin_mul_overflow(count, each, &bytes))
         bytes = SIZE_MAX; /* counted as the refusal it is */
-    void *at = or_no_memory(heap_alloc(mem_heap_current(), bytes));
+    void *at = take(bytes);
     return at == NULL ? NULL : memset(at, 0, bytes);
 }
 

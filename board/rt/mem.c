@@ -66,8 +66,9 @@ bool mem_charge(enum task t, size_t bytes)
 {
     size_t limit = mem.profile != NULL ? mem.profile->task[t].heap_bytes : SIZE_MAX / 2;
     size_t used = atomic_load(&ledger[t].used_bytes);
+    bool refused = heap_is_refused_by_test(bytes);
     do {
-        if (used > limit || bytes > limit - used) {
+        if (refused || used > limit || bytes > limit - used) {
             atomic_fetch_add(&ledger[t].refusals, 1);
             return false;
         }
