@@ -1,0 +1,141 @@
+"""`holdfast backup now` against real etcd: the file, what is told of it, and that the stock tools restore it whole."""
+from __future__ import annotations
+
+import calendar
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from peers.backup import NAME, check_file, now
+from peers.etcd import Cluster, restore, snapshot_status
+
+
+def back_up(hub, warned: str = "") -> tuple[Path, dict]:
+    """One snapshot, all of whose properties hold; file and record. `warned`: what stderr must tell, else it is empty."""
+    before = int(time.time())
+    done = now(hub, "-o", "json")
+    assert done.code == 0, done.said
+    assert (warned in done.said) if warned else (done.said == "")
+    record = done.record
+    file = Path(record["path"])
+    assert hub.snapshots()[-1] == file and hub.leftovers() == []
+    trailer = check_file(file)
+    assert record["sha256"] == trailer.hex()
+    assert record["name"] == file.name and record["destination"] == "local"
+    assert record["bytes"] == file.stat().st_size == record["db_bytes"] + 32
+    assert record["verdict"] == "good" and record["reason"] is None and record["level"] == 2
+    assert 0 <= record["took_ms"] <= done.took * 1000 + 50
+    taken = time.strptime(record["taken_at"], "%Y-%m-%dT%H:%M:%SZ")
+    assert "".join(NAME.fullmatch(file.name).groups()) == time.strftime("%Y%m%d%H%M%S", taken)
+    assert before <= calendar.timegm(taken) <= before + 5
+    return file, record
+
+
+def assert_restores(file, folder, version, count, digest):
+    assert snapshot_status(file, version)["totalKey"] >= count
+    with restore(file, folder, version) as again:
+        again.start()
+        assert again.count() == count
+        assert again.gateway().digest() == digest
+
+
+def test_every_etcd_is_backed_up_and_restored(etcd, etcd_version, make_hub, tmp_path):
+    filled = etcd.fill(600, big=2)
+    digest = etcd.gateway().digest()
+    hub = make_hub(endpoints=[etcd.url])
+    file, record = back_up(hub)
+    status = etcd.gateway().status()
+    assert record["etcd_version"] == etcd.version == status["version"]
+    assert int(record["cluster_id"], 16) == int(status["header"]["cluster_id"])
+    assert int(record["member_id"], 16) == int(status["header"]["member_id"])
+    assert record["endpoint"] == etcd.url
+    assert_restores(file, tmp_path / "again", etcd_version, filled.live, digest)
+
+
+def test_it_is_told_in_words(start_etcd, make_hub):
+    etcd = start_etcd()
+    etcd.fill(50, big=0)
+    done = now(make_hub(endpoints=[etcd.url]))
+    assert (done.code, done.said) == (0, "")
+    found = re.fullmatch(r"(\S+): (\d+) bytes in (\d+) ms from (\S+) \(etcd (\S+)\), SHA-256 good: ([0-9a-f]{64})\n", done.out)
+    assert found, done.out
+    file = Path(found[1])
+    assert check_file(file).hex() == found[6]
+    assert (int(found[2]), found[4], found[5]) == (file.stat().st_size, etcd.url, etcd.version)
+
+
+def test_an_empty_etcd_is_backed_up_too(start_etcd, make_hub, tmp_path):
+    etcd = start_etcd()
+    file, _ = back_up(make_hub(endpoints=[etcd.url]))
+    assert_restores(file, tmp_path / "again", "system", 0, etcd.gateway().digest())
+
+
+def test_two_in_one_second_are_two_files(start_etcd, make_hub):
+    etcd = start_etcd(tls=None)
+    hub = make_hub(endpoints=[etcd.url])
+    outcomes = [now(hub, "-o", "json") for _ in range(3)]
+    assert [done.code for done in outcomes] == [0, 0, 0]
+    assert len({done.record["name"] for done in outcomes}) == len(hub.snapshots()) == 3
+    for file in hub.snapshots():
+        check_file(file)
+
+
+def test_two_destinations_of_which_one_fails(start_etcd, make_hub, tmp_path):
+    etcd = start_etcd(tls=None)
+    hub = make_hub(endpoints=[etcd.url])
+    (tmp_path / "file").write_text("in the way")
+    hub.config["backup"]["destinations"].insert(
+        0, {"name": "blocked", "type": "directory", "path": str(tmp_path / "file")})
+    done = now(hub, "-o", "json")
+    assert done.code == 4, done.said
+    assert "blocked" in done.said and str(tmp_path / "file") in done.said
+    assert done.record["destination"] == "local"
+    check_file(hub.snapshots()[0])
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_the_destination_is_made(start_etcd, make_hub):
+    etcd = start_etcd(tls=None)
+    hub = make_hub(endpoints=[etcd.url])
+    made = hub.folder / "deep" / "deeper"
+    hub.config["backup"]["destinations"][0]["path"] = str(made)
+    done = now(hub)
+    assert done.code == 0, done.said
+    assert made.stat().st_mode & 0o7777 == 0o700
+    check_file(next(made.iterdir()))
+
+
+@pytest.mark.parametrize("profile", ["edge16", "hub32", "hub64"])
+def test_on_every_profile(start_etcd, make_hub, profile):
+    etcd = start_etcd()
+    etcd.fill(200, big=1)
+    hub = make_hub(endpoints=[etcd.url])
+    done = now(hub, "--profile", profile, "-o", "json")
+    assert done.code == 0, done.said
+    check_file(Path(done.record["path"]))
+
+
+def test_nothing_to_back_up(make_hub):
+    hub = make_hub()
+    del hub.config["backup"]
+    done = now(hub)
+    assert done.code == 2 and "backup.etcd.endpoints" in done.said
+    assert done.out == ""
+
+
+@pytest.mark.cluster
+def test_a_cluster_of_three_whichever_member(tmp_path, server_cert, make_hub):
+    with Cluster(tmp_path / "cluster", 3, "3.7", tls=server_cert).start() as cluster:
+        filled = cluster.leader().fill(400, big=1)
+        digest = cluster.leader().gateway().digest()
+        for at, member in enumerate(cluster.members):
+            hub = make_hub(endpoints=[member.url])
+            file, record = back_up(hub)
+            assert int(record["member_id"], 16) == int(member.gateway().status()["header"]["member_id"])
+            assert_restores(file, tmp_path / f"again{at}", "3.7", filled.live, digest)
+        cluster.members[0].kill()
+        cluster.leader()
+        file, record = back_up(make_hub(endpoints=cluster.urls), f"endpoint={cluster.urls[0]} ")
+        assert record["endpoint"] == cluster.urls[1]
