@@ -106,7 +106,10 @@ static void chunk_bounds(void **state)
     } cases[] = {
         {"1;", "a", HTTP1_CHUNK_LINE_MAX - 2, 0},
         {"1;", "a", HTTP1_CHUNK_LINE_MAX + 1, 400},
+        {"0", "0", HTTP1_CHUNK_LINE_MAX - 1, 0},
         {"0", "0", HTTP1_CHUNK_LINE_MAX + 2, 400},
+        {"0\r\nA:", "b", HTTP1_TRAILER_BYTES_MAX - 2, 0},
+        {"0\r\nA:", "b", HTTP1_TRAILER_BYTES_MAX - 1, 431},
         {"0\r\n", "A: b\r\n", HTTP1_TRAILER_BYTES_MAX / 6, 0},
         {"0\r\n", "A: b\r\n", HTTP1_TRAILER_BYTES_MAX / 6 + 1, 431},
         {"", "1\r\nx\r\n", 1000, 0},

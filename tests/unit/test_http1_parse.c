@@ -186,6 +186,38 @@ static const struct head_case requests[] = {
     {.name = "chunked, empty element", .head = POST("Transfer-Encoding: , chunked\r\n"), .wanted = "400"},
     {.name = "coding, empty", .head = POST("Transfer-Encoding:\r\n"), .wanted = "400"},
     {.name = "unknown expectation", .head = POST("Expect: tea\r\n"), .wanted = "417"},
+    {.name = "line of exactly 100 bytes",
+     .head = "GET /" LONG_20 LONG_20 LONG_20 LONG_20 "aaaaaa HTTP/1.1\r\n" H "\r\n",
+     .wanted = "GET /" LONG_20 LONG_20 LONG_20 LONG_20 "aaaaaa? host=h body=none 1.1 keep"},
+    {.name = "line of 101 bytes",
+     .head = "GET /" LONG_20 LONG_20 LONG_20 LONG_20 "aaaaaaa HTTP/1.1\r\n" H "\r\n",
+     .wanted = "414"},
+    {.name = "head of exactly 400 bytes",
+     .head = REQ("a: " LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20
+                     LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 "aaaaaaaa\r\n"),
+     .wanted = "GET /? host=h body=none 1.1 keep"},
+    {.name = "head of 401 bytes",
+     .head = REQ("a: " LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 LONG_20
+                     LONG_20 LONG_20 LONG_20 LONG_20 LONG_20 "aaaaaaaaa\r\n"),
+     .wanted = "431"},
+    {.name = "all of a token", .head = REQ("09AZaz!#$%&'*+-.^_`|~: b\r\n"), .wanted = "GET /? host=h body=none 1.1 keep"},
+    {.name = "all of a host name",
+     .head = "GET / HTTP/1.1\r\nHost: 09AZaz-._~%:65535\r\n\r\n",
+     .wanted = "GET /? host=09AZaz-._~%:65535 body=none 1.1 keep"},
+    {.name = "port of 6 digits", .head = "GET / HTTP/1.1\r\nHost: a:655350\r\n\r\n", .wanted = "400"},
+    {.name = "port with a colon", .head = "GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n", .wanted = "400"},
+    {.name = "port with a slash", .head = "GET / HTTP/1.1\r\nHost: a:1/\r\n\r\n", .wanted = "400"},
+    {.name = "scheme only", .head = "GET http:// HTTP/1.1\r\n" H "\r\n", .wanted = "400"},
+    {.name = "all of a target", .head = "GET /!~? HTTP/1.1\r\n" H "\r\n", .wanted = "GET /!~? host=h body=none 1.1 keep"},
+    {.name = "tab in target", .head = "GET /\t HTTP/1.1\r\n" H "\r\n", .wanted = "400"},
+    {.name = "version 0.1", .head = "GET / HTTP/0.1\r\n" H "\r\n", .wanted = "505"},
+    {.name = "version 9.1", .head = "GET / HTTP/9.1\r\n" H "\r\n", .wanted = "505"},
+    {.name = "version :.1", .head = "GET / HTTP/:.1\r\n" H "\r\n", .wanted = "400"},
+    {.name = "version /.1", .head = "GET / HTTP//.1\r\n" H "\r\n", .wanted = "400"},
+    {.name = "version 1.:", .head = "GET / HTTP/1.:\r\n" H "\r\n", .wanted = "400"},
+    {.name = "version 1./", .head = "GET / HTTP/1./\r\n" H "\r\n", .wanted = "400"},
+    {.name = "version 1,1", .head = "GET / HTTP/1,1\r\n" H "\r\n", .wanted = "400"},
+    {.name = "version, cut", .head = "GET / HTTP/1.\r\n" H "\r\n", .wanted = "400"},
     {.name = "TLS hello", .head = "\x16\x03\x01\x02", .wanted = "400"},
 };
 
@@ -250,7 +282,7 @@ static enum http1_result parse(const struct head_case *c, bool is_request, struc
 static void check_head(const struct head_case *c, bool is_request)
 {
     struct http1_head whole = {0}, slow = {0};
-    char out[300], out_slow[300];
+    char out[600], out_slow[600];
     size_t len = c->len > 0 ? c->len : strlen(c->head);
     enum http1_result r = parse(c, is_request, &whole, (struct bytes){(const uint8_t *)c->head, len}), r_slow = HTTP1_NEED_MORE;
     if (strcmp(told(r, &whole, out, sizeof out), c->wanted) != 0)
