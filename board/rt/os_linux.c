@@ -116,6 +116,8 @@ static err signals_block(void)
         sigaddset(&mask, signals_taken[i]);
     if (sigprocmask(SIG_BLOCK, &mask, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return os_err(errno);
+    if (signal(SIGCHLD, SIG_DFL) == SIG_ERR) /* a parent that ignored it would have the kernel reap our children: waitpid(2) */
+        return os_err(errno);
     world.signal = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
     return os_err_or(world.signal);
 }

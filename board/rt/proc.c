@@ -106,8 +106,7 @@ static err wait_end(struct child *c, ms deadline)
 {
     while (!c->reaped) {
         TRY(sock_wait_readable(&c->exited, deadline));
-        err e = os_child_reap(c->pid, &c->status);
-        c->reaped = e == OK;
+        err e = child_reap(c); /* SIGCHLD may have come first: then proc_reap_orphans() has done it, and the number is free */
         if (e != E_AGAIN)
             return e;
     }
