@@ -1,6 +1,7 @@
 /* http_server_exchange: the answer a handler gives, and what becomes of the connection afterwards. */
 #include "board/rt/log.h"
 #include "board/rt/os.h"
+#include "net/format/http1_parse.h"
 #include "net/proto/http_server_inside.h"
 
 #include <string.h>
@@ -132,20 +133,11 @@ err http_start(struct http_exchange *x, int status, const char *content_type, in
     return OK;
 }
 
-static bool is_token(const char *name)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~"; /* RFC 9110 5.6.2 */
-    const char *at = name;
-    while ((*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at && strchr(others, *at)))
-        at++;
-    return at != name && *at == 0;
-}
-
 err http_add_header(struct http_exchange *x, const char *name, const char *value)
 {
     if (x->phase != ANSWER_NONE)
         return trail(E_INVALID, "header after the answer began");
-    if (!is_token(name) || !http1_value_is_valid(bytes_of(value)))
+    if (!http1_is_token(bytes_of(name)) || !http1_value_is_valid(bytes_of(value)))
         return trail(E_INVALID, "header name or value");
     struct text before = x->extra;
     http1_put_field_text(&x->extra, name, value);
