@@ -37,6 +37,14 @@ static struct bytes wire(const char *script, uint8_t *out, size_t cap)
 #define HEAD(counts)      "1234 " FLAGS_OK "0001 " counts QUESTION
 #define A_RECORD(ttl, ip) "c00c 0001 0001 " ttl " 0004 " ip " "
 
+#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NAME_253                                                                                                                 \
+    LABEL_63 "." LABEL_63 "." LABEL_63 "."                                                                                       \
+             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LABEL_61 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define WIRE_192 "3f '" LABEL_63 "' 3f '" LABEL_63 "' 3f '" LABEL_63 "' "
+#define ALIAS    "c00c 0005 0001 00000005 0002 c00c "
+
 static const struct {
     const char *name, *message, *wanted;
 } answers[] = {
@@ -98,6 +106,27 @@ static const struct {
                              "c00c "
                              "c00c 0005 0001 00000005 0002 c00c",
      "E_PROTOCOL"},
+    {"8 aliases", HEAD("0009 0000 0000 ") ALIAS ALIAS ALIAS ALIAS ALIAS ALIAS ALIAS ALIAS A_RECORD("0000003c", "01020304"),
+     "rcode=0 ttl=5 1.2.3.4"},
+    {"9 aliases", HEAD("000a 0000 0000 ") ALIAS ALIAS ALIAS ALIAS ALIAS ALIAS ALIAS ALIAS ALIAS A_RECORD("0000003c", "01020304"),
+     "E_PROTOCOL"},
+    {"longest name", HEAD("0001 0000 0000 ") WIRE_192 "3d '" LABEL_61 "' 00 0001 0001 0000003c 0004 01020304", "rcode=0 ttl=0"},
+    {"name too long", HEAD("0001 0000 0000 ") WIRE_192 "3e 'a" LABEL_61 "' 00 0001 0001 0000003c 0004 01020304", "E_PROTOCOL"},
+    {"label of 65", HEAD("0001 0000 0000 ") "41 'aa" LABEL_63 "' 00 0001 0001 0000003c 0004 01020304", "E_PROTOCOL"},
+    {"all of a label", HEAD("0001 0000 0000 ") "08 '09AZaz-_' 00 0001 0001 0000003c 0004 01020304", "rcode=0 ttl=0"},
+    {"largest TTL", HEAD("0001 0000 0000 ") A_RECORD("7fffffff", "01020304"), "rcode=0 ttl=2147483647 1.2.3.4"},
+    {"SOA beside an address",
+     "1234 8180 0001 0001 0001 0000 " QUESTION A_RECORD(
+         "0000003c", "01020304") "c010 0006 0001 0000012c 0016 00 00 00000001 00000002 00000003 00000004 0000001e",
+     "rcode=0 ttl=60 1.2.3.4"},
+    {"name server in the authority", "1234 8180 0001 0000 0001 0000 " QUESTION "c010 0002 0001 0000012c 0002 c00c",
+     "rcode=0 ttl=0"},
+    {"SOA of another class",
+     "1234 8183 0001 0000 0001 0000 " QUESTION "c010 0006 0003 0000012c 0016 00 00 00000001 00000002 00000003 00000004 0000001e",
+     "rcode=3 ttl=0"},
+    {"SOA whose own TTL is less",
+     "1234 8183 0001 0000 0001 0000 " QUESTION "c010 0006 0001 00000007 0016 00 00 00000001 00000002 00000003 00000004 0000001e",
+     "rcode=3 ttl=7"},
     {"129 records", HEAD("0081 0000 0000 "), "E_PROTOCOL"},
     {"SOA too short", "1234 8183 0001 0000 0001 0000 " QUESTION "c010 0006 0001 0000012c 0003 000000", "E_PROTOCOL"},
 };
@@ -153,16 +182,16 @@ static void every_cut_is_an_error(void **state)
 static void too_many_are_left_out(void **state)
 {
     (void)state;
-    char script[4096];
-    uint8_t storage[1024];
+    static char script[8192];
+    static uint8_t storage[4096];
     struct dns_answer a;
     struct text t = text_over(script, sizeof script);
-    text_add(&t, HEAD("0014 0000 0000 "));
-    for (unsigned i = 0; i < 20; i++)
+    text_add(&t, HEAD("0080 0000 0000 ")); /* DNS_RECORDS_MAX */
+    for (unsigned i = 0; i < DNS_RECORDS_MAX; i++)
         text_addf(&t, A_RECORD("0000003c", "010203%02x"), i);
     assert_int_equal(dns_parse_answer(wire(script, storage, sizeof storage), &www, &a), OK);
     assert_int_equal(a.address_count, DNS_ADDRESSES_MAX);
-    assert_int_equal(a.left_out, 20 - DNS_ADDRESSES_MAX);
+    assert_int_equal(a.left_out, DNS_RECORDS_MAX - DNS_ADDRESSES_MAX);
     assert_int_equal(a.addresses[DNS_ADDRESSES_MAX - 1].ip[3], DNS_ADDRESSES_MAX - 1);
 }
 
@@ -190,11 +219,6 @@ static void six_and_services(void **state)
     assert_string_equal(a.services[1].target, ".");
 }
 
-#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define NAME_253                                                                                                                 \
-    LABEL_63 "." LABEL_63 "." LABEL_63 "."                                                                                       \
-             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-
 static const struct {
     const char *name;
     bool is_valid;
@@ -218,11 +242,13 @@ static void names_and_queries(void **state)
     assert_int_equal(dns_build_query(&www, out, sizeof out, &len), OK);
     assert_int_equal((int)len, (int)w.len);
     assert_memory_equal(out, w.at, w.len);
+    assert_int_equal(dns_build_query(&www, out, w.len, &len), OK);
     assert_int_equal(dns_build_query(&www, out, w.len - 1, &len), E_RANGE);
     struct dns_question longest = {.type = DNS_A, .name = NAME_253}, bad = {.type = DNS_A, .name = "a..b"};
     assert_int_equal(dns_build_query(&longest, out, sizeof out, &len), OK);
     assert_int_equal(dns_build_query(&bad, out, sizeof out, &len), E_INVALID);
-    assert_true(dns_name_equal("A.b", "a.B."));
+    assert_true(dns_name_equal("AZ.b", "az.B."));
+    assert_false(dns_name_equal("a-", "a\r"));
     assert_false(dns_name_equal("a.b", "a.c"));
     assert_false(dns_name_equal("a", "a.b"));
 }
