@@ -19,8 +19,13 @@ void h2_die(struct h2 *h, err why)
         return;
     h->dead = why;
     for (struct h2_stream *s = h->streams; s; s = s->next)
-        h2_stream_fail(s, why);
+        h2_stream_fail(s, why, h->why);
     waitq_wake_all(&h->changed);
+}
+
+err h2_dead(const struct h2 *h)
+{
+    return h->why[0] ? trail(h->dead, "%s", h->why) : h->dead;
 }
 
 /* --- callbacks: they store and wake, nothing waits inside the session --- */
@@ -36,7 +41,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     h->delivered = true;
     err e = h2_stream_data(s, data, len);
     if (e != OK) {
-        h2_stream_fail(s, e);
+        h2_stream_fail(s, e, NULL);
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_FLOW_CONTROL_ERROR);
     }
     return 0;
@@ -61,7 +66,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0; /* a 1xx answer's fields are nobody's */
     err e = h2_stream_header_add(s, n, v);
     if (e != OK) {
-        h2_stream_fail(s, e);
+        h2_stream_fail(s, e, e == E_RANGE ? "response headers too large" : NULL);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     return 0;
@@ -98,11 +103,12 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-static err reset_error(uint32_t code)
+static void stream_reset(struct h2_stream *s, uint32_t code)
 {
-    if (code == NGHTTP2_REFUSED_STREAM)
-        return E_BUSY;
-    return trail(E_RESET, "stream reset: %s", nghttp2_http2_strerror(code));
+    if (code == NGHTTP2_NO_ERROR)
+        h2_stream_fail(s, E_CLOSED, NULL);
+    else
+        h2_stream_fail(s, code == NGHTTP2_REFUSED_STREAM ? E_BUSY : E_RESET, nghttp2_http2_strerror(code));
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user)
@@ -112,7 +118,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     if (s) {
         s->closed = true;
         if (!s->ended && s->error == OK)
-            h2_stream_fail(s, code == NGHTTP2_NO_ERROR ? E_CLOSED : reset_error(code));
+            stream_reset(s, code);
         waitq_wake_all(&s->changed);
     }
     waitq_wake_all(&h->changed);
@@ -185,20 +191,37 @@ static err write_all(struct h2 *h)
     }
 }
 
-err h2_flush(struct h2 *h)
+/* Another fiber's write in work asks the session again before it ends, and so takes ours along. */
+static err flush(struct h2 *h)
 {
-    if (h->dead != OK)
-        return h->dead;
-    if (h->writing) /* that fiber asks the session again before it ends, and so takes ours along */
+    if (h->writing)
         return OK;
     h->writing = true;
     fiber_shield(); /* half a frame would break the connection for every stream */
     err e = write_all(h);
     fiber_unshield();
     h->writing = false;
-    if (e != OK)
-        h2_die(h, e);
     return e;
+}
+
+static bool is_hang_up(err e)
+{
+    return e == E_RESET || e == E_CLOSED;
+}
+
+err h2_flush(struct h2 *h)
+{
+    if (h->dead != OK)
+        return h->dead;
+    err e = flush(h);
+    if (e == OK)
+        return OK;
+    ms until = loop_now() + H2_LAST_WORDS_MS;
+    while (is_hang_up(e) && h->reading && h->dead == OK)
+        if (waitq_wait(&h->changed, until) != OK)
+            break;
+    h2_die(h, e);
+    return h2_dead(h);
 }
 
 static err read_once(struct h2 *h)
@@ -212,11 +235,22 @@ static err read_once(struct h2 *h)
     nghttp2_ssize used = nghttp2_session_mem_recv2(session_of(h), h->read_buffer, got);
     if (used < 0)
         return used == NGHTTP2_ERR_NOMEM ? E_BUDGET : trail(E_PROTOCOL, "HTTP/2: %s", nghttp2_strerror((int)used));
-    if (nghttp2_session_want_write(session_of(h)))
-        TRY(h2_flush(h));
+    err e = nghttp2_session_want_write(session_of(h)) ? flush(h) : OK;
+    if (e != OK && !is_hang_up(e)) /* else the next read tells why */
+        return e;
     if (!nghttp2_session_want_read(session_of(h)))
         return trail(E_CLOSED, "HTTP/2 session with %s is over", h->authority);
     return OK;
+}
+
+/* The reader's trail is its own: who waits for a stream is told these words instead, without the error's text at their end. */
+static void why_keep(struct h2 *h, err e)
+{
+    size_t end = strlen(err_text(e)) + strlen(": ");
+    trail_text(e, h->why, sizeof h->why);
+    size_t len = strlen(h->why);
+    h->why[len > end ? len - end : 0] = 0;
+    trail_clear();
 }
 
 static err reader(void *arg)
@@ -228,6 +262,9 @@ static err reader(void *arg)
         if (h->delivered)
             fiber_yield(); /* whoever waits for these bytes runs before more come */
     }
+    h->reading = false;
+    if (e != OK && h->dead == OK)
+        why_keep(h, e);
     h2_die(h, e == OK ? h->dead : e);
     return OK; /* the error is told by every stream of this connection */
 }
@@ -249,7 +286,7 @@ static err await_settings(struct h2 *h, ms deadline)
         if (e != OK)
             return e;
     }
-    return h->dead;
+    return h2_dead(h);
 }
 
 err h2_open(struct stream *under, const char *scheme, const char *authority, size_t window_bytes, ms deadline, struct h2 **out)
@@ -271,9 +308,10 @@ err h2_open(struct stream *under, const char *scheme, const char *authority, siz
     if (e == OK)
         e = session_greet(h);
     if (e == OK)
-        e = h2_flush(h);
-    if (e == OK)
         e = group_spawn(&h->group, "h2 reader", reader, h);
+    h->reading = e == OK;
+    if (e == OK)
+        e = h2_flush(h);
     if (e == OK)
         e = await_settings(h, deadline);
     if (e != OK) {
@@ -308,14 +346,13 @@ void h2_close(struct h2 *h)
 err h2_ping(struct h2 *h, ms deadline)
 {
     if (h->dead != OK)
-        return h->dead;
+        return h2_dead(h);
     if (nghttp2_submit_ping(session_of(h), NGHTTP2_FLAG_NONE, NULL) != 0)
         return E_BUDGET;
     unsigned mine = ++h->pings_sent;
     TRY(h2_flush(h));
     while ((int)(h->pings_answered - mine) < 0) {
-        if (h->dead != OK)
-            return h->dead;
+        TRY(h2_dead(h));
         TRY(waitq_wait(&h->changed, deadline));
     }
     return OK;

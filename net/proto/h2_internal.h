@@ -10,6 +10,7 @@
 
 #define H2_READ_BYTES KIB(32)
 #define H2_WRITE_MS_MAX SECONDS(30) /* a peer that takes nothing for this long is dead */
+#define H2_LAST_WORDS_MS 200        /* for what a peer that hung up said before */
 
 /* A byte queue that grows by doubling up to its window, so that a stream that is read at once stays small. */
 struct h2_ring {
@@ -31,6 +32,7 @@ struct h2_stream {
     bool ended;      /* END_STREAM received */
     bool closed;     /* the session forgot it */
     err error;       /* why it closed early */
+    const char *why; /* in words; static or the connection's, NULL: nothing to add */
     char *headers;   /* name\0value\0…, response first, then trailers */
     size_t headers_len, trailers_at;
 };
@@ -46,15 +48,17 @@ struct h2 {
     char scheme[8], authority[264];
     size_t window_bytes;
     enum task task;
-    bool settings_seen, goaway, writing, delivered;
+    bool settings_seen, goaway, writing, delivered, reading;
     unsigned pings_sent, pings_answered;
-    err dead; /* OK while it lives */
+    err dead;                 /* OK while it lives */
+    char why[TRAIL_TEXT_MAX]; /* the reader's words for it, which are not in the trail of who waits; "": none */
     uint64_t received_bytes, sent_bytes;
 };
 
 /* h2.c, for h2_stream.c */
 MUST_USE err h2_flush(struct h2 *h); /* writes what the session has to send; another fiber's write in work takes ours along */
 void h2_die(struct h2 *h, err why);
+err h2_dead(const struct h2 *h); /* why it is dead, told in the caller's trail; OK while it lives */
 int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end);
 void h2_session_resume(struct h2 *h, int32_t id);
 void h2_session_consumed(struct h2 *h, int32_t id, size_t len);
@@ -64,6 +68,6 @@ unsigned h2_session_streams_max(struct h2 *h);
 /* h2_stream.c, for h2.c's callbacks */
 err h2_stream_data(struct h2_stream *s, const uint8_t *data, size_t len);
 err h2_stream_header_add(struct h2_stream *s, struct bytes name, struct bytes value);
-void h2_stream_fail(struct h2_stream *s, err why);
+void h2_stream_fail(struct h2_stream *s, err e, const char *why);
 
 #endif

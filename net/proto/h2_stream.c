@@ -69,7 +69,7 @@ err h2_stream_header_add(struct h2_stream *s, struct bytes name, struct bytes va
 {
     size_t need = s->headers_len + name.len + value.len + 2;
     if (need > H2_HEADERS_BYTES_MAX)
-        return trail(E_RANGE, "response headers over %zu bytes", H2_HEADERS_BYTES_MAX);
+        return E_RANGE;
     if (!s->headers && !(s->headers = malloc(H2_HEADERS_BYTES_MAX)))
         return E_BUDGET;
     char *to = s->headers + s->headers_len;
@@ -82,20 +82,26 @@ err h2_stream_header_add(struct h2_stream *s, struct bytes name, struct bytes va
     return OK;
 }
 
-void h2_stream_fail(struct h2_stream *s, err why)
+void h2_stream_fail(struct h2_stream *s, err e, const char *why)
 {
-    if (s->error == OK && !(s->ended && s->response))
-        s->error = why;
+    if (s->error == OK && !(s->ended && s->response)) {
+        s->error = e;
+        s->why = why;
+    }
     waitq_wake_all(&s->changed);
 }
 
 /* --- the caller's side --- */
 
+static err failure(const struct h2_stream *s)
+{
+    return s->why && s->why[0] ? trail(s->error, "%s", s->why) : s->error;
+}
+
 static err wait_for_room(struct h2 *h, ms deadline)
 {
     while (h->stream_count >= h2_session_streams_max(h)) {
-        if (h->dead != OK)
-            return h->dead;
+        TRY(h2_dead(h));
         TRY(waitq_wait(&h->changed, deadline));
     }
     return OK;
@@ -107,7 +113,7 @@ err h2_stream_open(struct h2 *h, const char *method, const char *path, const str
     *out = NULL;
     TRY(wait_for_room(h, deadline));
     if (!h2_usable(h))
-        return h->dead != OK ? h->dead : trail(E_CLOSED, "%s is going away", h->authority);
+        return h->dead != OK ? h2_dead(h) : trail(E_CLOSED, "%s is going away", h->authority);
     struct h2_stream *s = calloc(1, sizeof *s);
     if (!s)
         return E_BUDGET;
@@ -133,7 +139,7 @@ err h2_stream_open(struct h2 *h, const char *method, const char *path, const str
 err h2_stream_write(struct h2_stream *s, const void *from, size_t len, bool end, ms deadline)
 {
     if (s->error != OK)
-        return s->error;
+        return failure(s);
     s->out = from;
     s->out_len = len;
     s->out_end = end;
@@ -144,7 +150,7 @@ err h2_stream_write(struct h2_stream *s, const void *from, size_t len, bool end,
     err e = h2_flush(s->h);
     while (e == OK && (s->out_len > 0 || (end && !s->ended_by_us))) {
         if (s->error != OK || s->closed)
-            e = s->error != OK ? s->error : E_CLOSED;
+            e = s->error != OK ? failure(s) : E_CLOSED;
         else
             e = waitq_wait(&s->changed, deadline);
     }
@@ -156,7 +162,7 @@ err h2_stream_response(struct h2_stream *s, ms deadline, int *status)
 {
     while (!s->response) {
         if (s->error != OK)
-            return s->error;
+            return failure(s);
         TRY(waitq_wait(&s->changed, deadline));
     }
     *status = s->status;
@@ -168,7 +174,7 @@ err h2_stream_read(struct h2_stream *s, void *into, size_t cap, ms deadline, siz
     *got = 0;
     while (s->ring.len == 0) {
         if (s->error != OK)
-            return s->error;
+            return failure(s);
         if (s->ended)
             return OK;
         TRY(waitq_wait(&s->changed, deadline));

@@ -122,21 +122,19 @@ def test_member_paused_before_it(own_etcd, hub_via):
     assert_failed(hub, done, kept, 1, ["deadline passed", own_etcd.url], 12)
 
 
-@pytest.mark.parametrize("fault,words", [
-    (Faults(reset_after=500_000), ["connection reset"]),
-    (Faults(reset_after=3_000), ["connection reset"]),
-    (Faults(reset_after=0), ["connection reset"]),
-    (Faults(truncate_after=500_000), ["closed by the peer"]),
-    (Faults(truncate_after=10), ["closed by the peer"]),
-    (Faults(truncate_after=0), ["closed by the peer"]),
+@pytest.mark.parametrize("fault", [
+    Faults(reset_after=500_000), Faults(reset_after=3_000), Faults(reset_after=0),
+    Faults(truncate_after=500_000), Faults(truncate_after=10), Faults(truncate_after=0),
 ], ids=["reset-in-the-stream", "reset-in-the-handshake", "reset-at-once", "end-in-the-stream", "end-in-the-handshake",
         "end-at-once"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_connection_cut(scheme, fault, words, kept_etcd, hub_via):
+def test_connection_cut(scheme, fault, kept_etcd, hub_via):
     with Proxy(port_of(kept_etcd, scheme), down=fault) as proxy:
         hub = hub_via(proxy, scheme)
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, words, 5)
+        done = now(hub)
+        assert_failed(hub, done, kept, 1, [f"127.0.0.1:{proxy.port}"], 5)
+        assert "closed by the peer" in done.said or "connection reset" in done.said, done.said  # a race of FIN and RST
 
 
 def test_a_byte_at_a_time_ends_with_the_whole_timeout(kept_etcd, hub_via):
