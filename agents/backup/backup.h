@@ -1,11 +1,12 @@
 /* backup: snapshots of etcd into directories, on a schedule and on demand. Streamed, their SHA-256 checked on the way, durable or
  * absent.
  *
- * Layer    agents.                                    Blocks   parks the fiber; disk work runs on the pool, one lane a
- * destination. Owner    the caller owns struct backup until        Memory   TASK_BACKUP: one connection, one 1 MiB window at
- * most, and backup_close(); config and dns outlive it.          BACKUP_APPENDS_MAX + 1 buffers of BACKUP_PIECE_BYTES. Errors
- * E_CORRUPT the digest is wrong or the stream was short; E_TIMEOUT no byte for idle_timeout, or total_timeout in all; those of
- *          etcd.h and file.h. After any of them the destination is as before: no file, no temporary file. */
+ * Layer    agents.                                  Blocks   parks the fiber; disk work runs on the pool, one lane a destination.
+ * Owner    the caller owns struct backup until      Memory   TASK_BACKUP: one connection, one 1 MiB window at most, and
+ *          backup_close(); config and dns                    BACKUP_APPENDS_MAX + 1 buffers of BACKUP_PIECE_BYTES.
+ *          outlive it.
+ * Errors   E_CORRUPT the digest is wrong or the stream was short; E_TIMEOUT no byte for idle_timeout, or total_timeout in all;
+ *          those of etcd.h and file.h. After any of them the destination is as before: no file, no temporary file. */
 #ifndef HOLDFAST_BACKUP_H
 #define HOLDFAST_BACKUP_H
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define PAGE_DIVISOR 512 /* a bbolt file is a multiple of it: etcdutl's own check of the length, talos.md §4.3 */
+#define PAGE_DIVISOR 512 /* a bbolt file is a multiple of it: etcdutl's own check of the length */
 
 struct digest {
     bool started;

@@ -128,6 +128,10 @@ err backup_schedule(void *arg)
     struct backup *b = arg;
     for (unsigned i = 0; i < b->config->backup.destination_count; i++)
         TRY(look(b, &b->destinations[i]));
+    if (b->config->backup.destination_count == 0) {
+        pulse_rest(TASK_BACKUP);
+        return fiber_sleep(FOREVER);
+    }
     for (;;) {
         unsigned i = earliest(b);
         pulse_rest(TASK_BACKUP);

@@ -125,7 +125,8 @@ static err receive(struct run *r)
     }
 }
 
-/* Two snapshots begun in one second: the later one takes the next second's name, once that has come. */
+/* Two snapshots begun in one second: the later one takes the next second's name, once that has come. By the clock that does not
+ * jump: the other one may have been told a day ahead, or stand still. */
 static err commit(struct run *r)
 {
     for (unsigned i = 0;; i++) {
@@ -133,8 +134,9 @@ static err commit(struct run *r)
         if (e != E_EXISTS || i == NAME_CLASHES_MAX)
             return e;
         r->record->taken_at_s++;
-        while (loop_wall_ms() / 1000 < r->record->taken_at_s)
-            TRY(fiber_sleep(loop_now() + r->record->taken_at_s * 1000 - loop_wall_ms()));
+        ms wait = r->record->taken_at_s * 1000 - loop_wall_ms();
+        if (wait > 0)
+            TRY(fiber_sleep(loop_now() + ms_min(wait, SECONDS(1))));
         TRY(record_name(r));
         TRY(writer_rename(r->intake.writer, r->record->path));
     }
@@ -152,20 +154,27 @@ static err take(struct run *r)
     return commit(r);
 }
 
+/* A clock that is not set stands at its floor: seconds since boot then tell one snapshot from the next. */
+static int64_t begin_s(ms now)
+{
+    return (loop_wall_ms() + (os_wall_is_trusted() ? 0 : now)) / 1000;
+}
+
 err backup_take(struct backup *b, unsigned destination, const struct backup_watcher *w, struct backup_record *out)
 {
     ASSERT(destination < b->config->backup.destination_count);
     ms began = loop_now();
     struct run r = {.backup = b, .to = &b->destinations[destination], .watcher = w, .record = out};
     r.deadline = began + b->config->backup.total_timeout_ms;
-    *out = (struct backup_record){.taken_at_s = loop_wall_ms() / 1000};
+    *out = (struct backup_record){.taken_at_s = begin_s(began)};
     (void)snprintf(out->destination, sizeof out->destination, "%s", r.to->config->name);
     err e = take(&r);
     intake_close(&r.intake);
     etcd_snapshot_end(r.stream);
     etcd_close(r.etcd);
     out->took_ms = loop_now() - began;
-    r.to->last_error = e;
+    if (e != E_CANCELED)
+        r.to->last_error = e;
     if (e == OK)
         backup_metrics_done(r.to, out);
     else if (e != E_CANCELED)

@@ -102,6 +102,8 @@ const char *trail_text(err e, char *out, size_t cap)
         const struct entry *entry = entry_mine(back, me);
         if (entry == NULL)
             continue;
+        if (entry->error != e)
+            break;
         text_add(&t, entry->text);
         text_add(&t, ": ");
     }
@@ -112,10 +114,23 @@ const char *trail_text(err e, char *out, size_t cap)
 
 void trail_clear(void)
 {
+    trail_rewind(0);
+}
+
+uint64_t trail_mark(void)
+{
+    pthread_mutex_lock(&ring_lock);
+    uint64_t mark = ring_last;
+    pthread_mutex_unlock(&ring_lock);
+    return mark;
+}
+
+void trail_rewind(uint64_t mark)
+{
     const void *me = owner_self();
     pthread_mutex_lock(&ring_lock);
     for (size_t i = 0; i < TRAIL_ENTRIES_MAX; i++)
-        if (ring[i].owner == me)
+        if (ring[i].owner == me && atomic_load_explicit(&ring[i].number, memory_order_relaxed) > mark)
             ring[i].owner = NULL;
     pthread_mutex_unlock(&ring_lock);
 }

@@ -64,10 +64,13 @@ enum retry err_retry(err e);
 /* Each hop adds what it was doing, innermost first, and passes the error on:  return trail(e, "opening %s", path);
  * Does nothing for OK and E_CANCELED. Never put a secret here. Entries belong to the fiber that added them. */
 MUST_USE err trail(err e, const char *format, ...) PRINTF_LIKE(2, 3);
-/* The current fiber's entries since its last trail_clear(), outermost first, joined by ": ", ended by the error's
- * text; cut to `cap` with the zero. Returns out. */
+/* What led to `e`: the current fiber's newest entries, back to the first one with another code (which was of another failure),
+ * outermost first, joined by ": ", ended by the error's text; cut to `cap` with the zero. Returns out. */
 const char *trail_text(err e, char *out, size_t cap);
 void trail_clear(void);  /* forgets the current fiber's entries */
+/* Around what may fail without being a failure (a name that is no address, a cleanup): forgets what it added. */
+uint64_t trail_mark(void);
+void trail_rewind(uint64_t mark);
 void trail_dump(int fd); /* the whole ring, a line an entry; async-signal-safe */
 
 /* For the few places where a failure is told elsewhere or changes nothing; the reason stands beside it. */

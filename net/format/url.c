@@ -13,15 +13,22 @@ static err scheme(const char **at, struct url *out)
 {
     out->tls = strncmp(*at, "https://", 8) == 0;
     if (!out->tls && strncmp(*at, "http://", 7) != 0)
-        return trail(E_INVALID, "\"%.40s\" does not start with http:// or https://", *at);
+        return trail(E_INVALID, "\"%.*s\" does not start with http:// or https://", (int)size_min(strcspn(*at, "/?#@"), 40), *at);
     *at += out->tls ? 8 : 7;
     return OK;
 }
 
-static bool host_char(char c)
+/* In brackets an IPv6 literal with its zone (RFC 3986 §3.2.2, RFC 6874), else a name or an IPv4 literal. */
+static bool host_char(char c, bool bracket)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' ||
-           c == ':' || c == '%';
+           (bracket && (c == ':' || c == '%'));
+}
+
+/* Before anything of it is told: what stands before an @ may be a password. */
+static err no_user(const char *at)
+{
+    return at[strcspn(at, "/?#@")] == '@' ? trail(E_INVALID, "user names in addresses are not supported") : OK;
 }
 
 static err host(const char **at, struct url *out)
@@ -32,14 +39,16 @@ static err host(const char **at, struct url *out)
     if (len == 0 || len >= sizeof out->host)
         return trail(E_INVALID, "\"%.60s\" has no host, or one of %zu bytes", *at, len);
     for (size_t i = 0; i < len; i++)
-        if (!host_char(from[i]))
+        if (!host_char(from[i], bracket))
             return trail(E_INVALID, "host \"%.*s\" has a character that no host has", (int)size_min(len, 60), from);
     memcpy(out->host, from, len);
     out->host[len] = 0;
     *at = from + len;
     if (bracket && *(*at)++ != ']')
         return trail(E_INVALID, "host \"%.60s\" lacks its ]", from);
-    return OK;
+    if (bracket && !strchr(out->host, ':'))
+        return trail(E_INVALID, "\"[%s]\": only an IPv6 address goes into brackets", out->host);
+    return **at && !strchr(":/?#", **at) ? trail(E_INVALID, "host \"%s\" is followed by \"%.20s\"", out->host, *at) : OK;
 }
 
 static err port(const char **at, struct url *out)
@@ -62,10 +71,9 @@ err url_parse(const char *text, struct url *out)
     *out = (struct url){0};
     const char *at = text;
     TRY(scheme(&at, out));
+    TRY(no_user(at));
     TRY(host(&at, out));
     TRY(port(&at, out));
-    if (*at == '@')
-        return trail(E_INVALID, "user names in addresses are not supported");
     if (strchr(at, '#'))
         return trail(E_INVALID, "an address has no #fragment here");
     size_t len = strlen(at);

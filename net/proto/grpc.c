@@ -18,6 +18,7 @@ struct grpc_call {
     ms deadline;
     struct grpc_deframer deframer;
     bool answered; /* the response's headers were checked */
+    err failed;    /* within a message: what came of it is lost, so nothing more can be told */
     int status;    /* -1: not told yet */
     char message[STATUS_TEXT_MAX];
 };
@@ -77,6 +78,12 @@ static void message_decode(const char *in, char *out, size_t cap)
     out[n] = 0;
 }
 
+/* E_CANCELED is for our own canceling only. */
+static err status_error(int code)
+{
+    return statuses[code].error == E_CANCELED ? E_REMOTE : statuses[code].error;
+}
+
 static err status_taken(struct grpc_call *c, const char *status, const char *message)
 {
     uint64_t code = 2;
@@ -86,8 +93,7 @@ static err status_taken(struct grpc_call *c, const char *status, const char *mes
     message_decode(message ? message : "", c->message, sizeof c->message);
     if (code == 0)
         return OK;
-    return trail(statuses[code].error == E_CANCELED ? E_REMOTE : statuses[code].error, "%s: gRPC %s: %s", c->path,
-                 statuses[code].name, c->message);
+    return trail(status_error(c->status), "%s: gRPC %s: %s", c->path, statuses[code].name, c->message);
 }
 
 /* A response that is no gRPC: what its HTTP status means (grpc/doc/http-grpc-status-mapping.md). */
@@ -158,7 +164,8 @@ err grpc_start(struct h2 *h, const char *path, const struct h2_header *metadata,
     err e = h2_stream_open(h, "POST", path, headers, n, false, deadline, &c->stream);
     if (e == OK)
         e = request_write(c, request);
-    if (e == E_RESET || e == E_CLOSED) /* the server may answer before it has read our request: its answer tells why */
+    if (c->stream &&
+        (e == E_RESET || e == E_CLOSED)) /* the server may answer before it has read our request: its answer tells why */
         e = OK;
     if (e != OK) {
         grpc_end(c);
@@ -185,7 +192,11 @@ static err receive_step(struct grpc_call *c, uint8_t *into, size_t cap, size_t *
     size_t used = 0;
     struct grpc_piece piece = {0};
     bool given = false;
-    TRY(grpc_deframe(&c->deframer, (struct bytes){to, got}, &used, &piece, &given));
+    err e = grpc_deframe(&c->deframer, (struct bytes){to, got}, &used, &piece, &given);
+    if (e == E_UNSUPPORTED)
+        return trail(E_PROTOCOL, "%s: a compressed message, which nobody asked for", c->path);
+    if (e != OK)
+        return trail(e, "%s: not a gRPC message", c->path);
     if (inside)
         *len += got;
     *whole = given && piece.ends;
@@ -197,16 +208,21 @@ err grpc_receive(struct grpc_call *c, void *into, size_t cap, ms until, size_t *
     *len = 0;
     *more = false;
     until = ms_min(until, c->deadline);
+    if (c->failed != OK)
+        return c->failed;
     if (c->status >= 0)
-        return c->status == 0 ? OK : E_REMOTE;
+        return status_error(c->status);
     err e = c->answered ? OK : answer_check(c, until);
     bool whole = false, end = c->status == 0;
     while (e == OK && !whole && !end)
         e = receive_step(c, into, cap, len, until, &whole, &end);
     *more = e == OK && whole;
-    if (e != OK && c->status < 0)
-        e = trail(e, "%s", c->path);
-    return e;
+    if (e == OK || c->status >= 0)
+        return e;
+    if (e != E_TIMEOUT || !grpc_deframe_is_between(&c->deframer)) /* between messages one may wait again */
+        c->failed = e;
+    *len = 0;
+    return trail(e, "%s", c->path);
 }
 
 int grpc_status(const struct grpc_call *c, const char **message)
@@ -235,10 +251,12 @@ err grpc_unary(struct h2 *h, const char *path, const struct h2_header *metadata,
     err e = grpc_receive(c, into, cap, deadline, len, &more);
     if (e == OK && !more)
         e = trail(E_PROTOCOL, "%s: status OK and no answer", path);
-    if (e == OK)
-        e = grpc_receive(c, &extra, sizeof extra, deadline, &extra_len, &more); /* the status */
-    if (e == OK && more)
+    if (e != OK)
+        goto cleanup;
+    e = grpc_receive(c, &extra, sizeof extra, deadline, &extra_len, &more); /* the status */
+    if ((e == OK && more) || e == E_RANGE)                                  /* whatever its length */
         e = trail(E_PROTOCOL, "%s: two answers to one request", path);
+cleanup:
     grpc_end(c);
     return e;
 }

@@ -17,7 +17,8 @@ struct grpc_call;
 /* path: "/etcdserverpb.Maintenance/Snapshot". metadata: more headers, e.g. talos-role. Sends the one request message and ends our side. */
 MUST_USE err grpc_start(struct h2 *h, const char *path, const struct h2_header *metadata, size_t count, struct bytes request, ms deadline,
                         struct grpc_call **out);
-/* The next message into the caller's buffer. *more false: the stream ended with status OK. until: for this message; the call's own deadline holds too. */
+/* The next message into the caller's buffer. *more false: the stream ended with status OK. until: for this message; the call's own deadline holds too.
+ * E_TIMEOUT between two messages: may be called again. Any other error, or within a message: the call is over, and says so again. */
 MUST_USE err grpc_receive(struct grpc_call *c, void *into, size_t cap, ms until, size_t *len, bool *more);
 int grpc_status(const struct grpc_call *c, const char **message); /* -1: not told yet */
 void grpc_end(struct grpc_call *c); /* cancels when it still runs; NULL is fine */

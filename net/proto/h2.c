@@ -28,6 +28,17 @@ err h2_dead(const struct h2 *h)
     return h->why[0] ? trail(h->dead, "%s", h->why) : h->dead;
 }
 
+void h2_enter(struct h2 *h)
+{
+    h->users++;
+}
+
+void h2_leave(struct h2 *h)
+{
+    if (--h->users == 0)
+        waitq_wake_all(&h->idle);
+}
+
 /* --- callbacks: they store and wake, nothing waits inside the session --- */
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user)
@@ -42,7 +53,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     err e = h2_stream_data(s, data, len);
     if (e != OK) {
         h2_stream_fail(s, e, NULL);
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_FLOW_CONTROL_ERROR);
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id,
+                                  e == E_BUDGET ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_FLOW_CONTROL_ERROR);
     }
     return 0;
 }
@@ -136,6 +148,19 @@ static int on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int 
     return 0;
 }
 
+/* A GOAWAY of ours with an error: nghttp2 found the peer's frames wrong, and says of what (RFC 9113 §6.8, debug data). */
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct h2 *h = user;
+    (void)session;
+    if (frame->hd.type != NGHTTP2_GOAWAY || frame->goaway.error_code == NGHTTP2_NO_ERROR)
+        return 0;
+    h->broken = true;
+    (void)snprintf(h->fault, sizeof h->fault, "%s: %.*s", nghttp2_http2_strerror(frame->goaway.error_code),
+                   (int)size_min(frame->goaway.opaque_data_len, sizeof h->fault), (const char *)frame->goaway.opaque_data);
+    return 0;
+}
+
 static err session_make(struct h2 *h)
 {
     nghttp2_session_callbacks *callbacks = NULL;
@@ -149,6 +174,7 @@ static err session_make(struct h2 *h)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
     nghttp2_option_set_no_auto_window_update(option, 1);
     if (nghttp2_session_client_new2(&session, callbacks, h, option) != 0)
         goto cleanup;
@@ -177,7 +203,7 @@ static err session_greet(struct h2 *h)
 
 /* --- bytes --- */
 
-static err write_all(struct h2 *h)
+static err write_all(struct h2 *h, ms patience)
 {
     for (;;) {
         const uint8_t *data = NULL;
@@ -186,7 +212,7 @@ static err write_all(struct h2 *h)
             return len == NGHTTP2_ERR_NOMEM ? E_BUDGET : trail(E_PROTOCOL, "HTTP/2: %s", nghttp2_strerror((int)len));
         if (len == 0)
             return OK;
-        TRY(stream_write(h->under, data, (size_t)len, loop_now() + H2_WRITE_MS_MAX));
+        TRY(stream_write(h->under, data, (size_t)len, loop_now() + patience));
         h->sent_bytes += (uint64_t)len;
     }
 }
@@ -197,8 +223,9 @@ static err flush(struct h2 *h)
     if (h->writing)
         return OK;
     h->writing = true;
+    ms patience = h->closing || fiber_canceled() ? H2_CLOSE_MS_MAX : H2_WRITE_MS_MAX;
     fiber_shield(); /* half a frame would break the connection for every stream */
-    err e = write_all(h);
+    err e = write_all(h, patience);
     fiber_unshield();
     h->writing = false;
     return e;
@@ -238,6 +265,8 @@ static err read_once(struct h2 *h)
     err e = nghttp2_session_want_write(session_of(h)) ? flush(h) : OK;
     if (e != OK && !is_hang_up(e)) /* else the next read tells why */
         return e;
+    if (h->broken)
+        return trail(E_PROTOCOL, "HTTP/2: %s", h->fault);
     if (!nghttp2_session_want_read(session_of(h)))
         return trail(E_CLOSED, "HTTP/2 session with %s is over", h->authority);
     return OK;
@@ -271,10 +300,17 @@ static err reader(void *arg)
 
 /* --- open, close --- */
 
+/* Whoever waits in it is woken and has left before its memory goes. */
 static void h2_free(struct h2 *h)
 {
+    h2_die(h, E_CANCELED);
+    stream_close(h->under); /* wakes a fiber that writes or reads there */
+    group_close(&h->group);
+    fiber_shield();
+    while (h->users > 0)
+        err_ignore(waitq_wait(&h->idle, FOREVER));
+    fiber_unshield();
     nghttp2_session_del(session_of(h));
-    stream_close(h->under);
     free(h->read_buffer);
     free(h);
 }
@@ -315,7 +351,6 @@ err h2_open(struct stream *under, const char *scheme, const char *authority, siz
     if (e == OK)
         e = await_settings(h, deadline);
     if (e != OK) {
-        group_close(&h->group);
         h2_free(h);
         return trail(e, "HTTP/2 with %s", authority);
     }
@@ -332,30 +367,35 @@ void h2_close(struct h2 *h)
 {
     if (!h)
         return;
+    h->closing = true;
     while (h->streams)
         h2_stream_close(h->streams);
     if (h->dead == OK && !h->writing) {
         nghttp2_session_terminate_session(session_of(h), NGHTTP2_NO_ERROR);
         err_ignore(h2_flush(h));
     }
-    h2_die(h, E_CANCELED);
-    group_close(&h->group);
     h2_free(h);
 }
 
-err h2_ping(struct h2 *h, ms deadline)
+static err await_ping(struct h2 *h, unsigned mine, ms deadline)
 {
-    if (h->dead != OK)
-        return h2_dead(h);
-    if (nghttp2_submit_ping(session_of(h), NGHTTP2_FLAG_NONE, NULL) != 0)
-        return E_BUDGET;
-    unsigned mine = ++h->pings_sent;
     TRY(h2_flush(h));
     while ((int)(h->pings_answered - mine) < 0) {
         TRY(h2_dead(h));
         TRY(waitq_wait(&h->changed, deadline));
     }
     return OK;
+}
+
+err h2_ping(struct h2 *h, ms deadline)
+{
+    TRY(h2_dead(h));
+    if (nghttp2_submit_ping(session_of(h), NGHTTP2_FLAG_NONE, NULL) != 0)
+        return E_BUDGET;
+    h2_enter(h);
+    err e = await_ping(h, ++h->pings_sent, deadline);
+    h2_leave(h);
+    return e;
 }
 
 struct h2_stats h2_stats(const struct h2 *h)

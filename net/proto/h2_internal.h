@@ -10,6 +10,7 @@
 
 #define H2_READ_BYTES KIB(32)
 #define H2_WRITE_MS_MAX SECONDS(30) /* a peer that takes nothing for this long is dead */
+#define H2_CLOSE_MS_MAX SECONDS(1)  /* the same while we leave */
 #define H2_LAST_WORDS_MS 200        /* for what a peer that hung up said before */
 
 /* A byte queue that grows by doubling up to its window, so that a stream that is read at once stays small. */
@@ -31,6 +32,8 @@ struct h2_stream {
     bool response;   /* its header block is complete */
     bool ended;      /* END_STREAM received */
     bool closed;     /* the session forgot it */
+    unsigned users;  /* fibers inside a call of it; the last one frees when it is released */
+    bool released;   /* closed by its owner */
     err error;       /* why it closed early */
     const char *why; /* in words; static or the connection's, NULL: nothing to add */
     char *headers;   /* name\0value\0…, response first, then trailers */
@@ -43,6 +46,8 @@ struct h2 {
     struct group group;
     struct h2_stream *streams;
     unsigned stream_count;
+    unsigned users;       /* fibers inside a call of it or of its streams; h2_close() waits for them */
+    struct waitq idle;    /* until there are none */
     struct waitq changed; /* settings, a ping's answer, a stream's end, death */
     uint8_t *read_buffer;
     char scheme[8], authority[264];
@@ -50,6 +55,8 @@ struct h2 {
     enum task task;
     bool settings_seen, goaway, writing, delivered, reading;
     unsigned pings_sent, pings_answered;
+    bool closing, broken;     /* broken: we told the peer that it broke the protocol */
+    char fault[64];           /* in these words */
     err dead;                 /* OK while it lives */
     char why[TRAIL_TEXT_MAX]; /* the reader's words for it, which are not in the trail of who waits; "": none */
     uint64_t received_bytes, sent_bytes;
@@ -58,6 +65,8 @@ struct h2 {
 /* h2.c, for h2_stream.c */
 MUST_USE err h2_flush(struct h2 *h); /* writes what the session has to send; another fiber's write in work takes ours along */
 void h2_die(struct h2 *h, err why);
+void h2_enter(struct h2 *h);
+void h2_leave(struct h2 *h);
 err h2_dead(const struct h2 *h); /* why it is dead, told in the caller's trail; OK while it lives */
 int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end);
 void h2_session_resume(struct h2 *h, int32_t id);

@@ -98,19 +98,44 @@ static err failure(const struct h2_stream *s)
     return s->why && s->why[0] ? trail(s->error, "%s", s->why) : s->error;
 }
 
+static void enter(struct h2_stream *s)
+{
+    s->users++;
+    h2_enter(s->h);
+}
+
+static void leave(struct h2_stream *s)
+{
+    struct h2 *h = s->h;
+    if (--s->users == 0 && s->released) {
+        free(s->headers);
+        free(s->ring.at);
+        free(s);
+    }
+    h2_leave(h);
+}
+
+/* Those that count against the peer's SETTINGS_MAX_CONCURRENT_STREAMS; one that has ended both ways may lie with its owner. */
+static unsigned streams_live(const struct h2 *h)
+{
+    unsigned count = 0;
+    for (const struct h2_stream *s = h->streams; s; s = s->next)
+        count += !s->closed;
+    return count;
+}
+
 static err wait_for_room(struct h2 *h, ms deadline)
 {
-    while (h->stream_count >= h2_session_streams_max(h)) {
+    while (streams_live(h) >= h2_session_streams_max(h)) {
         TRY(h2_dead(h));
         TRY(waitq_wait(&h->changed, deadline));
     }
     return OK;
 }
 
-err h2_stream_open(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end,
+static err request(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end,
                    ms deadline, struct h2_stream **out)
 {
-    *out = NULL;
     TRY(wait_for_room(h, deadline));
     if (!h2_usable(h))
         return h->dead != OK ? h2_dead(h) : trail(E_CLOSED, "%s is going away", h->authority);
@@ -128,18 +153,40 @@ err h2_stream_open(struct h2 *h, const char *method, const char *path, const str
     h->streams = s;
     h->stream_count++;
     err e = h2_flush(h);
-    if (e != OK) {
+    if (e == OK)
+        *out = s;
+    else
         h2_stream_close(s);
-        return e;
+    return e;
+}
+
+err h2_stream_open(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end,
+                   ms deadline, struct h2_stream **out)
+{
+    *out = NULL;
+    h2_enter(h);
+    err e = request(h, method, path, headers, count, end, deadline, out);
+    h2_leave(h);
+    return e;
+}
+
+static err write_all(struct h2_stream *s, ms deadline)
+{
+    err e = h2_flush(s->h);
+    while (e == OK && (s->out_len > 0 || (s->out_end && !s->ended_by_us))) {
+        if (s->error != OK || s->closed)
+            e = s->error != OK ? failure(s) : E_CLOSED;
+        else
+            e = waitq_wait(&s->changed, deadline);
     }
-    *out = s;
-    return OK;
+    return e;
 }
 
 err h2_stream_write(struct h2_stream *s, const void *from, size_t len, bool end, ms deadline)
 {
     if (s->error != OK)
         return failure(s);
+    enter(s);
     s->out = from;
     s->out_len = len;
     s->out_end = end;
@@ -147,18 +194,15 @@ err h2_stream_write(struct h2_stream *s, const void *from, size_t len, bool end,
         s->out_deferred = false;
         h2_session_resume(s->h, s->id);
     }
-    err e = h2_flush(s->h);
-    while (e == OK && (s->out_len > 0 || (end && !s->ended_by_us))) {
-        if (s->error != OK || s->closed)
-            e = s->error != OK ? failure(s) : E_CLOSED;
-        else
-            e = waitq_wait(&s->changed, deadline);
-    }
+    err e = write_all(s, deadline);
     s->out_len = 0; /* the caller's bytes are borrowed no longer */
+    if (e != OK)
+        s->out_end = false; /* half a body has no good end */
+    leave(s);
     return e;
 }
 
-err h2_stream_response(struct h2_stream *s, ms deadline, int *status)
+static err await_response(struct h2_stream *s, ms deadline, int *status)
 {
     while (!s->response) {
         if (s->error != OK)
@@ -169,9 +213,16 @@ err h2_stream_response(struct h2_stream *s, ms deadline, int *status)
     return OK;
 }
 
-err h2_stream_read(struct h2_stream *s, void *into, size_t cap, ms deadline, size_t *got)
+err h2_stream_response(struct h2_stream *s, ms deadline, int *status)
 {
-    *got = 0;
+    enter(s);
+    err e = await_response(s, deadline, status);
+    leave(s);
+    return e;
+}
+
+static err read_some(struct h2_stream *s, void *into, size_t cap, ms deadline, size_t *got)
+{
     while (s->ring.len == 0) {
         if (s->error != OK)
             return failure(s);
@@ -183,6 +234,15 @@ err h2_stream_read(struct h2_stream *s, void *into, size_t cap, ms deadline, siz
     if (!s->closed && s->h->dead == OK)
         h2_session_consumed(s->h, s->id, *got);
     return OK;
+}
+
+err h2_stream_read(struct h2_stream *s, void *into, size_t cap, ms deadline, size_t *got)
+{
+    *got = 0;
+    enter(s);
+    err e = read_some(s, into, cap, deadline, got);
+    leave(s);
+    return e;
 }
 
 static const char *find(const struct h2_stream *s, size_t from, size_t to, const char *name)
@@ -210,15 +270,18 @@ void h2_stream_close(struct h2_stream *s)
 {
     if (!s)
         return;
-    h2_session_reset(s->h, s);
+    enter(s);
+    s->released = true;
     for (struct h2_stream **at = &s->h->streams; *at; at = &(*at)->next)
         if (*at == s) {
             *at = s->next;
             break;
         }
     s->h->stream_count--;
+    h2_session_reset(s->h, s);
+    if (s->error == OK) /* for another fiber that waits in it */
+        s->error = E_CLOSED;
+    waitq_wake_all(&s->changed);
     waitq_wake_all(&s->h->changed);
-    free(s->headers);
-    free(s->ring.at);
-    free(s);
+    leave(s);
 }

@@ -4,6 +4,7 @@
 #include "net/proto/tls.h"
 
 #include "board/rt/mem.h"
+#include "board/rt/sync.h"
 #include "board/rt/text.h"
 #include "net/format/crypto.h"
 
@@ -18,6 +19,7 @@
 #define ALERT_CERT_FIRST  42 /* bad_certificate .. unknown_ca, RFC 8446 §6.2 */
 #define ALERT_CERT_LAST   48
 #define ALERT_CERT_WANTED 116 /* certificate_required */
+#define ALERT_HANDSHAKE   40  /* handshake_failure */
 #define RECORD_POINTERS   10  /* the first half points into in_buf, the rest into out_buf */
 #define SAN_IP            7   /* GeneralName iPAddress, RFC 5280 §4.2.1.6 */
 
@@ -44,12 +46,17 @@ struct tls_stream {
     struct stream *under;
     struct tls_config *config;
     mbedtls_ssl_context ssl;
-    struct lane lane;    /* the handshake's */
+    struct hold hold; /* the opener's, one of each call inside, and of a handshake step on the pool */
+    struct lane lane; /* the handshake's */
+    struct waitq flushed;
     struct addr host_ip; /* the host, when it is a literal: the certificate must have this address */
     uint8_t *raw, *out;
     size_t raw_at, raw_len, out_len;
     bool under_ended, flushing, established, ended_by_peer, ended_by_us;
+    uint64_t refusals; /* of memory, to the task, before the handshake */
+    char peer[96];     /* subject of the certificate it showed */
     err failed;
+    err write_failed; /* the peer hung up; what it said before may still be read */
     size_t offsets[RECORD_POINTERS]; /* of the record buffers' pointers, while they are given back at rest */
     uint8_t in_counter[8];           /* and the incoming record counter */
 };
@@ -72,6 +79,12 @@ static err library_error(err e, int code, const char *doing)
     if (code == MBEDTLS_ERR_SSL_ALLOC_FAILED || code == MBEDTLS_ERR_X509_ALLOC_FAILED || code == MBEDTLS_ERR_PK_ALLOC_FAILED)
         e = E_BUDGET;
     return trail(e, "%s: %s", doing, crypto_error_text(code, text, sizeof text));
+}
+
+/* The library takes a failed allocation for an unreadable or untrusted certificate here and there. */
+static err blame_memory(err e, uint64_t refusals_before)
+{
+    return e != OK && mem_use(mem_task()).refusals != refusals_before ? trail(E_BUDGET, "memory was refused meanwhile") : e;
 }
 
 static bool drop_reference(atomic_uint *count)
@@ -108,14 +121,19 @@ err tls_trust_parse(struct bytes pem, struct tls_trust **out)
         return E_BUDGET;
     atomic_init(&t->count, 1);
     mbedtls_x509_crt_init(&t->chain);
+    uint64_t refusals = mem_use(mem_task()).refusals;
     int code = parse_certificates(&t->chain, pem);
-    if (t->chain.raw.len == 0) { /* code > 0: that many were skipped, fine when one is left */
+    err e = OK;
+    if (t->chain.raw.len == 0) /* code > 0: that many were skipped, fine when one is left */
+        e = code < 0 ? library_error(E_INVALID, code, "reading CA certificates")
+                     : trail(E_INVALID, "no certificate in the CA bundle");
+    if (mem_use(mem_task()).refusals != refusals)
+        e = trail(E_BUDGET, "no memory for the whole CA bundle");
+    if (e == OK)
+        *out = t;
+    else
         tls_trust_release(t);
-        return code < 0 ? library_error(E_INVALID, code, "reading CA certificates")
-                        : trail(E_INVALID, "no certificate in the CA bundle");
-    }
-    *out = t;
-    return OK;
+    return e;
 }
 
 /* In the order of how common they are: Debian and Talos, Fedora, SUSE, Alpine. */
@@ -170,6 +188,7 @@ err tls_identity_parse(struct bytes chain_pem, struct secret key_pem, struct tls
     atomic_init(&i->count, 1);
     mbedtls_x509_crt_init(&i->chain);
     mbedtls_pk_init(&i->key);
+    uint64_t refusals = mem_use(mem_task()).refusals;
     int code = parse_certificates(&i->chain, chain_pem);
     err e =
         code == 0 ? OK : library_error(E_INVALID, code < 0 ? code : MBEDTLS_ERR_X509_INVALID_FORMAT, "reading the certificate");
@@ -177,6 +196,7 @@ err tls_identity_parse(struct bytes chain_pem, struct secret key_pem, struct tls
         e = parse_key(i, key_pem);
     if (e == OK && mbedtls_pk_check_pair(&i->chain.pk, &i->key, random_for_tls, NULL) != 0)
         e = trail(E_INVALID, "the private key does not belong to the certificate");
+    e = blame_memory(e, refusals);
     if (e != OK) {
         tls_identity_release(i);
         return e;
@@ -327,6 +347,11 @@ static err fill_raw(struct tls_stream *t, ms deadline)
     return OK;
 }
 
+static bool is_hang_up(err e)
+{
+    return e == E_RESET || e == E_CLOSED;
+}
+
 /* Sends what Mbed TLS wrote. One fiber at a time; another one's bytes are taken along. Half a record sent is a broken connection.
  */
 static err flush_out(struct tls_stream *t, ms deadline)
@@ -334,7 +359,7 @@ static err flush_out(struct tls_stream *t, ms deadline)
     if (t->flushing)
         return OK;
     t->flushing = true;
-    err e = t->failed;
+    err e = t->failed != OK ? t->failed : t->write_failed;
     while (e == OK && t->out_len > 0) {
         uint8_t *sending = t->out;
         size_t len = t->out_len;
@@ -344,9 +369,20 @@ static err flush_out(struct tls_stream *t, ms deadline)
         free(sending);
     }
     t->flushing = false;
-    if (e != OK && t->failed == OK)
+    if (is_hang_up(e))
+        t->write_failed = e;
+    else if (e != OK && t->failed == OK)
         t->failed = e;
+    waitq_wake_all(&t->flushed);
     return e;
+}
+
+/* The same, after the fiber that is at it. Not for a reader: that must go on while a writer waits for the peer to read. */
+static err flush_in_turn(struct tls_stream *t, ms deadline)
+{
+    while (t->flushing)
+        TRY(waitq_wait(&t->flushed, deadline));
+    return t->out_len > 0 ? flush_out(t, deadline) : t->failed != OK ? t->failed : t->write_failed;
 }
 
 /* --- what went wrong --- */
@@ -354,10 +390,6 @@ static err flush_out(struct tls_stream *t, ms deadline)
 static err verify_error(struct tls_stream *t)
 {
     uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
-    const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&t->ssl);
-    char subject[128] = "";
-    if (peer)
-        (void)mbedtls_x509_dn_gets(subject, sizeof subject, &peer->subject);
     err e = E_CERT_UNTRUSTED;
     if (!(flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)) {
         if (flags & (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE))
@@ -365,13 +397,16 @@ static err verify_error(struct tls_stream *t)
         else if (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
             e = E_CERT_NAME;
     }
-    return trail(e, "certificate of \"%s\"", subject);
+    return trail(e, "certificate of \"%s\"", t->peer);
 }
 
 static err alert_error(struct tls_stream *t)
 {
     unsigned alert = t->ssl.in_msg ? t->ssl.in_msg[1] : 0;
-    if ((alert >= ALERT_CERT_FIRST && alert <= ALERT_CERT_LAST && alert != 47) || alert == ALERT_CERT_WANTED)
+    bool about_ours = (alert >= ALERT_CERT_FIRST && alert <= ALERT_CERT_LAST && alert != 47) || alert == ALERT_CERT_WANTED;
+    if (alert == ALERT_HANDSHAKE && !t->config->identity && t->ssl.state > MBEDTLS_SSL_CLIENT_FINISHED)
+        about_ours = true; /* TLS 1.2 (RFC 5246 §7.4.6): all was agreed on, and only then our empty certificate was seen */
+    if (about_ours)
         return trail(E_CERT_WANTED, "TLS alert %u%s", alert, t->config->identity ? "" : ", and we have no certificate to show");
     return trail(E_TLS, "TLS alert %u from the peer", alert);
 }
@@ -394,8 +429,10 @@ static err tls_error(struct tls_stream *t, int code)
 
 static err fail(struct tls_stream *t, int code)
 {
-    if (t->failed == OK)
-        t->failed = tls_error(t, code);
+    if (t->failed == OK) {
+        err e = tls_error(t, code);
+        t->failed = t->established ? e : blame_memory(e, t->refusals);
+    }
     return t->failed;
 }
 
@@ -454,11 +491,8 @@ static err buffers_take_back(struct tls_stream *t)
 
 /* --- the stream's calls --- */
 
-static err tls_read(struct stream *s, void *into, size_t cap, ms deadline, size_t *got)
+static err read_some(struct tls_stream *t, void *into, size_t cap, ms deadline, size_t *got)
 {
-    struct tls_stream *t = tls_of(s);
-    *got = 0;
-    TRY(buffers_take_back(t));
     while (t->failed == OK && !t->ended_by_peer) {
         int code = mbedtls_ssl_read(&t->ssl, into, cap);
         if (code > 0) {
@@ -469,31 +503,61 @@ static err tls_read(struct stream *s, void *into, size_t cap, ms deadline, size_
             t->ended_by_peer = true;
         else if (code == MBEDTLS_ERR_SSL_WANT_READ)
             TRY(fill_raw(t, deadline));
-        else if (code == 0) /* "connection closed" without its alert */
+        else if (code == 0 && t->under_ended) /* "connection closed" without its alert; else an empty record */
             return fail(t, MBEDTLS_ERR_SSL_CONN_EOF);
-        else if (code != MBEDTLS_ERR_SSL_WANT_WRITE)
+        else if (code != 0 && code != MBEDTLS_ERR_SSL_WANT_WRITE)
             return fail(t, code);
-        if (t->out_len > 0) /* an alert, a key update's answer */
+        if (t->out_len > 0) /* an alert */
             TRY(flush_out(t, deadline));
     }
     return t->failed;
+}
+
+static err write_all(struct tls_stream *t, const unsigned char *from, size_t len, ms deadline)
+{
+    for (size_t done = 0; done < len;) {
+        if (t->failed != OK || t->ended_by_us)
+            return t->failed != OK ? t->failed : E_CLOSED;
+        int code = mbedtls_ssl_write(&t->ssl, from + done, len - done);
+        if (code > 0)
+            done += (size_t)code;
+        else if (code != MBEDTLS_ERR_SSL_WANT_WRITE)
+            return fail(t, code);
+        TRY(flush_in_turn(t, deadline));
+    }
+    return OK;
+}
+
+static err say_end(struct tls_stream *t, ms deadline)
+{
+    t->ended_by_us = true;
+    int code = mbedtls_ssl_close_notify(&t->ssl);
+    if (code != 0 && code != MBEDTLS_ERR_SSL_WANT_WRITE)
+        return fail(t, code);
+    TRY(flush_in_turn(t, deadline));
+    return stream_end(t->under, deadline);
+}
+
+/* A fiber inside keeps the memory: another one may close the stream meanwhile. */
+static err tls_read(struct stream *s, void *into, size_t cap, ms deadline, size_t *got)
+{
+    struct tls_stream *t = tls_of(s);
+    *got = 0;
+    TRY(buffers_take_back(t));
+    hold_take(&t->hold);
+    err e = read_some(t, into, cap, deadline, got);
+    hold_release(&t->hold);
+    return e;
 }
 
 static err tls_write(struct stream *s, const void *from, size_t len, ms deadline)
 {
     struct tls_stream *t = tls_of(s);
     TRY(buffers_take_back(t));
-    for (size_t done = 0; done < len;) {
-        if (t->failed != OK)
-            return t->failed;
-        int code = mbedtls_ssl_write(&t->ssl, (const unsigned char *)from + done, len - done);
-        if (code > 0)
-            done += (size_t)code;
-        else if (code != MBEDTLS_ERR_SSL_WANT_WRITE && code != MBEDTLS_ERR_SSL_WANT_READ)
-            return fail(t, code);
-        TRY(flush_out(t, deadline));
-    }
-    return OK;
+    hold_take(&t->hold);
+    err e = write_all(t, from, len, deadline);
+    hold_release(&t->hold);
+    return e;
 }
 
 static err tls_end(struct stream *s, ms deadline)
@@ -502,12 +566,10 @@ static err tls_end(struct stream *s, ms deadline)
     if (t->failed != OK || t->ended_by_us)
         return t->failed;
     TRY(buffers_take_back(t));
-    t->ended_by_us = true;
-    int code = mbedtls_ssl_close_notify(&t->ssl);
-    if (code != 0 && code != MBEDTLS_ERR_SSL_WANT_WRITE)
-        return fail(t, code);
-    TRY(flush_out(t, deadline));
-    return stream_end(t->under, deadline);
+    hold_take(&t->hold);
+    err e = say_end(t, deadline);
+    hold_release(&t->hold);
+    return e;
 }
 
 static bool tls_pending(const struct stream *s)
@@ -531,21 +593,33 @@ static void tls_wake(struct stream *s)
     stream_wake(tls_of(s)->under);
 }
 
-static void tls_close(struct stream *s)
+static void tls_drop(struct hold *h)
 {
-    struct tls_stream *t = tls_of(s);
-    if (t->established && !t->flushing) {
-        fiber_shield();
-        err_ignore(tls_end(s, loop_now() + CLOSE_NOTIFY_MS)); /* polite, not promised */
-        fiber_unshield();
-    }
-    lane_close(&t->lane);
-    stream_close(t->under);
+    struct tls_stream *t = CONTAINER_OF(h, struct tls_stream, hold);
     mbedtls_ssl_free(&t->ssl);
     tls_config_release(t->config);
     free(t->raw);
     free(t->out);
     free(t);
+}
+
+static void tls_close(struct stream *s)
+{
+    struct tls_stream *t = tls_of(s);
+    if (t->established && !t->flushing) {
+        uint64_t mark = trail_mark();
+        fiber_shield();
+        err_ignore(tls_end(s, loop_now() + CLOSE_NOTIFY_MS)); /* polite, not promised */
+        fiber_unshield();
+        trail_rewind(mark);
+    }
+    if (t->failed == OK)
+        t->failed = E_CLOSED;
+    lane_close(&t->lane);
+    stream_close(t->under); /* who waits in it gets E_CLOSED */
+    t->under = NULL;
+    waitq_wake_all(&t->flushed);
+    hold_release(&t->hold);
 }
 
 static const struct stream_ops tls_ops = {tls_read, tls_write, tls_end, tls_pending, tls_rest, tls_wake, tls_close};
@@ -568,23 +642,27 @@ static err handshake(struct tls_stream *t, ms deadline)
 {
     for (;;) {
         struct handshake_job job = {.t = t};
-        TRY(lane_call(&t->lane, handshake_step, &job, sizeof job, NULL, FOREVER));
+        TRY(lane_call(&t->lane, handshake_step, &job, sizeof job, &t->hold, deadline));
         err sent = flush_out(t, deadline); /* before the verdict: our alert tells the peer why */
         if (job.code == 0)
             return sent;
         if (job.code != MBEDTLS_ERR_SSL_WANT_READ && job.code != MBEDTLS_ERR_SSL_WANT_WRITE)
             return fail(t, job.code);
-        TRY(sent);
+        if (!is_hang_up(sent) || job.code != MBEDTLS_ERR_SSL_WANT_READ) /* an alert may tell why it hung up */
+            TRY(sent);
         if (job.code == MBEDTLS_ERR_SSL_WANT_READ)
             TRY(fill_raw(t, deadline));
     }
 }
 
 /* RFC 6066 §3 forbids literals as server names, and a literal must match an iPAddress, not a name. */
-static int check_address(void *arg, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
+static int check_peer(void *arg, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
-    const struct tls_stream *t = arg;
+    struct tls_stream *t = arg;
     if (depth != 0)
+        return 0;
+    (void)mbedtls_x509_dn_gets(t->peer, sizeof t->peer, &certificate->subject);
+    if (t->host_ip.kind == ADDR_NONE)
         return 0;
     size_t len = t->host_ip.kind == ADDR_IPV4 ? 4 : 16;
     for (const mbedtls_x509_sequence *san = &certificate->subject_alt_names; san; san = san->next)
@@ -597,10 +675,12 @@ static int check_address(void *arg, mbedtls_x509_crt *certificate, int depth, ui
 
 static int host_expect(struct tls_stream *t, const char *host)
 {
-    if (addr_parse_ip(bytes_of(host), &t->host_ip) != OK)
-        return mbedtls_ssl_set_hostname(&t->ssl, host);
-    mbedtls_ssl_set_verify(&t->ssl, check_address, t);
-    return mbedtls_ssl_set_hostname(&t->ssl, NULL); /* told on purpose: check_address() does it */
+    uint64_t mark = trail_mark();
+    bool literal = addr_parse_ip(bytes_of(host), &t->host_ip) == OK;
+    trail_rewind(mark);
+    if (!literal)
+        t->host_ip.kind = ADDR_NONE;
+    return mbedtls_ssl_set_hostname(&t->ssl, literal ? NULL : host); /* NULL is told on purpose: check_peer() does it */
 }
 
 static err tls_open(struct tls_config *c, struct stream *under, const char *host, ms deadline, struct stream **out)
@@ -614,11 +694,14 @@ static err tls_open(struct tls_config *c, struct stream *under, const char *host
     t->stream.ops = &tls_ops;
     t->under = under;
     t->config = tls_config_share(c);
+    hold_init(&t->hold, tls_drop);
+    t->refusals = mem_use(mem_task()).refusals;
     lane_open(&t->lane, "tls handshake", mem_task(), 1);
     mbedtls_ssl_init(&t->ssl);
     int code = mbedtls_ssl_setup(&t->ssl, &c->ssl);
     if (code == 0 && host)
         code = host_expect(t, host);
+    mbedtls_ssl_set_verify(&t->ssl, check_peer, t);
     mbedtls_ssl_set_bio(&t->ssl, t, add_out, take_raw, NULL);
     err e = code == 0 ? handshake(t, deadline) : library_error(E_TLS, code, "TLS");
     if (e != OK) {

@@ -74,6 +74,26 @@ static void trail_leaves_out_what_is_no_failure(void **state)
     assert_string_equal(trail_text(E_IO, out, sizeof out), "input/output error");
 }
 
+/* A probe that fails is no failure, and one failure does not tell of another. */
+static void trail_tells_one_failure(void **state)
+{
+    (void)state;
+    char out[200];
+    trail_clear();
+    err_ignore(trail(E_INVALID, "\"nas\" is not an address"));
+    err_ignore(trail(E_REFUSED, "connecting to 10.0.0.1"));
+    err_ignore(trail(E_REFUSED, "etcd"));
+    assert_string_equal(trail_text(E_REFUSED, out, sizeof out), "etcd: connecting to 10.0.0.1: connection refused");
+    assert_string_equal(trail_text(E_INVALID, out, sizeof out), "not valid");
+    uint64_t mark = trail_mark();
+    err_ignore(trail(E_ABSENT, "removing what is left"));
+    err_ignore(trail(E_REFUSED, "cleaning"));
+    trail_rewind(mark);
+    assert_string_equal(trail_text(E_REFUSED, out, sizeof out), "etcd: connecting to 10.0.0.1: connection refused");
+    trail_clear();
+    assert_string_equal(trail_text(E_REFUSED, out, sizeof out), "connection refused");
+}
+
 static void trail_cuts_long_entries(void **state)
 {
     (void)state;
@@ -158,10 +178,15 @@ static void assertions_tell_where_and_what_led_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_code_has_a_name_and_a_text), cmocka_unit_test(retry_classes),
-        cmocka_unit_test(trail_reads_outermost_first),      cmocka_unit_test(trail_leaves_out_what_is_no_failure),
-        cmocka_unit_test(trail_cuts_long_entries),          cmocka_unit_test(trail_forgets_the_oldest),
-        cmocka_unit_test(trail_belongs_to_its_thread),      cmocka_unit_test(assertions_tell_where_and_what_led_there),
+        cmocka_unit_test(every_code_has_a_name_and_a_text),
+        cmocka_unit_test(retry_classes),
+        cmocka_unit_test(trail_reads_outermost_first),
+        cmocka_unit_test(trail_leaves_out_what_is_no_failure),
+        cmocka_unit_test(trail_cuts_long_entries),
+        cmocka_unit_test(trail_forgets_the_oldest),
+        cmocka_unit_test(trail_tells_one_failure),
+        cmocka_unit_test(trail_belongs_to_its_thread),
+        cmocka_unit_test(assertions_tell_where_and_what_led_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
+#include "board/rt/pulse.h"
 #include "board/rt/text.h"
 #include "net/format/pb.h"
 
@@ -189,25 +190,30 @@ err etcd_connect(struct etcd *e, unsigned endpoint, ms deadline, struct etcd_sta
     return r;
 }
 
+static err try_one(struct etcd *e, unsigned i, ms deadline, struct etcd_status *out)
+{
+    err r = etcd_connect(e, i, deadline, out);
+    if (r == OK && out->is_learner) {
+        log_warn("etcd member passed over: it is a learner", F("endpoint", e->options.endpoints[i]));
+        disconnect(e);
+        return trail(E_UNREACHABLE, "etcd %s is a learner", e->options.endpoints[i]);
+    }
+    if (r != OK && r != E_CANCELED && e->options.endpoint_count > 1)
+        log_warn("etcd endpoint does not answer", F("endpoint", e->options.endpoints[i]), F_ERR(r));
+    return r;
+}
+
 err etcd_connect_any(struct etcd *e, ms deadline, struct etcd_status *out)
 {
-    err last = E_UNREACHABLE;
+    err common = OK; /* what all of them failed of */
     for (unsigned i = 0; i < e->options.endpoint_count; i++) {
-        err r = etcd_connect(e, i, deadline, out);
-        if (r == OK && !out->is_learner)
-            return OK;
-        if (r == E_CANCELED)
+        err r = try_one(e, i, deadline, out);
+        if (r == OK || r == E_CANCELED)
             return r;
-        if (r == OK) {
-            log_warn("etcd member passed over: it is a learner", F("endpoint", e->options.endpoints[i]));
-            disconnect(e);
-            continue;
-        }
-        last = r;
-        if (e->options.endpoint_count > 1)
-            log_warn("etcd endpoint does not answer", F("endpoint", e->options.endpoints[i]), F_ERR(r));
+        common = common == OK || common == r ? r : E_UNREACHABLE;
+        pulse_beat(mem_task(), loop_now()); /* each may take CONNECT_MS_MAX, and each was looked at */
     }
-    return e->options.endpoint_count == 1 && last != E_UNREACHABLE ? last : trail(last, "no etcd endpoint can be used");
+    return e->options.endpoint_count == 1 ? common : trail(common, "no etcd endpoint can be used");
 }
 
 static err member_read(struct bytes message, struct etcd_member *out)

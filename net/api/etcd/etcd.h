@@ -1,9 +1,10 @@
 /* etcd: the part of etcd v3's gRPC API that a guardian needs. etcdserverpb, etcd 3.4 to 3.7.
  *
- * Layer    api.                                    Blocks   parks the fiber.
- * Owner    the caller owns the client and its      Memory   the current task's heap: one connection, and for a snapshot its
- * window snapshot streams.                                (ETCD_WINDOW_BYTES) and one message buffer. Errors   each names the
- * endpoint and the call in the trail; E_UNREACHABLE no endpoint answered (each with its reason). */
+ * Layer    api.                                     Blocks   parks the fiber.
+ * Owner    the caller owns the client and its       Memory   the current task's heap: one connection, and for a snapshot its
+ *          snapshot streams.                                 window (ETCD_WINDOW_BYTES) and one message buffer.
+ * Errors   each names the endpoint and the call in the trail; of several endpoints what all of them failed of, else
+ *          E_UNREACHABLE (each is logged with its own reason). */
 #ifndef HOLDFAST_ETCD_H
 #define HOLDFAST_ETCD_H
 
