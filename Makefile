@@ -129,17 +129,24 @@ $(O)/unit/%: $(O)/obj/tests/unit/%.c.o $(call objects,$(WORLD_SRC) $(SUPPORT)) $
 $(O)/sim/%: $(O)/obj/tests/sim/%.c.o $(call objects,$(SIM_SRC) $(SUPPORT)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS) -lm
+$(O)/e2e/%: $(O)/obj/tests/e2e/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
+	@mkdir -p $(@D)
+	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
+$(O)/bench/%: $(O)/obj/tests/bench/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
+	@mkdir -p $(@D)
+	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
 $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
 
 # --- inner targets, one variant each ---
-.PHONY: FORCE binary units sims fuzzers objects run-units run-sims run-threads run-corpus run-fuzz
+.PHONY: FORCE binary units sims fuzzers probes objects run-units run-sims run-threads run-corpus run-fuzz
 FORCE:
 binary: $(O)/holdfast
 units: $(UNIT)
 sims: $(SIM)
 fuzzers: $(FUZZ)
+probes: $(patsubst tests/%.c,$(O)/%,$(wildcard tests/e2e/*.c tests/bench/*.c))
 objects: $(LIB_OBJ) $(call objects,board/main.c $(WORLD_SRC) $(SIM_SRC))
 run-units: units
 	@tools/run-tests --runner '$(RUN)' --label 'unit $(VARIANT)' $(UNIT)
@@ -174,7 +181,7 @@ run: setup ## install, build, and watch a real etcd being backed up; FOR=30 stop
 test: ## install what tests need and run all that need no Go
 	@tools/setup test
 	@tools/layers
-	$(call inner,x86_64,binary)
+	$(call inner,x86_64,binary probes)
 	$(call inner,aarch64,binary)
 	$(call inner,x86_64-checked,run-units run-sims)
 	$(call inner,asan,run-units run-sims)
@@ -190,12 +197,12 @@ check: ## the quick part: layers, unit and simulation tests under ASan and UBSan
 
 cluster: ## tests against etcd 3.7 and other peers that are built with Go
 	@tools/setup cluster
-	$(call inner,x86_64,binary)
+	$(call inner,x86_64,binary probes)
 	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) -m cluster -s tests/e2e
 
 bench: ## one table against etcdctl: time, CPU, memory, start, idle, switch
 	@tools/setup cluster
-	$(call inner,x86_64,binary)
+	$(call inner,x86_64,binary probes)
 	@/usr/bin/python3 tests/bench/bench.py --binary build/x86_64/holdfast
 
 fuzz: ## run each fuzz target for SECONDS (15)
