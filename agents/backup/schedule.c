@@ -52,6 +52,21 @@ static void clean(struct backup *b, struct found *f)
     }
 }
 
+/* What a hub before this one achieved is not forgotten: an alert on its age must not fire at every restart. */
+static void remember(const struct found *f)
+{
+    struct backup_destination *to = f->to;
+    char name[BACKUP_NAME_MAX], path[OS_PATH_MAX];
+    struct os_stat stat;
+    if (f->newest_s == 0)
+        return;
+    series_set(to->last_success, (double)f->newest_s);
+    backup_name(f->newest_s, name);
+    int n = snprintf(path, sizeof path, "%s/%s", to->config->path, name);
+    if (n > 0 && (size_t)n < sizeof path && file_stat(&to->lane, path, loop_now() + LIST_MS_MAX, &stat) == OK)
+        series_set(to->size, (double)stat.bytes);
+}
+
 /* When the first run is due: `every` after the newest file there, or now. */
 static ms first_run(struct backup *b, const struct found *f)
 {
@@ -74,10 +89,12 @@ static err look(struct backup *b, struct backup_destination *to)
         return E_BUDGET;
     f->to = to;
     err e = file_list(&to->lane, to->config->path, loop_now() + LIST_MS_MAX, see_name, f);
-    if (e == OK)
+    if (e == OK) {
+        remember(f);
         clean(b, f);
-    else if (e != E_ABSENT && e != E_CANCELED) /* absent: the first run makes it */
+    } else if (e != E_ABSENT && e != E_CANCELED) { /* absent: the first run makes it */
         log_warn("cannot list the destination", F("destination", to->config->name), F("path", to->config->path), F_ERR(e));
+    }
     plan(to, first_run(b, f));
     free(f);
     return e == E_CANCELED ? e : OK;
