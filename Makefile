@@ -181,6 +181,7 @@ run: setup ## install, build, and watch a real etcd being backed up; FOR=30 stop
 test: ## install what tests need and run all that need no Go
 	@tools/setup test
 	@tools/layers
+	@tools/docs-check
 	$(call inner,x86_64,binary probes)
 	$(call inner,aarch64,binary)
 	$(call inner,x86_64-checked,run-units run-sims)
@@ -193,6 +194,7 @@ test: ## install what tests need and run all that need no Go
 
 check: ## the quick part: layers, unit and simulation tests under ASan and UBSan
 	@tools/layers
+	@tools/docs-check
 	$(call inner,asan,run-units run-sims)
 
 cluster: ## tests against etcd 3.7 and other peers that are built with Go
@@ -212,6 +214,7 @@ fuzz: ## run each fuzz target for SECONDS (15)
 lint: ## clang-format, clang-tidy, cppcheck, layers, and the second compiler: all at zero
 	@tools/setup test
 	@tools/layers
+	@tools/docs-check
 	@tools/lint
 	$(call inner,clang,objects)
 

@@ -43,7 +43,7 @@ static void record_json(struct json_writer *w, const struct backup_record *r)
     json_put_text(w, "destination", r->destination);
     json_put_text(w, "path", r->path);
     json_put_text(w, "verdict", "good");
-    json_put_u64(w, "level", 2); /* talos.md §4.3: length and SHA-256 */
+    json_put_u64(w, "level", 2); /* 1 length, 2 SHA-256 */
     json_put_text(w, "reason", NULL);
     json_put_u64(w, "bytes", r->bytes);
     json_put_u64(w, "db_bytes", r->db_bytes);

@@ -43,12 +43,11 @@ static void on_signal(int number)
     waitq_wake_all(&hub.stop_wanted);
 }
 
+/* The loop turns at least once a TICK_MS; a turn is where the watchdog is fed. */
 static void on_tick(struct timer *t)
 {
     ms now = loop_now();
-    enum task who = TASK_BOARD;
     pulse_beat(TASK_BOARD, now);
-    err_ignore(watchdog_turn(&hub.watchdog, now, &who)); /* a stall is logged and counted by the pulse itself */
     if (now >= hub.sample_at) {
         metric_sample(now);
         hub.sample_at = now + METRIC_SAMPLE_MS;
@@ -56,11 +55,18 @@ static void on_tick(struct timer *t)
     timer_arm(t, now + TICK_MS);
 }
 
+static void on_turn(ms now)
+{
+    enum task who = TASK_BOARD;
+    err_ignore(watchdog_turn(&hub.watchdog, now, &who)); /* a stall is logged and counted by the pulse itself */
+}
+
 static err start_watchdog(void)
 {
     err e = watchdog_open(&hub.watchdog, &watchdog_none, NULL, SECONDS(5), loop_now());
     hub.tick.fire = on_tick;
     timer_arm(&hub.tick, loop_now());
+    loop_on_turn(on_turn);
     return e == E_ABSENT ? OK : e;
 }
 
@@ -114,6 +120,7 @@ static void stop(void)
     backup_close(hub.backup);
     dns_close(hub.dns);
     timer_disarm(&hub.tick);
+    loop_on_turn(NULL);
     watchdog_close(&hub.watchdog);
 }
 

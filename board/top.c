@@ -161,26 +161,22 @@ static void print_view(const struct view *v, const char *hub)
 }
 
 /* Where the hub listens, seen from here: all addresses are asked on loopback. */
-static void hub_url(const struct addr *listen, struct url *u)
+static struct addr hub_address(const struct addr *listen)
 {
-    struct addr at = *listen;
-    char text[ADDR_TEXT_MAX];
-    bool any = true;
-    for (size_t i = 0; i < sizeof at.ip; i++)
-        any = any && at.ip[i] == 0;
-    if (any) {
-        at = (struct addr){.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}, .port = listen->port};
-    }
-    (void)addr_text(&at, text, sizeof text);
-    char *colon = strrchr(text, ':');
-    *colon = 0;
-    *u = (struct url){.port = at.port};
-    bool bracket = text[0] == '[';
-    (void)snprintf(u->host, sizeof u->host, "%.*s", (int)(strlen(text) - (bracket ? 2 : 0)), text + bracket);
-    (void)snprintf(u->path, sizeof u->path, "/metrics");
+    static const struct addr any;
+    if (listen->kind == ADDR_UNIX || memcmp(listen->ip, any.ip, sizeof any.ip) != 0)
+        return *listen;
+    return (struct addr){.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}, .port = listen->port};
 }
 
-static err watch(struct dns *dns, const struct url *u, const char *hub, bool terminal)
+static err connect_hub(const struct addr *at, ms deadline, struct http_connection **out)
+{
+    struct stream *s = NULL;
+    TRY(tcp_connect(at, deadline, &s));
+    return http_over(s, "localhost", out);
+}
+
+static err watch(const struct addr *at, const char *hub, bool terminal)
 {
     struct view *v = NULL;
     struct http_connection *c = NULL;
@@ -189,7 +185,7 @@ static err watch(struct dns *dns, const struct url *u, const char *hub, bool ter
         ms deadline = loop_now() + ASK_MS_MAX;
         free(v);
         v = calloc(1, sizeof *v);
-        e = v ? http_connect(dns, u, NULL, deadline, &c) : E_BUDGET;
+        e = v ? connect_hub(at, deadline, &c) : E_BUDGET;
         if (e == OK)
             e = read_view(c, v, deadline);
         http_disconnect(c);
@@ -209,18 +205,13 @@ static err watch(struct dns *dns, const struct url *u, const char *hub, bool ter
 static enum exit_code top(struct work *w)
 {
     struct config *config = NULL;
-    struct dns *dns = NULL;
-    struct url u;
     char hub[ADDR_TEXT_MAX];
     err e = command_config(w->line, &config);
     if (e != OK)
         return exit_code_of(e);
-    hub_url(&config->listen, &u);
+    struct addr at = hub_address(&config->listen);
     (void)addr_text(&config->listen, hub, sizeof hub);
-    e = dns_open(&dns);
-    if (e == OK)
-        e = watch(dns, &u, hub, isatty(STDOUT_FILENO));
-    dns_close(dns);
+    e = watch(&at, hub, isatty(STDOUT_FILENO));
     config_free(config);
     if (e == OK || e == E_CANCELED)
         return EXIT_GOOD;

@@ -87,11 +87,14 @@ err command_config(const struct command_line *line, struct config **out)
     struct buf *b = NULL;
     *out = NULL;
     lane_open(&files, "configuration", mem_task(), 1);
-    err e = file_read_small(&files, line->config_path, KIB(255), loop_now() + CONFIG_READ_MS, &b);
+    err e = file_read_small(&files, line->config_path, CONFIG_BYTES_MAX, loop_now() + CONFIG_READ_MS, &b);
     lane_close(&files);
+    if (e == E_RANGE) { /* as the parser would say */
+        (void)fprintf(stderr, "%s:1:1: the file is larger than 255 KiB; nothing here needs that\n", line->config_path);
+        return E_CONFIG;
+    }
     if (e != OK) {
         char why[512];
-        e = trail(e, "%s", line->config_path);
         (void)fprintf(stderr, "holdfast: cannot read the configuration: %s; name another with --config FILE\n",
                       trail_text(e, why, sizeof why));
         return E_CONFIG;

@@ -17,8 +17,8 @@
 #include "board/rt/os.h"
 #include "board/rt/text.h"
 
-#define CONFIG_BYTES_MAX        MIB(1) /* of the file */
-#define CONFIG_ERRORS_MAX       10     /* lines told; the rest is counted */
+#define CONFIG_BYTES_MAX        KIB(255) /* of the file; the largest I/O buffer holds it and a zero */
+#define CONFIG_ERRORS_MAX       10       /* lines told; the rest is counted */
 #define CONFIG_ENDPOINTS_MAX    8
 #define CONFIG_DESTINATIONS_MAX 4
 #define CONFIG_URL_MAX          256 /* with the zero, as all below */

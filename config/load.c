@@ -388,7 +388,7 @@ static err refuse_file(struct loader *l, err e, const char *words)
 static err load_file(struct loader *l, struct bytes yaml)
 {
     if (yaml.len > CONFIG_BYTES_MAX)
-        return refuse_file(l, E_CONFIG, "the file is larger than 1 MiB; nothing here needs that");
+        return refuse_file(l, E_CONFIG, "the file is larger than 255 KiB; nothing here needs that");
     if (yaml_open(yaml, &l->yaml) != OK)
         return refuse_file(l, E_BUDGET, "no memory left to read it; shorten the file");
     set_fallbacks(l, NULL, l->config);

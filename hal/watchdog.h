@@ -27,7 +27,7 @@ struct watchdog {
 
 MUST_USE err watchdog_open(struct watchdog *d, const struct watchdog_device *device, void *state, ms feed_every_ms, ms now);
 /* Checks the pulses; feeds when due and all move, else E_LATE with the first stalled task, and no feed. Call from the loop once a
- * turn; never from a timer or a thread. Without a device it still checks. */
+ * turn (loop_on_turn()); never from a timer of its own or a thread. Without a device it still checks. */
 MUST_USE err watchdog_turn(struct watchdog *d, ms now, enum task *who);
 void watchdog_close(struct watchdog *d); /* idempotent; leaves the hardware armed */
 

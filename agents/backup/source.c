@@ -7,8 +7,7 @@
 
 static err read_pem(struct backup *b, const char *path, ms deadline, struct buf **out)
 {
-    err e = file_read_small(&b->files, path, PEM_FILE_BYTES_MAX, deadline, out);
-    return e == OK ? OK : trail(e, "reading %s", path);
+    return file_read_small(&b->files, path, PEM_FILE_BYTES_MAX, deadline, out);
 }
 
 static err load_trust(struct backup *b, ms deadline, struct tls_trust **out)

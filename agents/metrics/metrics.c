@@ -133,9 +133,8 @@ err metrics_start(const struct metrics_options *o, struct metrics **out)
     server.limits.body_bytes = 1;
     err e = http_server_start(&server, &m->server);
     if (e != OK) {
-        char at[ADDR_TEXT_MAX];
         free(m);
-        return trail(e, "listening on %s", addr_text(&o->at, at, sizeof at));
+        return e;
     }
     *out = m;
     return OK;

@@ -177,6 +177,27 @@ static err listener_prepare(int fd, const struct addr *at, const union sock_name
     return OK;
 }
 
+/* A socket file that nobody answers behind was left by a process that is gone. */
+static bool is_left_over(const union sock_name *name, socklen_t len)
+{
+    int fd = -1;
+    if (name->any.sa_family != AF_UNIX || socket_make(AF_UNIX, SOCK_STREAM, &fd) != OK)
+        return false;
+    bool refused = connect(fd, &name->any, len) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+static err listener_bind(int fd, const struct addr *at, const union sock_name *name, socklen_t len)
+{
+    if (bind(fd, &name->any, len) == 0)
+        return OK;
+    err e = os_err(errno);
+    if (!is_left_over(name, len) || unlink(at->path) != 0)
+        return e;
+    return os_err_or(bind(fd, &name->any, len));
+}
+
 static err listen_start(const struct addr *at, int backlog, os_fd *out, struct addr *bound)
 {
     union sock_name name;
@@ -187,7 +208,7 @@ static err listen_start(const struct addr *at, int backlog, os_fd *out, struct a
     TRY(socket_make(name.any.sa_family, SOCK_STREAM, &fd));
     err e = listener_prepare(fd, at, &name);
     if (e == OK)
-        e = os_err_or(bind(fd, &name.any, len));
+        e = listener_bind(fd, at, &name, len);
     if (e == OK)
         e = os_err_or(listen(fd, backlog));
     len = sizeof name;

@@ -1,6 +1,7 @@
 /* dns_connect: a name's addresses in turn, each in a fiber of its own with a head start, until one connects. RFC 8305. */
 #include "board/rt/mem.h"
 #include "board/rt/sync.h"
+#include "board/rt/text.h"
 #include "net/proto/dns.h"
 
 #include <stdlib.h>
@@ -137,5 +138,6 @@ err dns_connect(struct dns *d, const char *host, uint16_t port, ms deadline, str
         e = race(answer, port, deadline, out);
     }
     free(answer);
-    return trail(e, "connecting to %s:%u", host, port);
+    struct addr literal; /* tcp_connect() has said where to */
+    return addr_parse_ip(bytes_of(host), &literal) == OK ? e : trail(e, "connecting to %s:%u", host, port);
 }

@@ -310,10 +310,11 @@ static void test_large_file(void **state)
     static uint8_t yaml[MIB(2)];
     memset(yaml, '#', sizeof yaml);
     check_bad("2 MiB", (struct bytes){yaml, sizeof yaml}, NULL,
-              "h.yaml:1:1: the file is larger than 1 MiB; nothing here needs that\n");
+              "h.yaml:1:1: the file is larger than 255 KiB; nothing here needs that\n");
     for (size_t i = 100; i < sizeof yaml; i += 100)
         yaml[i] = '\n';
-    check_bad("1 MiB", (struct bytes){yaml, MIB(1)}, NULL, "h.yaml:1:1: the file is empty; start it with \"version: 1\"\n");
+    check_bad("255 KiB", (struct bytes){yaml, CONFIG_BYTES_MAX}, NULL,
+              "h.yaml:1:1: the file is empty; start it with \"version: 1\"\n");
 }
 
 /* Small room for the messages: cut, never past the end. */
