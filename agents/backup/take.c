@@ -99,7 +99,7 @@ static err connect_source(struct run *r)
 static err next_piece(struct run *r, struct bytes *blob, uint64_t *remaining, bool *more)
 {
     ms idle_ms = r->backup->config->backup.idle_timeout_ms;
-    err e = etcd_snapshot_next(r->stream, ms_min(r->deadline, loop_now() + idle_ms), blob, remaining, more);
+    err e = etcd_snapshot_next(r->stream, idle_ms, blob, remaining, more);
     if (e == E_TIMEOUT)
         return loop_now() >= r->deadline
                    ? trail(e, "not done within backup.total_timeout")

@@ -17,6 +17,7 @@ struct grpc_call {
     const char *path; /* static, the caller's */
     ms deadline;
     struct grpc_deframer deframer;
+    ms idle_ms;    /* 0: none */
     bool answered; /* the response's headers were checked */
     err failed;    /* within a message: what came of it is lost, so nothing more can be told */
     int status;    /* -1: not told yet */
@@ -109,10 +110,20 @@ static err not_grpc(struct grpc_call *c, int http_status)
     return trail(e, "%s: HTTP %d and no gRPC answer", c->path, http_status);
 }
 
+static ms wait_until(const struct grpc_call *c, ms until)
+{
+    return c->idle_ms ? ms_min(until, loop_now() + c->idle_ms) : until;
+}
+
+void grpc_limit_idle(struct grpc_call *c, ms idle_ms)
+{
+    c->idle_ms = idle_ms;
+}
+
 static err answer_check(struct grpc_call *c, ms until)
 {
     int status = 0;
-    TRY(h2_stream_response(c->stream, until, &status));
+    TRY(h2_stream_response(c->stream, wait_until(c, until), &status));
     c->answered = true;
     const char *only = h2_stream_header(c->stream, "grpc-status"); /* Trailers-Only */
     const char *type = h2_stream_header(c->stream, "content-type");
@@ -184,7 +195,7 @@ static err receive_step(struct grpc_call *c, uint8_t *into, size_t cap, size_t *
     size_t want = inside ? c->deframer.left : GRPC_PREFIX_BYTES - c->deframer.prefix_len, got = 0;
     if (inside && want > cap - *len)
         return trail(E_RANGE, "%s: a message of %zu bytes, more than %zu", c->path, *len + want, cap);
-    TRY(h2_stream_read(c->stream, to, want, until, &got));
+    TRY(h2_stream_read(c->stream, to, want, wait_until(c, until), &got));
     if (got == 0) {
         *end = true;
         return stream_ended(c);

@@ -20,6 +20,8 @@ MUST_USE err grpc_start(struct h2 *h, const char *path, const struct h2_header *
 /* The next message into the caller's buffer. *more false: the stream ended with status OK. until: for this message; the call's own deadline holds too.
  * E_TIMEOUT between two messages: may be called again. Any other error, or within a message: the call is over, and says so again. */
 MUST_USE err grpc_receive(struct grpc_call *c, void *into, size_t cap, ms until, size_t *len, bool *more);
+/* From now on a wait also ends, with E_TIMEOUT, when no byte of the answer came for so long. 0: no such limit. */
+void grpc_limit_idle(struct grpc_call *c, ms idle_ms);
 int grpc_status(const struct grpc_call *c, const char **message); /* -1: not told yet */
 void grpc_end(struct grpc_call *c); /* cancels when it still runs; NULL is fine */
 

@@ -10,6 +10,7 @@
 static struct {
     err (*main)(void *arg);
     size_t heap_bytes[TASK_COUNT]; /* in use before the case ran */
+    void (*boot)(void);
     uintptr_t stack;               /* somewhere on the main fiber's */
 } life;
 
@@ -17,6 +18,8 @@ static err main_fiber(void *arg)
 {
     char here = 0;
     life.stack = (uintptr_t)&here;
+    if (life.boot)
+        life.boot();
     for (enum task t = 0; t < TASK_COUNT; t++)
         life.heap_bytes[t] = mem_use(t).used_bytes;
     fault_enable(true);
@@ -37,6 +40,11 @@ static void check_all_is_back(void)
     for (unsigned i = 0; i < BUFFER_CLASSES; i++)
         if (buf_use(i).used > 0)
             sim_fail("%u buffers of %zu bytes are not released", buf_use(i).used, buf_use(i).bytes_each);
+}
+
+void sim_boot(void (*boot)(void))
+{
+    life.boot = boot;
 }
 
 err sim_loop(err (*main)(void *arg), void *arg)

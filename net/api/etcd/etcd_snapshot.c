@@ -29,12 +29,13 @@ err etcd_snapshot_start(struct etcd *e, ms deadline, struct etcd_snapshot **out)
     return OK;
 }
 
-err etcd_snapshot_next(struct etcd_snapshot *s, ms until, struct bytes *blob, uint64_t *remaining_bytes, bool *more)
+err etcd_snapshot_next(struct etcd_snapshot *s, ms idle_ms, struct bytes *blob, uint64_t *remaining_bytes, bool *more)
 {
     size_t len = 0;
     *blob = (struct bytes){0};
     *remaining_bytes = 0; /* absent in the last message */
-    err r = grpc_receive(s->call, s->message, sizeof s->message, until, &len, more);
+    grpc_limit_idle(s->call, idle_ms);
+    err r = grpc_receive(s->call, s->message, sizeof s->message, FOREVER, &len, more);
     if (r != OK)
         return trail(r, "etcd %s", etcd_endpoint(s->etcd));
     if (!*more)

@@ -1,0 +1,36 @@
+/* etcd_peer: an etcd that answers Status, MemberList and Snapshot by a script; its database is a pattern.
+ *
+ * Layer    tests.   Owner   the test; it outlives the fibers.   Blocks   never; server_listen() does.
+ * Memory   as grpc_server.h says.   Errors   none of its own. */
+#ifndef HOLDFAST_TEST_ETCD_PEER_H
+#define HOLDFAST_TEST_ETCD_PEER_H
+
+#include "net/format/sha256.h"
+#include "tests/support/grpc_server.h"
+
+#define ETCD_PEER_VISITS_MAX 64
+
+struct etcd_peer {
+    struct server server;
+    /* the test's, before etcd_peer_open() */
+    uint64_t db_bytes;
+    uint64_t says_bytes; /* in its Status, when not 0 */
+    uint32_t blob_bytes; /* 0: 32 KiB */
+    uint64_t flip_at;    /* the one byte of the database, from 1, that is wrong; 0: none */
+    bool is_learner;
+    struct server_step
+        ending[4]; /* instead of all messages and the good status, after `messages` of them; ends with SERVER_DONE */
+    uint32_t messages;
+    const struct server_step *status_steps; /* instead of a Status answer */
+    /* counted */
+    unsigned statuses, snapshots;
+    ms asked_at[ETCD_PEER_VISITS_MAX]; /* each Status */
+    uint8_t sha256[SHA256_BYTES];
+    struct server_step steps[8];
+};
+void etcd_peer_open(struct etcd_peer *p);
+uint8_t etcd_peer_byte(uint64_t at); /* of the database */
+/* The file is this peer's database and its digest. */
+bool etcd_peer_is_whole(const struct etcd_peer *p, struct bytes file);
+
+#endif
