@@ -5,6 +5,7 @@
 
 void lane_is_late(struct lane *l)
 {
+    lane_settle(l);
     if (l->running != NULL && l->running->caller == NULL && !l->written_off)
         pool_write_off(l->running);
 }
@@ -38,6 +39,12 @@ static err lane_wait_place(struct lane *l, bool depth, ms deadline)
     }
 }
 
+/* The error of a job, with what the job was doing. */
+static err told(err e, const char *why)
+{
+    return e == OK || why[0] == 0 ? e : trail(e, "%s", why);
+}
+
 /* While it is queued it can be taken back; once it runs only its deadline ends the wait. */
 static err job_await(struct pool_job *j, ms deadline)
 {
@@ -49,6 +56,8 @@ static err job_await(struct pool_job *j, ms deadline)
             shielded = true;
         }
         e = fiber_park(deadline);
+        if (e != OK)
+            lane_settle(j->lane);
         if (e != OK && !j->ended && (e == E_TIMEOUT || !j->running))
             break;
     }
@@ -86,7 +95,7 @@ err lane_call(struct lane *l, err (*run)(void *job), void *job, size_t size, str
         return e;
     }
     memcpy(job, j->bytes, size);
-    e = j->result;
+    e = told(j->result, j->why);
     j->caller = NULL;
     pool_job_free(j);
     return e;
@@ -98,7 +107,7 @@ static err lane_queue(struct lane *l, err (*run)(void *job), const void *job, si
     ASSERT(size <= JOB_BYTES_MAX && fiber_self() != NULL);
     TRY(lane_wait_place(l, true, deadline));
     if (!quiet && l->error != OK)
-        return l->error;
+        return told(l->error, l->why);
     struct pool_job *j = pool_job_new(l, run, job, size, hold);
     j->quiet = quiet;
     lane_push(l, j);
@@ -108,7 +117,7 @@ static err lane_queue(struct lane *l, err (*run)(void *job), const void *job, si
 
 err lane_submit(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold, ms deadline)
 {
-    return l->error != OK ? l->error : lane_queue(l, run, job, size, hold, false, deadline);
+    return l->error != OK ? told(l->error, l->why) : lane_queue(l, run, job, size, hold, false, deadline);
 }
 
 err lane_put(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold, ms deadline)
@@ -129,7 +138,7 @@ err lane_drain(struct lane *l, ms deadline)
         return E_BUSY;
     err e = l->error;
     l->error = OK;
-    return e;
+    return told(e, l->why);
 }
 
 /* --- open and close --- */
@@ -145,6 +154,7 @@ void lane_close(struct lane *l)
     if (!l->open)
         return;
     l->open = false;
+    lane_settle(l);
     lane_drop_queue(l, E_CLOSED);
     struct pool_job *j = l->running;
     if (j != NULL) {

@@ -27,8 +27,10 @@ struct pool_job {
     struct fiber *caller; /* of lane_call(); NULL: submitted, or given up */
     enum task task;
     err result;
-    bool quiet; /* lane_put() */
+    bool quiet;  /* lane_put() */
+    bool linked; /* queued, and hangs behind the one before it: its thread may have begun it */
     bool running, ended, written_off;
+    char why[TRAIL_TEXT_MAX]; /* what it was doing when it failed */
     alignas(max_align_t) unsigned char bytes[JOB_BYTES_MAX];
 };
 
@@ -37,6 +39,9 @@ bool pool_has_slot(void);
 struct pool_job *pool_job_new(struct lane *l, err (*run)(void *job), const void *job, size_t size, struct hold *hold);
 void pool_job_free(struct pool_job *j);
 void lane_push(struct lane *l, struct pool_job *j);
+/* Before anything is done to the queue or the running job: what is queued from now on has not begun. NULL is fine. May end jobs.
+ */
+void lane_settle(struct lane *l);
 void lane_unlink(struct lane *l, struct pool_job *j); /* a queued one; its count, hold and slot stay the caller's */
 void lane_drop_queue(struct lane *l, err why);
 void pool_dispatch(void);

@@ -44,13 +44,18 @@ bool os_signal_take(int *signal_number); /* next one that arrived; false: none *
 /* --- offload: runs work on one of the pool's threads, then hands it back to the loop --- */
 struct os_work {
     void (*run)(struct os_work *w); /* on a pool thread */
-    struct os_work *next;           /* the world's own */
+    struct os_work *next, *follow;  /* the world's own */
     bool done;                      /* the world's own */
 };
 MUST_USE err os_offload_boot(unsigned threads, size_t stack_bytes,
                              void *stacks); /* stacks: threads x stack_bytes from mem_map() */
 void os_offload(struct os_work *w);         /* w stays valid until it came back from os_offload_done() */
-struct os_work *os_offload_done(void);      /* next finished one; NULL: none. After os_wait(). */
+/* w runs right after `before`, on the same thread, and is told after it. `before` has nothing behind it yet. False: it has ended
+ * already, so w is not taken; offload it when `before` was told. Once `before` is told, before->follow says whether w began. */
+MUST_USE bool os_offload_after(struct os_work *before, struct os_work *w);
+/* Takes back what hangs behind `first` and has not begun: from the work that runs now on, nothing follows. Loop thread. */
+void os_offload_cut(struct os_work *first);
+struct os_work *os_offload_done(void); /* next finished one; NULL: none. After os_wait(), or at any time. */
 /* Stops idle threads and waits for them until `deadline`; returns how many are stuck in the kernel. */
 unsigned os_offload_stop(ms deadline);
 

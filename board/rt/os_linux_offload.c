@@ -54,7 +54,8 @@ static struct os_work *list_take(struct work_list *l)
     return w;
 }
 
-static void work_run(struct os_work *w)
+/* Runs it, hands it back, and returns what follows it. Under the lock, but for the run. */
+static struct os_work *work_run(struct os_work *w)
 {
     pthread_mutex_unlock(&offload.lock);
     w->run(w);
@@ -64,6 +65,7 @@ static void work_run(struct os_work *w)
     list_put(&offload.done, w);
     if (first)
         os_poke();
+    return w->follow;
 }
 
 static void *thread_main(void *arg)
@@ -72,12 +74,14 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&offload.lock);
     for (;;) {
         struct os_work *w = list_take(&offload.queue);
-        if (w != NULL)
-            work_run(w);
-        else if (offload.stop)
+        bool any = w != NULL;
+        while (w != NULL)
+            w = work_run(w);
+        if (any)
+            continue;
+        if (offload.stop)
             break;
-        else
-            pthread_cond_wait(&offload.wanted, &offload.lock);
+        pthread_cond_wait(&offload.wanted, &offload.lock);
     }
     self->ended = true;
     pthread_cond_signal(&offload.gone);
@@ -150,8 +154,32 @@ void os_offload(struct os_work *w)
 {
     pthread_mutex_lock(&offload.lock);
     w->done = false;
+    w->follow = NULL;
     list_put(&offload.queue, w);
     pthread_cond_signal(&offload.wanted);
+    pthread_mutex_unlock(&offload.lock);
+}
+
+bool os_offload_after(struct os_work *before, struct os_work *w)
+{
+    pthread_mutex_lock(&offload.lock);
+    bool taken = !before->done;
+    if (taken) {
+        ASSERT(before->follow == NULL);
+        w->done = false;
+        w->follow = NULL;
+        before->follow = w;
+    }
+    pthread_mutex_unlock(&offload.lock);
+    return taken;
+}
+
+void os_offload_cut(struct os_work *first)
+{
+    pthread_mutex_lock(&offload.lock);
+    while (first->done && first->follow != NULL)
+        first = first->follow;
+    first->follow = NULL;
     pthread_mutex_unlock(&offload.lock);
 }
 

@@ -1,6 +1,8 @@
-/* Jobs on the world's threads. The loop thread decides everything; a pool thread only runs one job's function.
- * Never more jobs are handed to the world than there are threads, so that lanes take turns and a job that waits can be taken
- * back. */
+/* Jobs on the world's threads. The loop thread decides everything; a pool thread only runs jobs' functions.
+ *
+ * Never more lanes are handed to the world than there are threads, so that lanes take turns. While no lane waits for a thread,
+ * the jobs of a lane hang behind its running one, and its thread goes from one to the next without the loop. When another lane
+ * needs a turn or a job is to be taken back, what has not begun is cut off again: the world knows, and tells in order. */
 #include "board/rt/pool.h"
 
 #include "board/rt/lane.h"
@@ -47,7 +49,8 @@ struct pool_job *pool_job_new(struct lane *l, err (*run)(void *job), const void 
     j->caller = NULL;
     j->task = l->task;
     j->result = OK;
-    j->quiet = j->running = j->ended = j->written_off = false;
+    j->quiet = j->linked = j->running = j->ended = j->written_off = false;
+    j->why[0] = 0;
     memcpy(j->bytes, job, size);
     if (hold != NULL)
         hold_take(hold);
@@ -56,16 +59,33 @@ struct pool_job *pool_job_new(struct lane *l, err (*run)(void *job), const void 
     return j;
 }
 
+/* What the job was doing, without the error's own text: whoever waits for it takes it into its own trail. */
+static void why_keep(struct pool_job *j)
+{
+    size_t end_len = strlen(err_text(j->result));
+    size_t len = strlen(trail_text(j->result, j->why, sizeof j->why));
+    if (len >= end_len && strcmp(j->why + len - end_len, err_text(j->result)) == 0)
+        len -= end_len;
+    if (len >= 2 && memcmp(j->why + len - 2, ": ", 2) == 0)
+        len -= 2;
+    j->why[len] = 0;
+}
+
 static void job_run(struct os_work *w)
 {
     struct pool_job *j = CONTAINER_OF(w, struct pool_job, work);
     enum task before = mem_task();
     mem_set_task(j->task);
     j->result = j->run(j->bytes);
+    if (j->result != OK)
+        why_keep(j);
+    trail_clear();
     mem_set_task(before);
 }
 
 /* --- turns --- */
+
+static void pool_collect(void);
 
 static void lane_make_ready(struct lane *l)
 {
@@ -96,14 +116,31 @@ static void lane_make_unready(struct lane *l)
     l->ready = false;
 }
 
+/* Hangs j behind the one before it. False: that one ended, or the loop must see to j itself. */
+static bool job_link(struct pool_job *before, struct pool_job *j)
+{
+    j->linked = pool.ready_first == NULL && (before->running || before->linked) && os_offload_after(&before->work, &j->work);
+    return j->linked;
+}
+
+static void lane_link(struct lane *l)
+{
+    struct pool_job *before = l->running;
+    for (struct pool_job *j = l->first; j != NULL && (j->linked || job_link(before, j)); j = j->next)
+        before = j;
+}
+
 void lane_push(struct lane *l, struct pool_job *j)
 {
+    struct pool_job *before = l->last != NULL ? l->last : l->running;
     if (l->last != NULL)
         l->last->next = j;
     else
         l->first = j;
     l->last = j;
     l->outstanding++;
+    if (before != NULL && !job_link(before, j))
+        pool_collect(); /* it may have ended while the loop was away; then j need not wait for the next turn */
     lane_make_ready(l);
 }
 
@@ -112,6 +149,23 @@ static void lane_pop(struct lane *l)
     l->first = l->first->next;
     if (l->first == NULL)
         l->last = NULL;
+}
+
+static void lane_cut(struct lane *l)
+{
+    os_offload_cut(&l->running->work);
+    for (struct pool_job *j = l->first; j != NULL; j = j->next)
+        j->linked = false;
+}
+
+/* A lane waits and no thread is free: from now on they all take turns. */
+static void lanes_cut(void)
+{
+    for (unsigned i = 0; i < mem_profile()->pool_jobs; i++) {
+        struct lane *l = pool.jobs[i].running ? pool.jobs[i].lane : NULL;
+        if (l != NULL && l->first != NULL && l->first->linked)
+            lane_cut(l);
+    }
 }
 
 void pool_dispatch(void)
@@ -125,15 +179,20 @@ void pool_dispatch(void)
         j->running = true;
         pool.stats.busy++;
         os_offload(&j->work);
+        lane_link(l);
     }
+    if (pool.ready_first != NULL)
+        lanes_cut();
 }
 
 /* --- ends --- */
 
 static void lane_note(struct lane *l, const struct pool_job *j, err e)
 {
-    if (l->error == OK && j->caller == NULL && !j->quiet && !j->written_off)
-        l->error = e;
+    if (l->error != OK || j->caller != NULL || j->quiet || j->written_off)
+        return;
+    l->error = e;
+    memcpy(l->why, j->why, sizeof l->why);
 }
 
 /* Takes a job that never ran out of its lane's count; its caller, if any, frees it when it has read the result. */
@@ -178,6 +237,23 @@ void lane_unlink(struct lane *l, struct pool_job *j)
         lane_make_unready(l);
 }
 
+/* Its thread has begun the next one of the lane, or is free. */
+static void lane_goes_on(struct lane *l, const struct pool_job *j)
+{
+    l->running = NULL;
+    if (j->work.follow == NULL) {
+        lane_make_ready(l);
+        return;
+    }
+    l->running = l->first;
+    ASSERT(l->running != NULL && &l->running->work == j->work.follow);
+    lane_pop(l);
+    l->running->linked = false;
+    l->running->running = true;
+    pool.stats.busy++;
+    lane_link(l);
+}
+
 static void job_end(struct pool_job *j)
 {
     struct lane *l = j->lane;
@@ -187,10 +263,9 @@ static void job_end(struct pool_job *j)
     j->ended = true;
     if (l != NULL) {
         lane_note(l, j, j->result);
-        l->running = NULL;
         l->outstanding--;
         l->written_off = false;
-        lane_make_ready(l);
+        lane_goes_on(l, j);
     }
     if (j->written_off) {
         pool.stats.written_off--;
@@ -205,11 +280,25 @@ static void job_end(struct pool_job *j)
     waitq_wake_all(&pool.progress);
 }
 
-void pool_turn(void)
+static void pool_collect(void)
 {
     struct os_work *w;
     while ((w = os_offload_done()) != NULL)
         job_end(CONTAINER_OF(w, struct pool_job, work));
+}
+
+void lane_settle(struct lane *l)
+{
+    pool_collect();
+    while (l != NULL && l->running != NULL && l->first != NULL && l->first->linked) {
+        lane_cut(l);
+        pool_collect(); /* what had ended before the cut, and may have let others begin */
+    }
+}
+
+void pool_turn(void)
+{
+    pool_collect();
     pool_dispatch();
 }
 

@@ -1,4 +1,5 @@
-/* pool: what the kernel may block on, and what takes long to compute, off the loop. A lane runs its jobs one at a time, in order.
+/* pool: what the kernel may block on, and what takes long to compute, off the loop. A lane runs its jobs one at a time, in order;
+ * while no other lane waits for a thread, its thread goes from one to the next at once, else lanes take turns.
  *
  * Layer    rt.                                        Blocks   parks the calling fiber; the work runs on a pool thread.
  * Owner    the caller owns the lane and closes it.    Memory   profile->pool_jobs slots of JOB_BYTES_MAX, profile->pool_threads
@@ -6,6 +7,8 @@
  *          points to must be static or kept by `hold`.
  * Errors   the job's own; E_TIMEOUT it did not end in time: the lane is written off (counted) and refuses with E_BUSY until the
  *          thread comes back; E_BUDGET no job slot within the deadline.
+ *
+ * What a failing job added to the trail is taken over by the fiber that is told its error.
  *
  * A wait for a job that RUNS is not canceled (its memory is in use), only its deadline ends it; so jobs that may stick in the
  * kernel get a deadline and a hold, jobs that only compute may have FOREVER and none. */
@@ -21,7 +24,8 @@ struct lane {         /* fields are pool.c's */
     const char *name; /* static; names the target in logs and metrics */
     enum task task;
     unsigned depth, outstanding;
-    err error; /* first error of a submitted job; sticky until lane_drain() */
+    err error;                /* first error of a submitted job; sticky until lane_drain() */
+    char why[TRAIL_TEXT_MAX]; /* and what that job was doing */
     struct pool_job *first, *last, *running;
     struct lane *next_ready; /* waiting for a thread, in turn */
     bool open, written_off, ready;

@@ -78,11 +78,16 @@ static void start_one(void);
 
 static void thread_ended(struct thread *t)
 {
-    t->work->done = true;
-    pool.finished[pool.finished_count++] = t->work;
+    struct os_work *w = t->work;
+    w->done = true;
+    pool.finished[pool.finished_count++] = w;
     context_end(&t->context);
     t->work = NULL;
     world_moved();
+    if (w->follow) { /* goes first */
+        memmove(pool.queued + 1, pool.queued, pool.queued_count++ * sizeof pool.queued[0]);
+        pool.queued[0] = w->follow;
+    }
     start_one();
 }
 
@@ -166,16 +171,47 @@ void os_offload(struct os_work *w)
     if (pool.queued_count + pool.finished_count + THREADS_MAX >= WORK_MAX)
         sim_fail("more than %d jobs", WORK_MAX);
     w->done = false;
+    w->follow = NULL;
     pool.queued[pool.queued_count++] = w;
     start_one();
 }
 
-/* Among those that ended, any may be told first. */
+bool os_offload_after(struct os_work *before, struct os_work *w)
+{
+    if (before->done)
+        return false;
+    if (before->follow)
+        sim_fail("two works behind one");
+    w->done = false;
+    w->follow = NULL;
+    before->follow = w;
+    return true;
+}
+
+void os_offload_cut(struct os_work *first)
+{
+    while (first->done && first->follow)
+        first = first->follow;
+    first->follow = NULL;
+}
+
+/* What it followed, while that is untold. */
+static size_t before_it(size_t i)
+{
+    for (size_t k = 0; k < pool.finished_count; k++)
+        if (pool.finished[k]->follow == pool.finished[i])
+            return k;
+    return i;
+}
+
+/* Among those that ended, any may be told first, but none before what it followed. */
 struct os_work *os_offload_done(void)
 {
     if (pool.finished_count == 0)
         return NULL;
     size_t i = sim_draw(pool.finished_count);
+    for (size_t before; (before = before_it(i)) != i;)
+        i = before;
     struct os_work *w = pool.finished[i];
     pool.finished[i] = pool.finished[--pool.finished_count];
     return w;

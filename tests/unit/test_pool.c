@@ -1,11 +1,13 @@
 /* Lanes: order, turns, errors, threads that stick and come back. */
 #include "tests/unit/check.h"
 
+#include "board/rt/log.h"
 #include "board/rt/mem.h"
 #include "board/rt/os.h"
 #include "board/rt/pool.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +21,7 @@ static void sleep_ms(long span)
 
 /* --- what jobs do --- */
 
-static int order[256];
+static int order[1024];
 static atomic_uint order_count;
 
 struct mark_job {
@@ -173,6 +175,131 @@ static void lanes_take_turns(void **state)
 {
     (void)state;
     fibers_run(turns_body, NULL, OK);
+}
+
+/* The loop does not turn while this fiber computes, and still the thread goes on to the jobs behind the first. */
+static err chain_body(void *arg)
+{
+    (void)arg;
+    enum { JOBS = 6 };
+    struct lane l;
+    long nap = 30;
+    lane_open(&l, "chain", TASK_BACKUP, JOBS + 1);
+    order_count = 0;
+    CHECK(lane_submit(&l, run_nap, &nap, sizeof nap, NULL, SOON) == OK);
+    for (int i = 1; i <= JOBS; i++)
+        CHECK(lane_submit(&l, run_mark, &(struct mark_job){.number = i}, sizeof(struct mark_job), NULL, SOON) == OK);
+    for (int i = 0; i < 5000 && order_count < JOBS; i++)
+        sleep_ms(1);
+    CHECK(order_count == JOBS);
+    CHECK(lane_drain(&l, SOON) == OK);
+    for (int i = 0; i < JOBS; i++)
+        CHECK(order[i] == i + 1);
+    lane_close(&l);
+    CHECK(pool_stats().jobs == 0 && pool_stats().busy == 0);
+    return OK;
+}
+
+static void a_lane_keeps_its_thread_busy_without_the_loop(void **state)
+{
+    (void)state;
+    fibers_run(chain_body, NULL, OK);
+}
+
+/* Cancels, deadlines and closes hit jobs at every point: queued, hanging behind another, begun unknown to the loop, ended. */
+static err churn_run(void *arg)
+{
+    struct lane *l = arg;
+    uint32_t random;
+    for (unsigned i = 0; i < 60 && !fiber_canceled(); i++) {
+        os_random(&random, sizeof random);
+        struct mark_job mark = {.number = 1};
+        ms deadline = random % 4 == 0 ? loop_now() + 1 : SOON;
+        err e = random % 3 == 0 ? lane_submit(l, run_mark, &mark, sizeof mark, NULL, deadline)
+                                : lane_call(l, run_mark, &mark, sizeof mark, NULL, deadline);
+        if (e == E_CLOSED)
+            return OK;
+        CHECK(e == OK || e == E_TIMEOUT || e == E_CANCELED || e == E_BUSY || e == E_BUDGET);
+        if (random % 5 == 0)
+            fiber_yield();
+    }
+    return OK;
+}
+
+static err churn_body(void *arg)
+{
+    (void)arg;
+    struct lane lanes[3];
+    struct group g;
+    for (unsigned round = 0; round < 40; round++) {
+        order_count = 0;
+        group_open(&g, TASK_BACKUP);
+        for (unsigned i = 0; i < COUNT_OF(lanes); i++)
+            lane_open(&lanes[i], "churn", TASK_BACKUP, 1 + i * 2);
+        for (unsigned i = 0; i < 9; i++)
+            CHECK(group_spawn(&g, "churns", churn_run, &lanes[i % COUNT_OF(lanes)]) == OK);
+        for (unsigned i = 0; i < round % 8; i++)
+            fiber_yield();
+        if (round % 3 == 0)
+            CHECK(fiber_sleep(loop_now() + 1) == OK);
+        if (round % 2 == 0)
+            group_cancel(&g);
+        for (unsigned i = 0; round % 4 == 1 && i < COUNT_OF(lanes); i++)
+            lane_close(&lanes[i]);
+        CHECK(group_join(&g, SOON) == OK);
+        group_close(&g);
+        for (unsigned i = 0; i < COUNT_OF(lanes); i++)
+            lane_close(&lanes[i]);
+        ms give_up = SOON;
+        while (pool_stats().jobs > 0 && loop_now() < give_up)
+            CHECK(fiber_sleep(loop_now() + 1) == OK);
+        CHECK(pool_stats().jobs == 0 && pool_stats().busy == 0 && pool_stats().written_off == 0);
+    }
+    trail_clear();
+    return OK;
+}
+
+static void jobs_are_taken_back_at_any_moment(void **state)
+{
+    (void)state;
+    log_setup(LOG_ERROR, LOG_LOGFMT, 2); /* write-offs in haste are told as warnings */
+    fibers_run(churn_body, NULL, OK);
+    log_setup(LOG_INFO, LOG_LOGFMT, 2);
+}
+
+/* --- what a job was doing --- */
+
+static err run_fails(void *job)
+{
+    (void)job;
+    return trail(E_DENIED, "opening /x");
+}
+
+static err trail_body(void *arg)
+{
+    (void)arg;
+    struct lane l;
+    char said[256], nothing = 0;
+    lane_open(&l, "tells", TASK_BACKUP, 2);
+    trail_clear();
+    CHECK(trail(lane_call(&l, run_fails, &nothing, 1, NULL, SOON), "reading x") == E_DENIED);
+    CHECK(strcmp(trail_text(E_DENIED, said, sizeof said), "reading x: opening /x: refused: permission") == 0);
+    trail_clear();
+    CHECK(lane_submit(&l, run_fails, &nothing, 1, NULL, SOON) == OK);
+    CHECK(trail(lane_drain(&l, SOON), "writing y") == E_DENIED);
+    CHECK(strcmp(trail_text(E_DENIED, said, sizeof said), "writing y: opening /x: refused: permission") == 0);
+    trail_clear();
+    struct mark_job mark = {.number = 1, .result = E_IO};
+    CHECK(lane_call(&l, run_mark, &mark, sizeof mark, NULL, SOON) == E_IO);
+    CHECK(strcmp(trail_text(E_IO, said, sizeof said), "input/output error") == 0); /* nothing left of the others */
+    lane_close(&l);
+    return OK;
+}
+
+static void a_job_tells_what_it_was_doing(void **state)
+{
+    (void)state;
+    fibers_run(trail_body, NULL, OK);
 }
 
 /* --- charge --- */
@@ -457,6 +584,9 @@ int main(void)
         cmocka_unit_test(jobs_of_a_lane_run_in_order),
         cmocka_unit_test(the_first_error_of_submitted_jobs_stays),
         cmocka_unit_test(lanes_take_turns),
+        cmocka_unit_test(a_lane_keeps_its_thread_busy_without_the_loop),
+        cmocka_unit_test(jobs_are_taken_back_at_any_moment),
+        cmocka_unit_test(a_job_tells_what_it_was_doing),
         cmocka_unit_test(a_job_is_charged_to_its_lane),
         cmocka_unit_test(a_stuck_job_is_written_off_and_comes_back),
         cmocka_unit_test(a_stuck_submitted_job_outlives_its_lane),
