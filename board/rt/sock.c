@@ -101,7 +101,7 @@ static err attach(struct sock *s, os_fd fd, enum task task, bool extra, unsigned
     ASSERT(table.first_free < table.count); /* as many slots as all budgets together */
     uint32_t index = table.first_free;
     struct slot *slot = &table.slots[index];
-    *s = (struct sock){.fd = fd, .slot = index, .task = task, .ready = ready};
+    *s = (struct sock){.fd = fd, .slot = index, .task = task, .ready = ready, .late_read = FOREVER, .late_write = FOREVER};
     err e = os_watch(fd, token_of(s));
     if (e != OK) {
         os_close(fd);
@@ -191,18 +191,27 @@ static err wait_for(struct sock *s, struct fiber **place, unsigned bit, ms deadl
     return s->ready & bit && e != E_CANCELED ? OK : e;
 }
 
-/* Before a call that may go on without ever waiting: so that it sees a cancel and its deadline, and lets others run. */
-static err step_begin(struct sock *s, ms deadline)
+/* Before each try, which may go on without ever waiting: so that it sees a cancel, and lets others run. */
+static err step_begin(struct sock *s)
 {
     if (s->fd < 0)
         return E_CLOSED;
     if (fiber_canceled())
         return E_CANCELED;
-    if (loop_now() >= deadline)
-        return E_TIMEOUT;
     uint64_t token = token_of(s);
     fiber_breathe();
     return token_is_live(token) ? OK : E_CLOSED;
+}
+
+static err late_check(const struct sock *s, ms late, ms deadline)
+{
+    return s->fd >= 0 && deadline != FOREVER && deadline == late ? E_TIMEOUT : OK; /* FOREVER is never late */
+}
+
+static void late_note(ms *late, ms deadline)
+{
+    if (loop_now() > deadline)
+        *late = deadline;
 }
 
 /* Whether there is something to read is not known: the world is asked to tell it anew. */
@@ -226,12 +235,15 @@ err sock_read(struct sock *s, void *into, size_t cap, ms deadline, size_t *got)
 {
     *got = 0;
     ASSERT(cap > 0);
+    TRY(late_check(s, s->late_read, deadline));
     for (;;) {
-        TRY(step_begin(s, deadline));
+        TRY(step_begin(s));
         TRY(wait_for(s, &s->reader, OS_READABLE, deadline));
         err e = os_recv(s->fd, into, cap, got);
-        if (e == OK)
+        if (e == OK) {
             read_note(s, cap, *got);
+            late_note(&s->late_read, deadline);
+        }
         if (e != E_AGAIN)
             return e;
         s->ready &= ~(OS_READABLE | READY_SURE);
@@ -251,9 +263,10 @@ err sock_wait_readable(struct sock *s, ms deadline)
 err sock_write(struct sock *s, const void *from, size_t len, ms deadline)
 {
     const uint8_t *at = from;
+    TRY(late_check(s, s->late_write, deadline));
     while (len > 0) {
         size_t sent;
-        TRY(step_begin(s, deadline));
+        TRY(step_begin(s));
         TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
         err e = os_send(s->fd, at, len, &sent);
         if (e == E_AGAIN) {
@@ -265,6 +278,7 @@ err sock_write(struct sock *s, const void *from, size_t len, ms deadline)
         at += sent;
         len -= sent;
     }
+    late_note(&s->late_write, deadline);
     return OK;
 }
 
@@ -307,7 +321,7 @@ static err connect_start(const struct addr *to, ms deadline, os_fd *out)
 static err connect_finish(struct sock *s, ms deadline)
 {
     for (;;) {
-        TRY(step_begin(s, deadline));
+        TRY(step_begin(s));
         err e = os_connect_result(s->fd);
         if (e != E_AGAIN)
             return e;
@@ -369,14 +383,17 @@ err sock_accept(struct sock *listener, struct sock *out, struct addr *peer, ms d
 {
     os_fd fd = -1;
     *out = SOCK_CLOSED;
+    TRY(late_check(listener, listener->late_read, deadline));
     for (;;) {
-        TRY(step_begin(listener, deadline));
+        TRY(step_begin(listener));
         TRY(wait_for(listener, &listener->reader, OS_READABLE, deadline));
         if (!budget_has(listener->task)) {
             sock_doubt(listener);
             return E_BUDGET;
         }
         err e = os_accept(listener->fd, &fd, peer);
+        if (e == OK)
+            late_note(&listener->late_read, deadline);
         if (e == OK)
             return attach(out, fd, listener->task, false, READY_ALL);
         if (e != E_AGAIN)
@@ -389,12 +406,15 @@ err sock_accept(struct sock *listener, struct sock *out, struct addr *peer, ms d
 
 err sock_send_to(struct sock *s, const void *from, size_t len, const struct addr *to, ms deadline)
 {
+    TRY(late_check(s, s->late_write, deadline));
     for (;;) {
-        TRY(step_begin(s, deadline));
+        TRY(step_begin(s));
         TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
         err e = os_send_to(s->fd, from, len, to);
-        if (e == OK)
+        if (e == OK) {
             table.use[s->task].sent_bytes += len;
+            late_note(&s->late_write, deadline);
+        }
         if (e != E_AGAIN)
             return e;
         s->ready &= ~(unsigned)OS_WRITABLE;
@@ -404,13 +424,16 @@ err sock_send_to(struct sock *s, const void *from, size_t len, const struct addr
 err sock_receive_from(struct sock *s, void *into, size_t cap, ms deadline, size_t *got, struct addr *from)
 {
     *got = 0;
+    TRY(late_check(s, s->late_read, deadline));
     for (;;) {
-        TRY(step_begin(s, deadline));
+        TRY(step_begin(s));
         TRY(wait_for(s, &s->reader, OS_READABLE, deadline));
         err e = os_recv_from(s->fd, into, cap, got, from);
         s->ready &= ~READY_SURE;
-        if (e == OK)
+        if (e == OK) {
             table.use[s->task].received_bytes += *got;
+            late_note(&s->late_read, deadline);
+        }
         if (e != E_AGAIN)
             return e;
         s->ready &= ~(unsigned)OS_READABLE;

@@ -3,7 +3,11 @@
  * Layer    rt.                                            Blocks   the calls with a deadline park the fiber.
  * Owner    the caller owns struct sock and closes it.     Memory   a slot of the task's `connections`; no buffers.
  * Threads  the loop thread only. One reader and one writer fiber at a time (asserted).
- * Errors   those of os.h; E_TIMEOUT, E_CANCELED; E_BUDGET the task's connections are all in use. */
+ * Errors   those of os.h; E_TIMEOUT, E_CANCELED; E_BUDGET the task's connections are all in use.
+ *
+ * A deadline ends waiting, not doing: every call first tries, so that what came in time is not lost to a late loop, and
+ * loop_now() as the deadline asks without waiting. But a peer that never lets a call wait must end, too: after a call that
+ * succeeded past its deadline, the next one in the same direction with that same deadline is E_TIMEOUT. */
 #ifndef HOLDFAST_SOCK_H
 #define HOLDFAST_SOCK_H
 
@@ -16,6 +20,7 @@ struct sock { /* fields are sock.c's; it must not move while open */
     enum task task;
     unsigned ready; /* what epoll told and no call has used up yet */
     struct fiber *reader, *writer;
+    ms late_read, late_write;       /* the deadline past which a call has succeeded; FOREVER none */
     void (*on_readable)(void *arg); /* see sock_rest() */
     void *arg;
 };

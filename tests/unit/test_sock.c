@@ -157,12 +157,47 @@ static err deadline_body(void *arg)
     CHECK(loop_now() >= until && loop_now() < until + SECONDS(5));
     CHECK(sock_write(&p.client, much, sizeof much, loop_now() + 20) == E_TIMEOUT); /* nobody reads */
     sock_close(&p.client);
-    CHECK(sock_read(&p.server, text, sizeof text, loop_now(), &got) == E_TIMEOUT); /* even with bytes there */
     pair_close(&p);
     CHECK(sock_read(&p.server, text, sizeof text, SOON, &got) == E_CLOSED);
     CHECK(sock_write(&p.server, text, sizeof text, SOON) == E_CLOSED);
     CHECK(sock_wait_readable(&p.server, SOON) == E_CLOSED);
     return nothing_left();
+}
+
+/* What is there is taken even late; what never makes a call wait still ends. */
+static err late_body(void *arg)
+{
+    (void)arg;
+    struct pair p;
+    struct sock s;
+    struct addr peer;
+    char text[4];
+    size_t got;
+    CHECK(pair_open(&p, &kinds[0]));
+    ms past = loop_now() - 1000;
+    CHECK(sock_read(&p.server, text, sizeof text, past, &got) == E_TIMEOUT); /* nothing there */
+    CHECK(sock_write(&p.client, "abcdefghijkl", 12, past) == OK);
+    CHECK(sock_write(&p.client, "x", 1, past) == E_TIMEOUT);
+    CHECK(sock_wait_readable(&p.server, SOON) == OK);
+    CHECK(sock_read(&p.server, text, sizeof text, loop_now(), &got) == OK && got == 4 && memcmp(text, "abcd", 4) == 0);
+    CHECK(sock_read(&p.server, text, sizeof text, loop_now(), &got) == OK && got == 4);
+    CHECK(sock_read(&p.server, text, sizeof text, past, &got) == OK && got == 4 && memcmp(text, "ijkl", 4) == 0);
+    CHECK(sock_read(&p.server, text, sizeof text, past, &got) == E_TIMEOUT);
+    CHECK(sock_read(&p.server, text, sizeof text, loop_now(), &got) == E_TIMEOUT); /* would wait */
+    CHECK(sock_connect(&s, &p.bound, SOON) == OK);
+    sock_close(&p.server);
+    CHECK(sock_wait_readable(&p.listener, SOON) == OK);
+    CHECK(sock_accept(&p.listener, &p.server, &peer, past) == OK);
+    sock_close(&s);
+    CHECK(sock_accept(&p.listener, &s, &peer, past) == E_TIMEOUT);
+    pair_close(&p);
+    return OK;
+}
+
+static void what_is_there_is_taken_late(void **state)
+{
+    (void)state;
+    fibers_run(late_body, NULL, OK);
 }
 
 static void every_wait_has_its_deadline(void **state)
@@ -545,6 +580,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_survives_short_reads_and_writes),
         cmocka_unit_test(every_wait_has_its_deadline),
+        cmocka_unit_test(what_is_there_is_taken_late),
         cmocka_unit_test(a_refused_connect_says_so),
         cmocka_unit_test(a_hanging_connect_ends_by_its_deadline),
         cmocka_unit_test(a_reset_is_told),
