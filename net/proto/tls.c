@@ -56,7 +56,7 @@ struct tls_stream {
     uint64_t refusals; /* of memory, to the task, before the handshake */
     char peer[96];     /* subject of the certificate it showed */
     err failed;
-    err write_failed; /* the peer hung up; what it said before may still be read */
+    err write_failed;                /* the peer hung up; what it said before may still be read */
     size_t offsets[RECORD_POINTERS]; /* of the record buffers' pointers, while they are given back at rest */
     uint8_t in_counter[8];           /* and the incoming record counter */
 };
@@ -251,6 +251,8 @@ static int config_fill(struct tls_config *c, const struct tls_options *o)
     mbedtls_ssl_conf_ciphersuites(&c->ssl, crypto_cpu_has_aes() ? suites_aes_first : suites_chacha_first);
     mbedtls_ssl_conf_groups(&c->ssl, groups);
     mbedtls_ssl_conf_min_tls_version(&c->ssl, o->least == TLS_1_3 ? MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2);
+    if (o->most == TLS_1_2)
+        mbedtls_ssl_conf_max_tls_version(&c->ssl, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_authmode(&c->ssl, o->trust ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_NONE);
     if (o->trust)
         mbedtls_ssl_conf_ca_chain(&c->ssl, &o->trust->chain, NULL);
@@ -638,11 +640,18 @@ static err handshake_step(void *arg)
     return OK;
 }
 
+static bool is_1_2(const struct tls_stream *t)
+{
+    return mbedtls_ssl_get_version_number(&t->ssl) == MBEDTLS_SSL_VERSION_TLS1_2;
+}
+
 static err handshake(struct tls_stream *t, ms deadline)
 {
     for (;;) {
         struct handshake_job job = {.t = t};
         TRY(lane_call(&t->lane, handshake_step, &job, sizeof job, &t->hold, deadline));
+        if (job.code == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE && is_1_2(t)) /* RFC 5246 §7.4.6; the library says nothing then */
+            (void)mbedtls_ssl_send_alert_message(&t->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, ALERT_HANDSHAKE);
         err sent = flush_out(t, deadline); /* before the verdict: our alert tells the peer why */
         if (job.code == 0)
             return sent;

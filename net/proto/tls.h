@@ -31,13 +31,14 @@ MUST_USE err tls_identity_parse(struct bytes chain_pem, struct secret key_pem, s
 int64_t tls_identity_expires_s(const struct tls_identity *i);
 void tls_identity_release(struct tls_identity *i);
 
-enum tls_version { TLS_1_2, TLS_1_3 };
+enum tls_version { TLS_ANY, TLS_1_2, TLS_1_3 };
 
 struct tls_options {
     bool server;
     struct tls_trust *trust;       /* client: required. server: clients must show a certificate by it; NULL: none is asked for */
     struct tls_identity *identity; /* server: required. client: shown when asked for; NULL: none */
-    enum tls_version least;        /* TLS_1_2 unless told otherwise */
+    enum tls_version least;        /* TLS_ANY: 1.2 */
+    enum tls_version most;         /* TLS_ANY: the newest we speak */
     const char *const *alpn;       /* NULL-ended, static; NULL: none. The peer's choice: tls_alpn() */
 };
 /* Takes references to trust and identity. */
