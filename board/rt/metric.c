@@ -78,6 +78,7 @@ static struct label_values labels_kept(const struct family *f, const char *const
 {
     struct label_values labels = {0};
     unsigned count = label_count(f);
+    ASSERT(count == 0 || values != NULL);
     for (unsigned i = 0; i < count; i++)
         label_store(labels.of[i], values[i]);
     return labels;

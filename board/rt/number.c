@@ -44,7 +44,7 @@ static bool fixed_try(double magnitude, bool negative, char *out)
 const char *number_text(double value, char out[NUMBER_TEXT_MAX])
 {
     if (isnan(value) || isinf(value)) {
-        strcpy(out, isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf");
+        memcpy(out, isnan(value) ? "NaN\0" : value > 0 ? "+Inf" : "-Inf", sizeof "+Inf");
         return out;
     }
     if (fixed_try(fabs(value), value < 0, out))

@@ -134,7 +134,7 @@ static void requests_serve(struct visit *v)
     struct http_server *s = v->server;
     struct buf *b = NULL;
     size_t have = 0;
-    enum visit_next next;
+    enum visit_next next = VISIT_KEEP;
     size_t bytes = s->options.limits.head_bytes + HTTP_BODY_BYTES + HTTP_OUT_BYTES;
     if (buf_wait(bytes, loop_now() + s->options.limits.head_ms, &b) != OK) {
         http_count_refusal(s, 500);
