@@ -189,6 +189,29 @@ static void touch_pages(void *at, size_t bytes)
         byte[i] = 0;
 }
 
+#ifdef HOLDFAST_HOST_LIBC
+static void statics_touch(void) /* a sanitizer's, with gaps that must not be looked at */
+{
+}
+#else
+#define LOOP_STACK_BYTES KIB(64) /* the loop, signals and what runs before it stay within */
+extern uint8_t __bss_start[], _end[]; /* the linker's: data that starts as zeroes; the rest was written when it was relocated */
+
+__attribute__((noinline)) static void stack_touch(void)
+{
+    uint8_t room[LOOP_STACK_BYTES];
+    touch_pages(room, sizeof room);
+}
+
+/* Before there are threads. */
+static void statics_touch(void)
+{
+    for (volatile uint8_t *at = __bss_start; at < _end; at += size_min(mem.page_bytes, (size_t)(_end - at)))
+        *at = *at;
+    stack_touch();
+}
+#endif
+
 static bool heaps_open(const struct profile *p)
 {
     size_t grain = 0;
@@ -219,6 +242,8 @@ err mem_boot(const struct profile *p, enum mem_touch touch)
     ASSERT(mem.profile == NULL && p != NULL);
     mem.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     mem.touch = touch;
+    if (touch == MEM_TOUCH)
+        statics_touch();
     mem.map_left_bytes = stacks_bytes(p) + buffers_bytes(p) + TABLE_BYTES;
     ASSERT(heaps_bytes(p) + mem.map_left_bytes + BOOT_HEAP_BYTES <= p->total_bytes);
     mem.heap_grains = 0;

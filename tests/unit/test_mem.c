@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -359,6 +360,19 @@ static size_t spend_all(void)
     return sum;
 }
 
+/* Static data is part of what is touched at boot; nothing here has written to it before. */
+static uint8_t untouched[KIB(256)] __attribute__((aligned(4096)));
+
+static size_t resident_bytes(void *at, size_t bytes)
+{
+    unsigned char pages[64];
+    size_t count = bytes / 4096, resident = 0;
+    ASSERT(count <= sizeof pages && mincore(at, bytes, pages) == 0);
+    for (size_t i = 0; i < count; i++)
+        resident += pages[i] & 1u;
+    return resident * 4096;
+}
+
 /* Everything the profile names is mapped, touched and spent under a limit equal to its name. What the kernel counts is what was
  * given, and no guard page: VmData is what RLIMIT_DATA looks at, RssAnon what the board pays. */
 static void use_all_of_a_board(void)
@@ -371,6 +385,7 @@ static void use_all_of_a_board(void)
     for (unsigned t = 0; t < TASK_COUNT; t++)
         heaps += board->task[t].heap_bytes;
     if (counted) {
+        ASSERT(resident_bytes(untouched, sizeof untouched) == sizeof untouched);
         size_t data = status_bytes("VmData:"), anonymous = status_bytes("RssAnon:");
         ASSERT(data >= heaps + maps && data <= heaps + maps + others);
         ASSERT(anonymous >= heaps + maps && anonymous <= heaps + maps + others);
