@@ -165,6 +165,12 @@ err buf_take(size_t bytes, struct buf **out)
     return *out != NULL ? OK : trail(E_BUDGET, "taking a buffer of %zu bytes", bytes);
 }
 
+void buf_turn(void)
+{
+    if (first_waiter != NULL)
+        serve_waiters();
+}
+
 err buf_wait(size_t bytes, ms deadline, struct buf **out)
 {
     *out = NULL;

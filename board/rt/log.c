@@ -300,6 +300,14 @@ void log_write(enum log_level level, const char *message, const struct field *fi
     clear_trail(fields, count);
 }
 
+void log_flush(ms now)
+{
+    struct line line;
+    pthread_mutex_lock(&logger.lock);
+    closings_write(&line, now);
+    pthread_mutex_unlock(&logger.lock);
+}
+
 void log_setup(enum log_level least, enum log_format format, int fd)
 {
     struct line line;

@@ -53,6 +53,8 @@ static inline struct field field_secret(const char *key, struct secret s)
 
 void log_setup(enum log_level least, enum log_format format, int fd);
 void log_write(enum log_level level, const char *message, const struct field *fields, size_t count);
+/* Tells of lines that were held back in windows that have ended by `now`; FOREVER: in all. The loop does once a second. */
+void log_flush(ms now);
 uint64_t log_dropped(void);
 
 #define LOG_FIELDS_(...) (const struct field[]){__VA_ARGS__}, sizeof((const struct field[]){__VA_ARGS__}) / sizeof(struct field)

@@ -1,5 +1,6 @@
 /* loop: one thread, turn after turn: clock, timers, events, pool, signals, then fibers. Between turns with nothing to run it
  * sleeps in os_wait() until the next timer; nothing wakes it by the clock alone. */
+#include "board/rt/buf.h"
 #include "board/rt/fiber_internal.h"
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
@@ -15,11 +16,12 @@
 #define TURN_STEPS_MAX    256    /* fibers run this many steps, */
 #define TURN_NS           100000 /* or this long, before the kernel is asked again */
 #define STEP_NS_MAX       ((int64_t)STEP_MS_MAX * 1000000)
+#define LOG_FLUSH_MS      1000 /* at most so often; nothing wakes the loop for it */
 #define CPU_MARK_EVERY_NS 10000000
 
 struct loop {
     struct loop_stats stats;
-    ms now;
+    ms now, log_at;
     int64_t wall_ms;
     int64_t step_started_ns;
     int64_t mark_ns, mark_cpu_ns; /* both clocks at one moment, see step_cpu_ns() */
@@ -155,11 +157,16 @@ static void loop_turn(void)
     for (size_t i = 0; i < count; i++)
         sock_event(&events[i]);
     pool_turn();
+    buf_turn();
     take_signals();
     loop.step_started_ns = os_mono_ns(); /* the callbacks' time is no fiber's */
     run_fibers();
     if (loop.on_turn != NULL)
         loop.on_turn(loop.now);
+    if (loop.now >= loop.log_at) {
+        log_flush(loop.now);
+        loop.log_at = loop.now + LOG_FLUSH_MS;
+    }
 }
 
 /* --- the whole --- */
@@ -171,6 +178,7 @@ static err loop_boot(void)
     TRY(pool_boot());
     crash_boot();
     memset(&loop.stats, 0, sizeof loop.stats);
+    loop.log_at = 0;
     read_clocks(true);
     return OK;
 }
@@ -202,6 +210,7 @@ err loop_run(err (*main)(void *arg), void *arg)
     loop.running = false;
     ASSERT(fiber_used_count() == 0);
     pool_stop();
+    log_flush(FOREVER);
     mem_set_task(charged_before);
     return spawned != OK ? spawned : first.result;
 }
