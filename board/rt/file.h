@@ -25,7 +25,8 @@ MUST_USE err file_list(struct lane *l, const char *folder, ms deadline, err (*ea
 /* --- durable writer: PATH.part-XXXXXXXX, then fsync, rename (never over an existing file), fsync of the folder --- */
 struct writer;
 #define WRITER_TAP_BYTES_MAX 256
-/* tap: sees every appended byte in order on the pool thread, before it is written (a digest); state of tap_bytes bytes,
+/* The lane stays open until writer_close(); were it closed before, the writer fails with E_CLOSED, and what it left is a
+ * leftover. tap: sees every appended byte in order on the pool thread, before it is written (a digest); state of tap_bytes bytes,
  * zeroed, lives in the writer. NULL: none. depth: appends in flight, 1..8. */
 MUST_USE err writer_open(struct lane *l, const char *path, unsigned depth, void (*tap)(void *state, struct bytes data),
                          size_t tap_bytes, ms deadline, struct writer **out);

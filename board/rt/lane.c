@@ -145,8 +145,9 @@ err lane_drain(struct lane *l, ms deadline)
 
 void lane_open(struct lane *l, const char *name, enum task task, unsigned depth)
 {
+    static uint64_t openings;
     ASSERT(depth > 0);
-    *l = (struct lane){.name = name, .task = task, .depth = depth, .open = true};
+    *l = (struct lane){.opening = ++openings, .name = name, .task = task, .depth = depth, .open = true};
 }
 
 void lane_close(struct lane *l)

@@ -24,6 +24,7 @@ struct lane {         /* fields are pool.c's */
     const char *name; /* static; names the target in logs and metrics */
     enum task task;
     unsigned depth, outstanding;
+    uint64_t opening;         /* no two openings have the same */
     err error;                /* first error of a submitted job; sticky until lane_drain() */
     char why[TRAIL_TEXT_MAX]; /* and what that job was doing */
     struct pool_job *first, *last, *running;

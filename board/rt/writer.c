@@ -34,6 +34,7 @@ struct writer {
 
     /* the loop's */
     struct lane *lane;
+    uint64_t opening; /* the lane's; on another one our jobs would not come after each other */
     unsigned depth;
     uint64_t appended_bytes;
     unsigned submitted;
@@ -204,9 +205,16 @@ static bool give_up(struct writer *w)
     return atomic_compare_exchange_strong(&w->gate, &expected, GIVEN_UP) || expected == GIVEN_UP;
 }
 
+static bool lane_is_ours(const struct writer *w)
+{
+    return w->lane->open && w->lane->opening == w->opening;
+}
+
 static err call(struct writer *w, err (*run)(void *job), ms deadline)
 {
     struct writer_job job = {.writer = w};
+    if (!lane_is_ours(w))
+        return E_CLOSED;
     return lane_call(w->lane, run, &job, sizeof job, &w->hold, deadline);
 }
 
@@ -240,6 +248,7 @@ static struct writer *writer_new(struct lane *l, const char *path, unsigned dept
     atomic_init(&w->gate, WRITING);
     atomic_init(&w->finished, 0);
     w->lane = l;
+    w->opening = l->opening;
     w->depth = depth;
     w->fd = -1;
     path_set(w, path);
@@ -285,7 +294,11 @@ static unsigned in_flight(const struct writer *w)
 
 static err wait_depth(struct writer *w, ms deadline)
 {
-    while (in_flight(w) >= w->depth) {
+    for (;;) {
+        if (!lane_is_ours(w))
+            return E_CLOSED;
+        if (in_flight(w) < w->depth)
+            return OK;
         if (w->lane->written_off)
             return E_BUSY;
         err e = pool_wait_progress(deadline);
@@ -293,7 +306,6 @@ static err wait_depth(struct writer *w, ms deadline)
             lane_is_late(w->lane);
         TRY(e);
     }
-    return OK;
 }
 
 static err append(struct writer *w, struct buf *b, bool tapped, ms deadline)

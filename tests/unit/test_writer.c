@@ -292,6 +292,40 @@ static err stuck_body(void *arg)
     return OK;
 }
 
+/* Its lane was closed and opened anew: no job of the writer may run beside the stuck one. */
+static err reopened_body(void *arg)
+{
+    (void)arg;
+    struct writer *w;
+    unsigned leftovers;
+    CHECK(pipe(stick_pipe) == 0);
+    stuck_count = 0;
+    CHECK(writer_open(&lane, at("stuck"), 2, stuck_tap, 0, SOON, &w) == OK);
+    CHECK(writer_append(w, chunk_of(0), true, SOON) == OK);
+    CHECK(fiber_sleep(loop_now() + 5) == OK);
+    lane_close(&lane);
+    CHECK(writer_append(w, chunk_of(1), true, SOON) == E_CLOSED);
+    lane_open(&lane, "tmp", TASK_BOARD, 8);
+    CHECK(writer_flush(w, SOON) == E_CLOSED);
+    writer_close(w);
+    CHECK(names(&leftovers) == 0 && leftovers == 1);
+    trail_clear();
+    CHECK(write(stick_pipe[1], "x", 1) == 1);
+    ms give_up = SOON;
+    while (pool_stats().written_off > 0 && loop_now() < give_up)
+        CHECK(fiber_sleep(loop_now() + 1) == OK);
+    nothing_left(0);
+    close(stick_pipe[0]);
+    close(stick_pipe[1]);
+    return OK;
+}
+
+static void a_lane_opened_anew_is_not_the_writers(void **state)
+{
+    (void)state;
+    fibers_run(reopened_body, NULL, OK);
+}
+
 static void a_stuck_append_is_given_up_and_cleans_up_when_it_comes_back(void **state)
 {
     (void)state;
@@ -385,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_close_without_a_commit_leaves_nothing),
         cmocka_unit_test(a_canceled_writer_cleans_up),
         cmocka_unit_test(a_stuck_append_is_given_up_and_cleans_up_when_it_comes_back),
+        cmocka_unit_test(a_lane_opened_anew_is_not_the_writers),
         cmocka_unit_test(a_full_disk_is_an_answer),
         cmocka_unit_test(a_read_only_disk_is_told_apart),
     };
