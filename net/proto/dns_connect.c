@@ -3,6 +3,7 @@
 #include "board/rt/sync.h"
 #include "board/rt/text.h"
 #include "net/proto/dns.h"
+#include "net/proto/dns_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,6 @@ err dns_connect(struct dns *d, const char *host, uint16_t port, ms deadline, str
         e = race(answer, port, deadline, out);
     }
     free(answer);
-    struct addr literal; /* tcp_connect() has said where to */
-    return addr_parse_ip(bytes_of(host), &literal) == OK ? e : trail(e, "connecting to %s:%u", host, port);
+    /* tcp_connect() has said where to */
+    return dns_is_literal(bytes_of(host)) ? e : trail(e, "connecting to %s:%u", host, port);
 }
