@@ -126,6 +126,8 @@ err command_parse(int argc, char **argv, struct command_line *out)
         if (!o && strcmp(argv[i], "-h") != 0)
             return wrong("there is no option %s", argv[i]);
         const char *value = equals ? equals + 1 : NULL;
+        if (o && !o->value && equals)
+            return wrong("%s takes no value", o->flag);
         if (o && o->value && !value && !(value = argv[++i]))
             return wrong("%s needs a value", o->flag);
         if (o)

@@ -70,6 +70,7 @@ err url_parse(const char *text, struct url *out)
 {
     *out = (struct url){0};
     const char *at = text;
+    TRY(no_user(at)); /* without a scheme too */
     TRY(scheme(&at, out));
     TRY(no_user(at));
     TRY(host(&at, out));

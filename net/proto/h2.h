@@ -1,8 +1,9 @@
 /* h2: an HTTP/2 client connection. Many streams, each with a window of its own. RFC 9113.
  *
  * Layer    proto; the one file that includes nghttp2.     Blocks   parks the fiber.
- * Owner    the caller owns the connection and its streams; streams end before it (h2_close() resets those left).
- * Memory   the current task's heap: about 24 KiB a connection plus each stream's window (a ring of window_bytes).
+ * Owner    the caller owns the connection and its streams; streams end before it (h2_close() resets those left). Fibers
+ *          that wait in what is closed get E_CLOSED, in a connection's ping or open E_CANCELED, and have left before it is freed.
+ * Memory   the current task's heap: about 56 KiB a connection plus each stream's window (a ring of window_bytes).
  * Threads  one reader fiber a connection, in a group of its own, charged to the task that opened it.
  * Errors   E_PROTOCOL; E_CLOSED after GOAWAY or end; E_RESET the peer reset the stream (its code in the trail); E_BUDGET.
  *
