@@ -1,0 +1,202 @@
+/* The etcd client over real sockets: endpoints that are dead, learners or strangers, and answers that cannot be read. */
+#include "tests/unit/check.h"
+
+#include "board/rt/buf.h"
+#include "board/rt/mem.h"
+#include "net/api/etcd/etcd.h"
+#include "tests/support/etcd_peer.h"
+
+#include <string.h>
+
+#define SOON  (loop_now() + SECONDS(10))
+#define PEERS 3
+#define DEAD  "http://127.0.0.1:1" /* tcpmux: nobody */
+
+static struct etcd_peer peers[PEERS];
+static char urls[PEERS][64];
+static struct dns *dns;
+
+static err peers_open(struct group *g)
+{
+    group_open(g, TASK_METRICS);
+    for (unsigned i = 0; i < PEERS; i++) {
+        struct addr at = {.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}}, bound;
+        TRY(sock_listen(&peers[i].server.listener, &at, &bound));
+        (void)snprintf(urls[i], sizeof urls[i], "http://127.0.0.1:%u", bound.port);
+        etcd_peer_open(&peers[i]);
+        TRY(group_spawn(g, "etcd", server_listen, &peers[i].server));
+    }
+    return OK;
+}
+
+static void peers_close(struct group *g)
+{
+    group_close(g);
+    for (unsigned i = 0; i < PEERS; i++)
+        sock_close(&peers[i].server.listener);
+}
+
+#define BYTES(text)                                                                                                              \
+    {                                                                                                                            \
+        (const uint8_t *)(text), sizeof(text) - 1                                                                                \
+    }
+#define ANSWER(text)                                                                                                             \
+    {                                                                                                                            \
+        {.what = SERVER_HEADERS}, {.what = SERVER_MESSAGES, .bytes = BYTES(text)}, {.what = SERVER_TRAILERS},                    \
+        {                                                                                                                        \
+            0                                                                                                                    \
+        }                                                                                                                        \
+    }
+static const struct server_step garbage[] = ANSWER("\x0a\xff"), wrong_type[] = ANSWER("\x12\x00\x18"),
+                                denied[] = {{.what = SERVER_TRAILERS, .count = 7, .text = "no"}, {0}};
+
+struct choice {
+    const char *name;
+    int endpoints[PEERS]; /* of peers; -1: the dead one; -2: none more */
+    bool learner[PEERS];
+    const struct server_step *statuses[PEERS];
+    int chosen; /* -1: none */
+    err want;
+};
+static const struct choice choices[] = {
+    {"the first", {0, 1, 2}, {false}, {NULL}, 0, OK},
+    {"after a dead one", {-1, 1, 2}, {false}, {NULL}, 1, OK},
+    {"after a learner", {0, 1, 2}, {true}, {NULL}, 1, OK},
+    {"after one that refuses", {0, 1, -2}, {false}, {denied}, 1, OK},
+    {"after garbage", {0, 1, -2}, {false}, {garbage}, 1, OK},
+    {"garbage only", {0, -2, -2}, {false}, {garbage}, -1, E_PROTOCOL},
+    {"wrong type only", {0, -2, -2}, {false}, {wrong_type}, -1, E_PROTOCOL},
+    {"dead", {-1, -2, -2}, {false}, {NULL}, -1, E_REFUSED},
+    {"all dead", {-1, -1, -1}, {false}, {NULL}, -1, E_REFUSED},
+    {"dead and refusing", {-1, 1, -2}, {false}, {NULL, denied}, -1, E_UNREACHABLE},
+    {"all refuse", {0, 1, 2}, {false}, {denied, denied, denied}, -1, E_DENIED},
+    {"a learner only", {0, -2, -2}, {true}, {NULL}, -1, E_UNREACHABLE},
+    {"learners only", {0, 1, -2}, {true, true}, {NULL}, -1, E_UNREACHABLE},
+};
+
+static void choose(const struct choice *c)
+{
+    struct etcd_options o = {.dns = dns};
+    struct etcd_status status;
+    struct etcd *e = NULL;
+    for (unsigned i = 0; i < PEERS && c->endpoints[i] > -2; i++) {
+        o.endpoints[o.endpoint_count++] = c->endpoints[i] < 0 ? DEAD : urls[c->endpoints[i]];
+        peers[i].is_learner = c->learner[i];
+        peers[i].status_steps = c->statuses[i];
+    }
+    CHECK(etcd_open(&o, &e) == OK);
+    err got = etcd_connect_any(e, SOON, &status);
+    const char *want = c->chosen < 0 ? "" : urls[c->chosen];
+    if (got != c->want || strcmp(etcd_endpoint(e), want) != 0) {
+        print_error("%s: %s, connected to \"%s\"\n", c->name, err_name(got), etcd_endpoint(e));
+        checks_failed++;
+    }
+    if (got == OK)
+        CHECK(status.cluster_id == 0xC0FFEE && status.member_id == 7 && status.leader_id == 7 && status.revision == 42 &&
+              status.db_bytes == (int64_t)KIB(100) && strcmp(status.version, "3.5.21") == 0 && !status.is_learner);
+    etcd_close(e);
+}
+
+static void members(void)
+{
+    struct etcd_options o = {.endpoints = {urls[0]}, .endpoint_count = 1, .dns = dns};
+    struct etcd_member list[ETCD_MEMBERS_MAX];
+    struct etcd_status status;
+    struct etcd *e = NULL;
+    unsigned count = 9;
+    peers[0].is_learner = false;
+    peers[0].status_steps = NULL;
+    CHECK(etcd_open(&o, &e) == OK);
+    CHECK(etcd_member_list(e, SOON, list, ETCD_MEMBERS_MAX, &count) == E_INVALID && count == 0); /* not connected */
+    CHECK(etcd_connect(e, 0, SOON, &status) == OK);
+    CHECK(etcd_member_list(e, SOON, list, ETCD_MEMBERS_MAX, &count) == OK && count == 3);
+    CHECK(list[0].id == 7 && strcmp(list[0].name, "node") == 0 && strcmp(list[0].client_url, "http://10.0.0.1:2379") == 0);
+    CHECK(!list[0].is_learner && list[1].is_learner && list[2].name[0] == 0 && list[2].client_url[0] == 0);
+    CHECK(etcd_member_list(e, SOON, list, 2, &count) == E_RANGE);
+    etcd_close(e);
+}
+
+static void snapshot(void)
+{
+    struct etcd_options o = {.endpoints = {urls[0]}, .endpoint_count = 1, .dns = dns};
+    struct etcd_snapshot *s = NULL;
+    struct etcd_status status;
+    struct etcd *e = NULL;
+    struct bytes blob;
+    uint64_t remaining = 0, sum = 0;
+    bool more = true;
+    CHECK(etcd_open(&o, &e) == OK);
+    CHECK(etcd_snapshot_start(e, SOON, &s) == E_INVALID && !s);
+    CHECK(etcd_connect(e, 0, SOON, &status) == OK && etcd_snapshot_start(e, SOON, &s) == OK);
+    while (more && checks_failed == 0) {
+        CHECK(etcd_snapshot_next(s, SECONDS(5), &blob, &remaining, &more) == OK);
+        for (size_t i = 0; i < blob.len && sum + i < KIB(100); i++)
+            checks_failed += blob.at[i] != etcd_peer_byte(sum + i);
+        sum += blob.len;
+        CHECK(!more || sum > KIB(100) || remaining == KIB(100) - sum);
+    }
+    CHECK(sum == KIB(100) + SHA256_BYTES);
+    CHECK(etcd_snapshot_next(s, SECONDS(5), &blob, &remaining, &more) == OK && !more); /* it stays ended */
+    etcd_snapshot_end(s);
+    etcd_close(e);
+}
+
+static void wrong_options(void)
+{
+    struct etcd_options o = {.endpoints = {"https://127.0.0.1:1"}, .dns = dns};
+    struct etcd_status status;
+    struct etcd *e = NULL;
+    CHECK(etcd_open(&o, &e) == E_INVALID && !e);
+    o.endpoint_count = ETCD_ENDPOINTS_MAX + 1;
+    CHECK(etcd_open(&o, &e) == E_INVALID && !e);
+    o.endpoint_count = 1;
+    o.endpoints[0] = "nonsense";
+    CHECK(etcd_open(&o, &e) == OK && etcd_connect_any(e, SOON, &status) == E_INVALID);
+    etcd_close(e);
+    char https[256]; /* no CA was given for it */
+    (void)snprintf(https, sizeof https, "https%s", urls[0] + 4);
+    o.endpoints[0] = https;
+    CHECK(etcd_open(&o, &e) == OK && etcd_connect_any(e, SOON, &status) == E_CONFIG);
+    etcd_close(e);
+    etcd_close(NULL);
+}
+
+static err everything(void *arg)
+{
+    static const struct dns_config numeric = {.ndots = 1, .timeout_s = 1, .attempts = 1};
+    struct group g;
+    (void)arg;
+    for (unsigned i = 0; i < PEERS; i++)
+        peers[i] = (struct etcd_peer){.db_bytes = KIB(100)};
+    TRY(dns_open_with(&numeric, &dns));
+    TRY(peers_open(&g));
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        size_t before = mem_use(TASK_BOARD).used_bytes;
+        choose(&choices[i]);
+        CHECK(i == 0 || mem_use(TASK_BOARD).used_bytes == before);
+    }
+    members();
+    snapshot();
+    wrong_options();
+    peers_close(&g);
+    dns_close(dns);
+    return OK;
+}
+
+static void endpoints_and_answers(void **state)
+{
+    (void)state;
+    fibers_run(everything, NULL, OK);
+}
+
+static int boot(void **state)
+{
+    (void)state;
+    return mem_boot(&profile_hub64, MEM_LAZY) == OK && buf_boot() == OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(endpoints_and_answers)};
+    return cmocka_run_group_tests(tests, boot, NULL);
+}
