@@ -92,8 +92,8 @@ MUST_USE err os_file_stat(os_fd fd, struct os_stat *out);
 MUST_USE err os_file_lock(os_fd fd); /* flock(2) LOCK_EX | LOCK_NB; E_BUSY */
 void os_file_close(os_fd fd);
 MUST_USE err os_stat_path(const char *path, struct os_stat *out);
-MUST_USE err os_rename_new(const char *from,
-                           const char *to); /* E_EXISTS when `to` is there (RENAME_NOREPLACE, else link+unlink) */
+/* E_EXISTS when `to` is there: RENAME_NOREPLACE, else link+unlink, else, where there are no links, a look before the rename. */
+MUST_USE err os_rename_new(const char *from, const char *to);
 MUST_USE err os_rename_over(const char *from, const char *to);
 MUST_USE err os_unlink(const char *path);
 MUST_USE err os_mkdir(const char *path);                                              /* 0700; E_EXISTS */

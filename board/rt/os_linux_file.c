@@ -121,12 +121,21 @@ static bool is_same_file(const char *a, const char *b)
     return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_ino == other.st_ino && one.st_dev == other.st_dev;
 }
 
+/* The last resort, for file systems without hard links either (exFAT, many FUSE): nobody but us may make that name meanwhile. */
+static err rename_by_look(const char *from, const char *to)
+{
+    struct stat s;
+    if (lstat(to, &s) == 0)
+        return E_EXISTS;
+    return errno == ENOENT ? os_err_or(rename(from, to)) : os_err(errno);
+}
+
 /* For file systems without RENAME_NOREPLACE (NFS). link(2) there may say EEXIST about its own, repeated success. */
 static err rename_by_link(const char *from, const char *to)
 {
     if (link(from, to) != 0) {
         if (errno == EPERM || errno == ENOSYS || errno == EOPNOTSUPP)
-            return E_UNSUPPORTED;
+            return rename_by_look(from, to);
         if (errno != EEXIST || !is_same_file(from, to))
             return os_err(errno);
     }
