@@ -161,7 +161,8 @@ run-corpus run-fuzz: fuzzers
 
 # --- what people call ---
 PYTEST  := /usr/bin/python3 -m pytest -q
-inner    = +@$(MAKE) --no-print-directory VARIANT=$(1) $(2)
+JOBS    ?= $(shell nproc)
+inner    = +@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=$(1) $(2)
 .PHONY: $(OUTER)
 
 help: ## print this
