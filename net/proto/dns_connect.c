@@ -127,8 +127,6 @@ static err race(const struct dns_answer *answer, uint16_t port, ms deadline, str
 
 err dns_connect(struct dns *d, const char *host, uint16_t port, ms deadline, struct stream **out)
 {
-    struct addr literal;
-    bool is_literal = addr_parse_ip(bytes_of(host), &literal) == OK;
     *out = NULL;
     struct dns_answer *answer = malloc(sizeof *answer); /* 2 KiB, not for a fiber's stack */
     if (!answer)
