@@ -33,7 +33,7 @@ def pattern(count: int) -> bytes:
 @pytest.fixture(scope="session")
 def program(holdfast) -> Path:
     path = Path(os.environ.get("HOLDFAST_SERVE", holdfast.parent / "e2e" / "serve"))
-    assert os.access(path, os.X_OK), f"{path} is not there: run `make e2e-programs`, or set HOLDFAST_SERVE"
+    assert os.access(path, os.X_OK), f"{path} is not there: run `make probes`, or set HOLDFAST_SERVE"
     return path
 
 

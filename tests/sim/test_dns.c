@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define SEEDS    12
+#define SEEDS    3
 #define STUCK_MS SECONDS(40)
 
 enum behaviour { DEAD, GOOD, FAILING, TRUNCATING, ONLY_A };
@@ -27,7 +27,7 @@ struct dns_case {
     unsigned stuck_job; /* the first job sticks, when 1 */
     const char *asked;
     err wanted; /* of the look-up; with `may_fail` OK is right too */
-    bool may_fail;
+    bool may_fail, each_fault;
     const char *first_answer;
     ms least_ms, most_ms;
 };
@@ -116,26 +116,28 @@ static void check(void *arg, err result)
 
 static const struct dns_case cases[] = {
     {"good", GOOD, GOOD, .asked = "both.test", .first_answer = "[fd00::1]", .most_ms = 100},
-    {"first dead", DEAD, GOOD, .asked = "both.test", .first_answer = "[fd00::1]", .least_ms = 1000, .most_ms = 1100},
-    {"first fails", FAILING, GOOD, .asked = "both.test", .most_ms = 100},
+    {"first dead", DEAD, GOOD, .each_fault = true, .asked = "both.test", .first_answer = "[fd00::1]", .least_ms = 1000,
+     .most_ms = 1100},
+    {"first fails", FAILING, GOOD, .each_fault = true, .asked = "both.test", .most_ms = 100},
     {"both dead", DEAD, DEAD, .asked = "both.test", .wanted = E_NAME, .least_ms = 12000,
      .most_ms = 12100}, /* (1 s + 5 s) twice */
     {"both dead, one try of 2 s", DEAD, DEAD,
      .resolv = "nameserver 10.9.0.1\nnameserver 10.9.0.2\noptions timeout:2 attempts:1\n", .asked = "both.test", .wanted = E_NAME,
      .least_ms = 3000, .most_ms = 3100},
-    {"one family silent", ONLY_A, ONLY_A, .asked = "both.test", .first_answer = "10.0.0.1", .least_ms = 1000, .most_ms = 1100},
-    {"truncated, TCP stuck", TRUNCATING, GOOD, .asked = "both.test", .first_answer = "[fd00::1]", .least_ms = 5000,
-     .most_ms = 11000},
+    {"one family silent", ONLY_A, ONLY_A, .each_fault = true, .asked = "both.test", .first_answer = "10.0.0.1", .least_ms = 1000,
+     .most_ms = 1100},
+    {"truncated, TCP stuck", TRUNCATING, GOOD, .each_fault = true, .asked = "both.test", .first_answer = "[fd00::1]",
+     .least_ms = 5000, .most_ms = 11000},
     {"slow line", GOOD, GOOD, .link = {.delay_ms = 700, .jitter_ms = 200}, .asked = "both.test", .first_answer = "[fd00::1]",
      .least_ms = 1400, .most_ms = 1900},
     {"lossy line", GOOD, GOOD,
      .link = {.delay_ms = 5, .jitter_ms = 20, .loss_permille = 300, .duplicate_permille = 300, .reorder_permille = 300},
      .asked = "both.test", .wanted = E_NAME, .may_fail = true},
     {"no such name", GOOD, GOOD, .asked = "none.test", .wanted = E_NAME, .most_ms = 100},
-    {"search list", GOOD, GOOD, .resolv = "nameserver 10.9.0.1\nsearch corp.test\noptions ndots:5\n", .asked = "a.b",
-     .first_answer = "10.1.1.2", .most_ms = 100},
-    {"hosts before servers", DEAD, DEAD, .hosts = "10.7.7.7 both.test\n", .asked = "both.test", .first_answer = "10.7.7.7",
-     .most_ms = 100},
+    {"search list", GOOD, GOOD, .resolv = "nameserver 10.9.0.1\nsearch corp.test\noptions ndots:5\n", .each_fault = true,
+     .asked = "a.b", .first_answer = "10.1.1.2", .most_ms = 100},
+    {"hosts before servers", DEAD, DEAD, .hosts = "10.7.7.7 both.test\n", .each_fault = true, .asked = "both.test",
+     .first_answer = "10.7.7.7", .most_ms = 100},
     /* It sticks in one of its first calls, for longer than anybody waits. */
     {"stuck disk, nothing known", GOOD, GOOD, .stuck_job = 1, .asked = "both.test", .wanted = E_TIMEOUT, .may_fail = true,
      .most_ms = 2200},
@@ -149,7 +151,7 @@ static void looked_up(void **state)
     struct sim_case c = {
         .name = t->name, .setup = setup, .run = run, .check = check, .arg = (void *)(uintptr_t)t, .fibers = true};
     assert_true(sim_seeds(&c, SEEDS));
-    if (!t->stuck_job)
+    if (t->each_fault)
         assert_true(sim_each_fault(&c));
 }
 
@@ -195,14 +197,15 @@ static const struct connect_case {
     bool swallow;          /* the others swallow everything; else they refuse */
     err wanted;
     ms most_ms;
+    bool each_fault;
 } connects[] = {
-    {"the first", "[fd00::1]:80", true, OK, 50},
-    {"the second, behind a black hole", "10.1.0.1:80", true, OK, 350},
-    {"the third, behind two", "[fd00::2]:80", true, OK, 600},
-    {"the last, behind five", "10.1.0.3:80", true, OK, 6500},
-    {"the last, behind five that refuse", "10.1.0.3:80", false, OK, 50},
-    {"all refuse", NULL, false, E_REFUSED, 50},
-    {"all swallow", NULL, true, E_TIMEOUT, 20100},
+    {"the first", "[fd00::1]:80", true, OK, 50, false},
+    {"the second, behind a black hole", "10.1.0.1:80", true, OK, 350, false},
+    {"the third, behind two", "[fd00::2]:80", true, OK, 600, false},
+    {"the last, behind five", "10.1.0.3:80", true, OK, 6500, true},
+    {"the last, behind five that refuse", "10.1.0.3:80", false, OK, 50, false},
+    {"all refuse", NULL, false, E_REFUSED, 50, true},
+    {"all swallow", NULL, true, E_TIMEOUT, 20100, false},
 };
 
 static void setup_connect(void *arg)
@@ -249,7 +252,8 @@ static void connected(void **state)
     struct sim_case c = {
         .name = t->name, .setup = setup_connect, .run = run_connect, .check = check, .arg = (void *)(uintptr_t)t, .fibers = true};
     assert_true(sim_seeds(&c, SEEDS));
-    assert_true(sim_each_fault(&c));
+    if (t->each_fault)
+        assert_true(sim_each_fault(&c));
 }
 
 #define ADD(table, function)                                                                                                     \

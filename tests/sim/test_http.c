@@ -14,9 +14,9 @@
 #include <cmocka.h>
 
 #define SEEDS     8
-#define PAGE      20000
+#define PAGE      9000
 #define GET(path) "GET " path " HTTP/1.1\r\nhost: h\r\n\r\n"
-#define PAGE_PATH "/sized?bytes=20000"
+#define PAGE_PATH "/sized?bytes=9000"
 
 static struct addr at, peer;
 static char page[PAGE];
@@ -103,7 +103,7 @@ static err serve_and_ask(struct http_server *s, ms *took)
     (void)s;
     TRY(fiber_sleep(loop_now() + 500));
     ms began = loop_now();
-    err e = page_fetch(&at, 3, began + SECONDS(60));
+    err e = page_fetch(&at, 2, began + SECONDS(60));
     *took = loop_now() - began;
     return e;
 }
@@ -171,7 +171,7 @@ static void a_server_stopped_early(void **state)
     struct sim_case c = {
         .name = "stopped early", .setup = setup_bad_clients, .run = run_stop_early, .check = check, .fibers = true};
     (void)state;
-    assert_true(sim_seeds(&c, 4 * SEEDS));
+    assert_true(sim_seeds(&c, 2 * SEEDS));
     assert_true(sim_each_fault(&c));
 }
 
