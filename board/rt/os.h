@@ -85,7 +85,8 @@ struct os_stat {
 MUST_USE err os_file_open(const char *path, enum os_open how, os_fd *out);
 MUST_USE err os_file_read(os_fd fd, uint64_t at, void *into, size_t cap, size_t *got); /* short only at the end */
 MUST_USE err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len);       /* all of it, or an error */
-/* Starts writing these bytes to the disk without waiting for it: sync_file_range(2), SYNC_FILE_RANGE_WRITE. A hint. */
+/* Starts writing these bytes to the disk without waiting for it: sync_file_range(2), SYNC_FILE_RANGE_WRITE. What was pushed some
+ * MiB before leaves the page cache: the file is not for reading soon, and its pages count as our memory in a cgroup. A hint. */
 void os_file_push(os_fd fd, uint64_t at, uint64_t len);
 MUST_USE err os_file_sync(os_fd fd); /* fdatasync(2) + metadata needed to read it back */
 MUST_USE err os_file_stat(os_fd fd, struct os_stat *out);

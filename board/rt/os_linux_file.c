@@ -65,9 +65,14 @@ err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len)
     return OK;
 }
 
+#define SETTLE_BYTES ((off_t)MIB(8)) /* by then the disk has most likely taken them */
+
 void os_file_push(os_fd fd, uint64_t at, uint64_t len)
 {
     (void)sync_file_range(fd, (off_t)at, (off_t)len, SYNC_FILE_RANGE_WRITE);
+    off_t settled = (off_t)at - SETTLE_BYTES;
+    if (settled > 0) /* twice each byte, so that what was late goes too; what is not written yet stays */
+        (void)posix_fadvise(fd, settled > SETTLE_BYTES ? settled - SETTLE_BYTES : 0, SETTLE_BYTES, POSIX_FADV_DONTNEED);
 }
 
 err os_file_sync(os_fd fd)

@@ -80,7 +80,7 @@ class Etcd:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds: float = 20) -> None:
+    def wait_ready(self, seconds: float = 120) -> None:
         wait_for(self._healthy, f"etcd {self.version} ready", seconds, self._running())
 
     def _healthy(self) -> bool:
