@@ -67,6 +67,22 @@ static err too_deep(void *arg)
     volatile char top = 0;
     return recurse(0, &top) == 1 ? E_IO : OK;
 }
+/* A frame of more than the whole stack, of which only the far end is used: without a probe of each page it would reach over the
+ * guard into the next stack. The sanitizers' stacks are 8 times as large (board/profiles). */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FRAME_BYTES KIB(320)
+#else
+#define FRAME_BYTES KIB(40)
+#endif
+
+__attribute__((noinline)) static err one_large_frame(void *arg)
+{
+    volatile char frame[FRAME_BYTES];
+    (void)arg;
+    frame[0] = 1;
+    return frame[0] == 1 ? E_IO : OK;
+}
+
 static char *const volatile wild_address = (char *)64;
 
 static err wild(void *arg)
@@ -90,6 +106,7 @@ static const struct crash_case {
     int signal_number;
 } crash_cases[] = {
     {"overflow", too_deep, "stack overflow in fiber culprit (task backup)\n", SIGSEGV},
+    {"one large frame", one_large_frame, "stack overflow in fiber culprit (task backup)\n", SIGSEGV},
     {"abort", aborts, "fatal SIGABRT in fiber culprit (task backup)\n", SIGABRT},
     {"wild pointer", wild, "fatal SIGSEGV in fiber culprit (task backup)\n", SIGSEGV},
 };
