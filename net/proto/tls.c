@@ -708,11 +708,12 @@ static err tls_open(struct tls_config *c, struct stream *under, const char *host
     lane_open(&t->lane, "tls handshake", mem_task(), 1);
     mbedtls_ssl_init(&t->ssl);
     int code = mbedtls_ssl_setup(&t->ssl, &c->ssl);
+    t->ssl.conf = &c->ssl; /* a set-up that failed takes it away, but freeing what it left looks at it (Mbed TLS 3.6.7) */
     if (code == 0 && host)
         code = host_expect(t, host);
     mbedtls_ssl_set_verify(&t->ssl, check_peer, t);
     mbedtls_ssl_set_bio(&t->ssl, t, add_out, take_raw, NULL);
-    err e = code == 0 ? handshake(t, deadline) : library_error(E_TLS, code, "TLS");
+    err e = code == 0 ? handshake(t, deadline) : blame_memory(library_error(E_TLS, code, "TLS"), t->refusals);
     if (e != OK) {
         tls_close(&t->stream);
         return e;

@@ -2,6 +2,7 @@
 #include "tests/sim/world.h"
 
 #include <errno.h> /* program_invocation_name */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,9 +113,18 @@ static err run_plain(const struct sim_case *c)
     return result;
 }
 
+/* The test runner's handlers would go on with the next test, in the child. */
+static void handlers_away(void)
+{
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    for (size_t i = 0; i < COUNT_OF(fatal); i++)
+        (void)signal(fatal[i], SIG_DFL);
+}
+
 static _Noreturn void live(const struct sim_case *c)
 {
     alarm(LIFE_S_MAX);
+    handlers_away();
     if (c->setup)
         c->setup(c->arg);
     disk_settle_all();

@@ -40,18 +40,33 @@ static bool file_take(const char *folder, enum cert which)
     return lens[which] > 0 && lens[which] < PEM_BYTES_MAX;
 }
 
+static bool take_all(const char *folder)
+{
+    bool there = true;
+    for (enum cert i = 0; i < CERT_COUNT && there; i++)
+        there = file_take(folder, i);
+    return there;
+}
+
+static bool run_in(const char *folder, const char *what)
+{
+    char command[sizeof script + 256];
+    (void)snprintf(command, sizeof command, "set -- '%s'\n%s", folder, what);
+    return system(command) == 0;
+}
+
 bool certs_make(void)
 {
-    char folder[] = "/tmp/certs-XXXXXX", command[sizeof script + 256];
+    char fresh[] = "/tmp/certs-XXXXXX";
+    const char *kept = getenv("CERTS");
     static bool made;
-    if (made || !mkdtemp(folder))
-        return made;
-    (void)snprintf(command, sizeof command, "set -- %s\n%s", folder, script);
-    made = system(command) == 0;
-    for (enum cert i = 0; i < CERT_COUNT && made; i++)
-        made = file_take(folder, i);
-    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && made;
+    if (made || (kept && take_all(kept)))
+        return made = true;
+    if (!kept && !mkdtemp(fresh))
+        return false;
+    const char *folder = kept ? kept : fresh;
+    made = run_in(folder, "mkdir -p \"$1\"") && run_in(folder, script) && take_all(folder);
+    return (kept || run_in(folder, "rm -rf \"$1\"")) && made;
 }
 
 struct bytes cert(enum cert which)

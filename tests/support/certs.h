@@ -1,7 +1,9 @@
 /* certs: throwaway CAs, certificates and keys, made by the openssl command line when a test starts. None is committed.
  *
  * Layer    tests.   Owner   static.   Blocks   runs a shell.   Memory   static.
- * Errors   false: no openssl here. */
+ * Errors   false: no openssl here.
+ *
+ * CERTS=FOLDER keeps them there and takes them from there the next time: a simulated run is repeated with the same bytes. */
 #ifndef HOLDFAST_TEST_CERTS_H
 #define HOLDFAST_TEST_CERTS_H
 

@@ -48,7 +48,7 @@ static struct h2_stream *get(struct h2 *h, const char *path)
 /* Reads to the end; the number of bytes, or 0 and *e. */
 static size_t read_all(struct h2_stream *s, size_t step, err *e)
 {
-    uint8_t piece[WINDOW];
+    static uint8_t piece[WINDOW]; /* no fiber's stack holds it */
     size_t got = 1, sum = 0;
     while ((*e = h2_stream_read(s, piece, step, SOON, &got)) == OK && got > 0)
         sum += got;

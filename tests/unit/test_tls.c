@@ -584,6 +584,67 @@ static void certificates_are_reloaded(void **state)
     fibers_run(reloads, NULL, OK);
 }
 
+/* --- memory: the first, second, ... allocation is refused: reading the PEM, setting up, the first flights --- */
+
+#define REFUSALS 400
+
+static unsigned refuse_at, asked_for;
+bool sim_fault_alloc(size_t bytes);
+bool sim_fault_alloc(size_t bytes)
+{
+    (void)bytes;
+    return refuse_at > 0 && ++asked_for == refuse_at;
+}
+
+/* One of ours; the peer's refusal is told as a peer that is gone. Never a verdict on a certificate, never what cannot pass. */
+static err refusals(void *arg)
+{
+    static const struct side server = {CERT_CA, CERT_SERVER, CERT_SERVER_KEY, TLS_ANY, TLS_ANY, NULL},
+                             client = {CERT_CA, CERT_CLIENT, CERT_CLIENT_KEY, TLS_ANY, TLS_ANY, NULL};
+    unsigned at = 1;
+    (void)arg;
+    for (bool hit = true; hit && at <= REFUSALS && checks_failed == 0; at++) {
+        size_t board = mem_use(TASK_BOARD).used_bytes, metrics = mem_use(TASK_METRICS).used_bytes;
+        struct pair p = {0};
+        err e = OK;
+        asked_for = 0;
+        refuse_at = at;
+        e = config_open(&server, true, &p.server_config);
+        if (e == OK)
+            e = config_open(&client, false, &p.client_config);
+        if (e == OK)
+            e = pipe_open(&p.pipe, 4096);
+        if (e == OK) {
+            group_open(&p.group, TASK_METRICS);
+            CHECK(group_spawn(&p.group, "server", accept_side, &p) == OK);
+            e = p.connected = tls_connect(p.client_config, pipe_stream(&p.pipe, 0), "etcd.test", SOON, &p.client);
+            if (!p.client && !p.pipe.end[1].closed)
+                CHECK(group_join(&p.group, SOON) == OK);
+            CHECK(group_join(&p.group, SOON) == OK);
+        }
+        hit = asked_for >= refuse_at;
+        refuse_at = 0;
+        if (hit ? err_retry(e == OK ? p.accepted : e) == RETRY_NEVER : e != OK || p.accepted != OK) {
+            print_error("allocation %u refused: client %s, server %s\n", at, err_name(e), err_name(p.accepted));
+            checks_failed++;
+        }
+        if (p.group.task == TASK_METRICS)
+            pair_close(&p);
+        else {
+            tls_config_release(p.client_config);
+            tls_config_release(p.server_config);
+        }
+        CHECK(at < 3 || (mem_use(TASK_BOARD).used_bytes == board && mem_use(TASK_METRICS).used_bytes == metrics));
+    }
+    return OK;
+}
+
+static void memory_is_refused(void **state)
+{
+    FIXTURE();
+    fibers_run(refusals, NULL, OK);
+}
+
 static int boot(void **state)
 {
     (void)state;
@@ -599,6 +660,7 @@ int main(void)
         cmocka_unit_test(ends_are_told_apart),       cmocka_unit_test(a_megabyte_each_way_at_once),
         cmocka_unit_test(a_close_wakes_who_waits),   cmocka_unit_test(peers_that_say_nothing),
         cmocka_unit_test(certificates_are_reloaded), cmocka_unit_test(who_is_accepted),
+        cmocka_unit_test(memory_is_refused),
     };
     return cmocka_run_group_tests(tests, boot, NULL);
 }
