@@ -3,7 +3,7 @@
  * Layer    proto.                                        Blocks   handlers run in fibers and may wait.
  * Owner    the caller owns the options and the handler's argument until http_server_stop().
  * Memory   per connection a fixed record; a fiber and one 16 KiB buffer only while a request is in work. At rest: neither.
- * Errors   refused requests are answered with their status (400, 408, 411, 413, 414, 417, 431, 501, 503, 505), counted by reason, and the
+ * Errors   refused requests are answered with their status (400, 408, 413, 414, 417, 431, 501, 503, 505), counted by reason, and the
  *          connection is closed. Smuggling vectors (both length headers, obs-fold, bare LF, bad chunk sizes, two Hosts…) are 400.
  * Limits   every one is in struct http_limits; zero means the default in the comment. */
 #ifndef HOLDFAST_HTTP_SERVER_H
