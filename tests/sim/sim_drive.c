@@ -244,7 +244,8 @@ bool sim_each_fault(const struct sim_case *c)
     uint64_t seed = number_from("SIM_SEED", SEED_DEFAULT), only = number_from("SIM_FAULT", 0);
     if (!only && one_life(c, seed, 0, 0) != GOOD)
         return false;
-    for (uint64_t at = only ? only : 1; at < SIM_RUNS_MAX; at++) {
+    uint64_t last = c->faults_max ? c->faults_max : SIM_RUNS_MAX - 1;
+    for (uint64_t at = only ? only : 1; only || at <= last; at++) {
         if (one_life(c, seed, at, 0) != GOOD)
             return false;
         if (only || !shared->fault_name[0]) {
@@ -252,7 +253,7 @@ bool sim_each_fault(const struct sim_case *c)
             return only || at > 1; /* a run without a fallible call proves nothing */
         }
     }
-    return false;
+    return c->faults_max > 0;
 }
 
 /* The same life once for each way in which its disk may survive. */
