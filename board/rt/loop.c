@@ -80,7 +80,7 @@ static void step_record(const struct fiber *f, int64_t ran_ns)
         ran_ns = step_cpu_ns(ran_ns);
         if (ran_ns > STEP_NS_MAX) {
             loop.stats.slow_steps[f->task]++;
-            log_warn("a fiber ran too long between two waits", F("fiber", f->name), F("of", task_name(f->task)),
+            log_info("a fiber ran too long between two waits", F("fiber", f->name), F("of", task_name(f->task)),
                      F_MS("ran", ran_ns / 1000000));
         }
     }

@@ -8,7 +8,7 @@
 #include "board/rt/sync.h"
 #include "net/proto/h2.h"
 
-#define H2_READ_BYTES KIB(32)
+#define H2_READ_BYTES KIB(64)
 #define H2_WRITE_MS_MAX SECONDS(30) /* a peer that takes nothing for this long is dead */
 #define H2_CLOSE_MS_MAX SECONDS(1)  /* the same while we leave */
 #define H2_LAST_WORDS_MS 200        /* for what a peer that hung up said before */

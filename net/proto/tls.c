@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RAW_BYTES         KIB(32)                             /* what one read of the socket may bring */
+#define RAW_BYTES         KIB(64)                             /* what one read of the socket may bring */
 #define OUT_BYTES         (MBEDTLS_SSL_OUT_CONTENT_LEN + 512) /* one record with its overhead */
 #define CLOSE_NOTIFY_MS   200
 #define ALERT_CERT_FIRST  42 /* bad_certificate .. unknown_ca, RFC 8446 §6.2 */

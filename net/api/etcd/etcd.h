@@ -16,7 +16,7 @@
 #define ETCD_URL_MAX           256
 #define ETCD_MEMBERS_MAX       16
 #define ETCD_TEXT_MAX          64
-#define ETCD_WINDOW_BYTES      MIB(1)
+#define ETCD_WINDOW_BYTES      KIB(512)
 #define ETCD_MESSAGE_BYTES_MAX KIB(64) /* a snapshot's blobs are 32 KiB; status and member list are smaller */
 
 struct etcd_options {
