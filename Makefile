@@ -117,7 +117,7 @@ $(O)/gen/licenses.inc: tools/deps tools/deps.lock LICENSE tools/embed
 $(O)/obj/board/version.c.o: $(O)/gen/version.h $(O)/gen/licenses.inc
 # The clock's floor goes into the worlds only, for the same reason.
 $(O)/obj/board/rt/os_linux.c.o $(O)/obj/tests/unit/test_os.c.o $(call objects,$(wildcard tests/sim/*.c)): CPPFLAGS += -DOS_WALL_FLOOR_S=$(FLOOR_S)
-$(O)/obj/board/rt/os_linux.c.o: $(O)/gen/version.h
+$(O)/obj/board/rt/os_linux.c.o $(O)/obj/tests/unit/test_os.c.o $(call objects,$(wildcard tests/sim/*.c)): $(O)/gen/version.h
 
 $(O)/holdfast.full: $(call objects,board/main.c $(WORLD_SRC)) $(O)/libholdfast.a
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)

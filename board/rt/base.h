@@ -10,19 +10,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MUST_USE __attribute__((warn_unused_result))
-#define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define MUST_USE                            __attribute__((warn_unused_result))
+#define PRINTF_LIKE(at, first)              __attribute__((format(printf, at, first)))
+#define COUNT_OF(array)                     (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-#define KIB(n) ((size_t)(n) * 1024u)
-#define MIB(n) ((size_t)(n) * 1024u * 1024u)
+#define KIB(n)                              ((size_t)(n)*1024u)
+#define MIB(n)                              ((size_t)(n)*1024u * 1024u)
 
 /* A moment on the monotonic clock, or a span of it, in milliseconds. A deadline is a moment. */
 typedef int64_t ms;
-#define FOREVER INT64_MAX /* a deadline that never comes */
+#define FOREVER    INT64_MAX /* a deadline that never comes */
 #define SECONDS(n) ((ms)(n)*1000)
 #define MINUTES(n) ((ms)(n)*60000)
-#define HOURS(n) ((ms)(n)*3600000)
+#define HOURS(n)   ((ms)(n)*3600000)
 
 /* Borrowed bytes; the owner is whoever handed them out. `at` may be NULL when len is 0. */
 struct bytes {

@@ -36,23 +36,23 @@ void group_cancel(struct group *g); /* wakes each with E_CANCELED; returns at on
 void group_close(struct group *g);  /* cancels, joins without a deadline, shielded; idempotent; legal on a zeroed group */
 
 /* --- the calling fiber --- */
-struct fiber *fiber_self(void);        /* NULL on the loop itself or a pool thread */
+struct fiber *fiber_self(void); /* NULL on the loop itself or a pool thread */
 const char *fiber_name(const struct fiber *f);
-void fiber_yield(void);                /* lets the others run; not a wait, never canceled */
-void fiber_breathe(void);              /* yields when this fiber has run for more than 1 ms; call in loops that compute */
-MUST_USE err fiber_sleep(ms until);    /* OK at the time, or E_CANCELED */
-bool fiber_canceled(void);             /* canceled and not shielded */
-void fiber_shield(void);               /* nests */
+void fiber_yield(void);             /* lets the others run; not a wait, never canceled */
+void fiber_breathe(void);           /* yields when this fiber has run for more than 1 ms; call in loops that compute */
+MUST_USE err fiber_sleep(ms until); /* OK at the time, or E_CANCELED */
+bool fiber_canceled(void);          /* canceled and not shielded */
+void fiber_shield(void);            /* nests */
 void fiber_unshield(void);
 /* Parks until fiber_wake(). A wake that came before the park is kept (one), so check-then-park never sleeps through it. */
 MUST_USE err fiber_park(ms deadline);
-void fiber_wake(struct fiber *f);      /* from the loop thread; idempotent until it runs */
+void fiber_wake(struct fiber *f); /* from the loop thread; idempotent until it runs */
 
 /* --- the loop --- */
 /* Boots scheduler, loop and pool from mem_profile(), runs main(arg) as the first fiber of TASK_BOARD, and returns when it
  * has ended, with its error. Everything else must have ended by then (asserted). */
 MUST_USE err loop_run(err (*main)(void *arg), void *arg);
-ms loop_now(void); /* read once a turn; use it for deadlines: loop_now() + SECONDS(5) */
+ms loop_now(void);          /* read once a turn; use it for deadlines: loop_now() + SECONDS(5) */
 int64_t loop_wall_ms(void); /* the wall clock, read once a turn */
 
 /* A callback in the loop, O(log n), intrusive. It may wake fibers and arm timers; it may not wait. */
@@ -72,7 +72,7 @@ void loop_on_turn(void (*turn)(ms now));
 
 struct loop_stats {
     uint64_t turns, switches;
-    uint64_t wakeups;         /* returns of os_wait() */
+    uint64_t wakeups;                    /* returns of os_wait() */
     int64_t longest_step_ns[TASK_COUNT]; /* a fiber's longest run between two waits, by task */
     const char *longest_name[TASK_COUNT];
     uint64_t slow_steps[TASK_COUNT]; /* longer than STEP_MS_MAX */

@@ -14,10 +14,10 @@
 #include "board/rt/err.h"
 #include "board/rt/secret.h"
 
-#define LOG_LINE_MAX 1024
+#define LOG_LINE_MAX    1024
 #define LOG_REPEATS_MAX 64
-#define LOG_BURST 8
-#define LOG_WINDOW_MS SECONDS(60)
+#define LOG_BURST       8
+#define LOG_WINDOW_MS   SECONDS(60)
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
@@ -36,12 +36,12 @@ struct field {
     } value;
 };
 
-#define F(k, v) ((struct field){.key = (k), .kind = FIELD_TEXT, .value.text = (v)})
+#define F(k, v)       ((struct field){.key = (k), .kind = FIELD_TEXT, .value.text = (v)})
 #define F_BYTES(k, v) ((struct field){.key = (k), .kind = FIELD_BYTES, .value.bytes = (v)})
-#define F_I64(k, v) ((struct field){.key = (k), .kind = FIELD_I64, .value.i64 = (int64_t)(v)})
-#define F_U64(k, v) ((struct field){.key = (k), .kind = FIELD_U64, .value.u64 = (uint64_t)(v)})
-#define F_MS(k, v) ((struct field){.key = (k), .kind = FIELD_MS, .value.i64 = (v)}) /* key_ms=v */
-#define F_BOOL(k, v) ((struct field){.key = (k), .kind = FIELD_BOOL, .value.boolean = (v)})
+#define F_I64(k, v)   ((struct field){.key = (k), .kind = FIELD_I64, .value.i64 = (int64_t)(v)})
+#define F_U64(k, v)   ((struct field){.key = (k), .kind = FIELD_U64, .value.u64 = (uint64_t)(v)})
+#define F_MS(k, v)    ((struct field){.key = (k), .kind = FIELD_MS, .value.i64 = (v)}) /* key_ms=v */
+#define F_BOOL(k, v)  ((struct field){.key = (k), .kind = FIELD_BOOL, .value.boolean = (v)})
 /* error="opening /x: refused: permission" code=E_DENIED, with the current fiber's trail, which it clears. */
 #define F_ERR(v) ((struct field){.key = "error", .kind = FIELD_ERR, .value.error = (v)})
 static inline struct field field_secret(const char *key, struct secret s)
@@ -60,10 +60,10 @@ uint64_t log_dropped(void);
 #define LOG_FIELDS_(...) (const struct field[]){__VA_ARGS__}, sizeof((const struct field[]){__VA_ARGS__}) / sizeof(struct field)
 /* At least one field each; a message without fields uses the _0 form. */
 #define log_debug(message, ...) log_write(LOG_DEBUG, message, LOG_FIELDS_(__VA_ARGS__))
-#define log_info(message, ...) log_write(LOG_INFO, message, LOG_FIELDS_(__VA_ARGS__))
-#define log_warn(message, ...) log_write(LOG_WARN, message, LOG_FIELDS_(__VA_ARGS__))
+#define log_info(message, ...)  log_write(LOG_INFO, message, LOG_FIELDS_(__VA_ARGS__))
+#define log_warn(message, ...)  log_write(LOG_WARN, message, LOG_FIELDS_(__VA_ARGS__))
 #define log_error(message, ...) log_write(LOG_ERROR, message, LOG_FIELDS_(__VA_ARGS__))
-#define log_info_0(message) log_write(LOG_INFO, message, NULL, 0)
-#define log_warn_0(message) log_write(LOG_WARN, message, NULL, 0)
+#define log_info_0(message)     log_write(LOG_INFO, message, NULL, 0)
+#define log_warn_0(message)     log_write(LOG_WARN, message, NULL, 0)
 
 #endif

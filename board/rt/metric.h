@@ -12,7 +12,7 @@
 #include "board/rt/err.h"
 #include "board/rt/text.h"
 
-#define METRIC_LABELS_MAX 3
+#define METRIC_LABELS_MAX      3
 #define METRIC_LABEL_BYTES_MAX 64 /* a value longer than this is cut */
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_INFO /* a gauge of 1 whose labels tell */ };
@@ -21,10 +21,10 @@ struct family {
     const char *name; /* the full name; a counter's ends in _total, a unit is in the name */
     const char *help;
     enum metric_type type;
-    bool sampled; /* keep a ring, for series_rate() */
+    bool sampled;                          /* keep a ring, for series_rate() */
     const char *labels[METRIC_LABELS_MAX]; /* names; NULL ends */
-    struct family *next_registered; /* the registry's */
-    struct series *series;          /* the registry's */
+    struct family *next_registered;        /* the registry's */
+    struct series *series;                 /* the registry's */
 };
 
 struct series;

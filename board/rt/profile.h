@@ -7,9 +7,9 @@
 #include "board/rt/base.h"
 
 /* Who is charged. BOARD is the loop, the command line and everything before the agents start. */
-#define TASK_TABLE(X) \
-    X(BOARD, "board") \
-    X(METRICS, "metrics") \
+#define TASK_TABLE(X)                                                                                                            \
+    X(BOARD, "board")                                                                                                            \
+    X(METRICS, "metrics")                                                                                                        \
     X(BACKUP, "backup")
 
 enum task {
@@ -22,20 +22,23 @@ enum task {
 const char *task_name(enum task t); /* "backup"; static */
 
 struct task_budget {
-    size_t heap_bytes;        /* its slice; every malloc of it and of libraries on its behalf */
-    unsigned fibers;          /* stacks it owns; a spawn beyond them is E_BUDGET */
-    size_t stack_bytes;       /* usable bytes of each stack, a multiple of the page; the guard page is extra, unmapped */
-    unsigned connections;     /* sockets it may have open */
-    ms stall_ms_max;          /* longest it may go without a pulse unless it rests by choice */
+    size_t heap_bytes;    /* its slice; every malloc of it and of libraries on its behalf */
+    unsigned fibers;      /* stacks it owns; a spawn beyond them is E_BUDGET */
+    size_t stack_bytes;   /* usable bytes of each stack, a multiple of the page; the guard page is extra, unmapped */
+    unsigned connections; /* sockets it may have open */
+    ms stall_ms_max;      /* longest it may go without a pulse unless it rests by choice */
 };
 
 #define BUFFER_CLASSES 3
 
 struct profile {
-    const char *name; /* "hub32" */
+    const char *name;   /* "hub32" */
     size_t total_bytes; /* what the name says: private writable memory of the process */
     struct task_budget task[TASK_COUNT];
-    struct { size_t bytes; unsigned count; } buffers[BUFFER_CLASSES]; /* I/O buffers, ascending by size */
+    struct {
+        size_t bytes;
+        unsigned count;
+    } buffers[BUFFER_CLASSES]; /* I/O buffers, ascending by size */
     unsigned pool_threads;
     size_t pool_stack_bytes;
     unsigned pool_jobs;       /* queued + running, all lanes together */

@@ -11,8 +11,8 @@ struct secret {
     size_t len;
 };
 
-void wipe(void *at, size_t len); /* zeroes; not optimised away */
-void secret_wipe(struct secret *s); /* wipes and sets len to 0 */
+void wipe(void *at, size_t len);                         /* zeroes; not optimised away */
+void secret_wipe(struct secret *s);                      /* wipes and sets len to 0 */
 bool bytes_equal_secret(struct bytes a, struct bytes b); /* constant time for equal lengths */
 
 #endif

@@ -31,9 +31,9 @@ struct channel {
     struct waitq senders, receivers;
 };
 void channel_open(struct channel *c, void *storage, size_t item_bytes, size_t items);
-MUST_USE err channel_send(struct channel *c, const void *item, ms deadline);  /* E_CLOSED after channel_close() */
-MUST_USE err channel_try_send(struct channel *c, const void *item);           /* E_FULL */
-MUST_USE err channel_receive(struct channel *c, void *item, ms deadline);     /* E_CLOSED when closed and empty */
+MUST_USE err channel_send(struct channel *c, const void *item, ms deadline); /* E_CLOSED after channel_close() */
+MUST_USE err channel_try_send(struct channel *c, const void *item);          /* E_FULL */
+MUST_USE err channel_receive(struct channel *c, void *item, ms deadline);    /* E_CLOSED when closed and empty */
 void channel_close(struct channel *c);                                       /* wakes all; idempotent */
 
 #endif

@@ -8,10 +8,10 @@
 #include "board/rt/sync.h"
 #include "net/proto/h2.h"
 
-#define H2_READ_BYTES KIB(64)
-#define H2_WRITE_MS_MAX SECONDS(30) /* a peer that takes nothing for this long is dead */
-#define H2_CLOSE_MS_MAX SECONDS(1)  /* the same while we leave */
-#define H2_LAST_WORDS_MS 200        /* for what a peer that hung up said before */
+#define H2_READ_BYTES    KIB(64)
+#define H2_WRITE_MS_MAX  SECONDS(30) /* a peer that takes nothing for this long is dead */
+#define H2_CLOSE_MS_MAX  SECONDS(1)  /* the same while we leave */
+#define H2_LAST_WORDS_MS 200         /* for what a peer that hung up said before */
 
 /* A byte queue that grows by doubling up to its window, so that a stream that is read at once stays small. */
 struct h2_ring {
@@ -68,7 +68,8 @@ void h2_die(struct h2 *h, err why);
 void h2_enter(struct h2 *h);
 void h2_leave(struct h2 *h);
 err h2_dead(const struct h2 *h); /* why it is dead, told in the caller's trail; OK while it lives */
-int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end);
+int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const char *method, const char *path,
+                           const struct h2_header *headers, size_t count, bool end);
 void h2_session_resume(struct h2 *h, int32_t id);
 void h2_session_consumed(struct h2 *h, int32_t id, size_t len);
 void h2_session_reset(struct h2 *h, struct h2_stream *s);

@@ -2,8 +2,8 @@
  *
  * Layer    proto.                                       Blocks   parks the fiber.
  * Owner    the caller owns the connection; one exchange at a time.
- * Memory   one 16 KiB buffer while an exchange is open. Errors   E_PROTOCOL with what was wrong; E_REMOTE is never made up here: a status
- *          is the caller's business; E_CLOSED the peer closed before the whole answer; E_RANGE a head over 16 KiB. */
+ * Memory   one 16 KiB buffer while an exchange is open. Errors   E_PROTOCOL with what was wrong; E_REMOTE is never made up here:
+ * a status is the caller's business; E_CLOSED the peer closed before the whole answer; E_RANGE a head over 16 KiB. */
 #ifndef HOLDFAST_HTTP_CLIENT_H
 #define HOLDFAST_HTTP_CLIENT_H
 
@@ -32,7 +32,8 @@ struct http_call {
 };
 /* Sends the head; then http_send_body() as much as promised; then http_receive_head(). */
 MUST_USE err http_send(struct http_connection *c, const struct http_call *call, ms deadline);
-MUST_USE err http_send_body(struct http_connection *c, const void *from, size_t len, ms deadline); /* len 0: the end of a chunked body */
+MUST_USE err http_send_body(struct http_connection *c, const void *from, size_t len,
+                            ms deadline); /* len 0: the end of a chunked body */
 /* Skips 1xx. The response's views are valid until the next call on this connection. */
 MUST_USE err http_receive_head(struct http_connection *c, ms deadline, const struct http1_head **out);
 MUST_USE err http_receive_body(struct http_connection *c, void *into, size_t cap, ms deadline, size_t *got); /* *got 0: the end */

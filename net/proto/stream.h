@@ -4,8 +4,8 @@
  * Owner    whoever opened it closes it; closing a   Memory   none here.
  *          layered stream closes what is under it.
  * Threads  the loop thread; one reader and one writer fiber at a time.
- * Errors   those of sock.h and tls.h. End of stream is OK with *got 0, never silence: a TLS peer that vanishes without close_notify
- *          is E_CLOSED. */
+ * Errors   those of sock.h and tls.h. End of stream is OK with *got 0, never silence: a TLS peer that vanishes without
+ * close_notify is E_CLOSED. */
 #ifndef HOLDFAST_STREAM_H
 #define HOLDFAST_STREAM_H
 
@@ -15,9 +15,10 @@ struct stream;
 struct stream_ops {
     err (*read)(struct stream *s, void *into, size_t cap, ms deadline, size_t *got);
     err (*write)(struct stream *s, const void *from, size_t len, ms deadline); /* all of it */
-    err (*end)(struct stream *s, ms deadline);                                /* no more from us: close_notify, FIN */
+    err (*end)(struct stream *s, ms deadline);                                 /* no more from us: close_notify, FIN */
     bool (*pending)(const struct stream *s); /* bytes are here that no socket event will tell of (inside TLS) */
-    /* At rest: no fiber, and no more memory than it must; on_readable(arg) once, in the loop. E_AGAIN: bytes are pending, read on. */
+    /* At rest: no fiber, and no more memory than it must; on_readable(arg) once, in the loop. E_AGAIN: bytes are pending, read
+     * on. */
     err (*rest)(struct stream *s, void (*on_readable)(void *arg), void *arg);
     void (*wake)(struct stream *s);
     void (*close)(struct stream *s); /* frees; a waiting fiber gets E_CLOSED */

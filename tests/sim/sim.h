@@ -34,7 +34,8 @@ bool sim_each_power_cut(const struct sim_case *c);        /* power goes before t
 /* Boots the runtime and runs main(arg) as its first fiber, as `fibers` does for run(); once a life. For a reboot() that is a
  * whole boot. */
 MUST_USE err sim_loop(err (*main)(void *arg), void *arg);
-/* In setup(): called in the main fiber before run(), faults off. What it allocates lives as long as the process, as metrics do. */
+/* In setup(): called in the main fiber before run(), faults off. What it allocates lives as long as the process, as metrics do.
+ */
 void sim_boot(void (*boot)(void));
 bool sim_is_narrowed(void); /* only one seed or case is wanted: tests of more than one have nothing to say */
 /* Numbers that outlive the life: what the program under test was told is done. slot < SIM_NOTES_MAX; zero at the start of a case.

@@ -11,7 +11,7 @@ static struct {
     err (*main)(void *arg);
     size_t heap_bytes[TASK_COUNT]; /* in use before the case ran */
     void (*boot)(void);
-    uintptr_t stack;               /* somewhere on the main fiber's */
+    uintptr_t stack; /* somewhere on the main fiber's */
 } life;
 
 static err main_fiber(void *arg)

@@ -6,12 +6,13 @@
 
 for recipe in musl mbedtls nghttp2 cjson libyaml sqlite3 zstd cmocka; do . "$here/deps.d/$recipe.sh"; done
 
-# What every library is compiled with. -fPIE: all ends up in a static-pie program.
+# What every library is compiled with. -fPIE: all ends up in a static-pie program. Frames larger than a page are probed, for our fibers'
+# stacks have guards of one page (gcc for aarch64 takes them for 64 KiB otherwise).
 flags_set() {
-    flags=(-ffunction-sections -fdata-sections -fPIE -fstack-protector-strong -fno-common -pipe -w)
+    flags=(-ffunction-sections -fdata-sections -fPIE -fstack-protector-strong -fstack-clash-protection -fno-common -pipe -w)
     case $variant in
     host) flags+=(-g -fno-omit-frame-pointer) ;;
-    aarch64) flags+=(-mno-outline-atomics) ;; # musl itself is compiled without the wrapper that says so
+    aarch64) flags+=(-mno-outline-atomics --param=stack-clash-protection-guard-size=12) ;; # musl itself is compiled without the wrapper that says so
     esac
 }
 

@@ -57,8 +57,8 @@ MUST_USE err etcd_member_list(struct etcd *e, ms deadline, struct etcd_member *o
  * all before --- */
 struct etcd_snapshot;
 MUST_USE err etcd_snapshot_start(struct etcd *e, ms deadline, struct etcd_snapshot **out);
-/* The next piece: *blob is a view valid until the next call; *more false: the stream ended well. E_TIMEOUT: no byte came for idle_ms,
- * or the deadline of the whole passed. */
+/* The next piece: *blob is a view valid until the next call; *more false: the stream ended well. E_TIMEOUT: no byte came for
+ * idle_ms, or the deadline of the whole passed. */
 MUST_USE err etcd_snapshot_next(struct etcd_snapshot *s, ms idle_ms, struct bytes *blob, uint64_t *remaining_bytes, bool *more);
 void etcd_snapshot_end(struct etcd_snapshot *s); /* cancels when it still runs; NULL is fine */
 
