@@ -17,7 +17,7 @@ static err load_trust(struct backup *b, ms deadline, struct tls_trust **out)
         return tls_trust_system(&b->files, deadline, out);
     struct buf *pem = NULL;
     TRY(read_pem(b, path, deadline, &pem));
-    err e = tls_trust_parse((struct bytes){pem->at, pem->len}, out);
+    err e = tls_trust_parse_on(&b->files, (struct bytes){pem->at, pem->len}, out);
     buf_release(pem);
     return e == OK ? OK : trail(e, "backup.etcd.ca %s", path);
 }
@@ -33,7 +33,7 @@ static err load_identity(struct backup *b, ms deadline, struct tls_identity **ou
     if (e == OK)
         e = read_pem(b, key_path, deadline, &key);
     if (e == OK) {
-        e = tls_identity_parse((struct bytes){cert->at, cert->len}, (struct secret){key->at, key->len}, out);
+        e = tls_identity_parse_on(&b->files, (struct bytes){cert->at, cert->len}, (struct secret){key->at, key->len}, out);
         if (e != OK)
             e = trail(e, "backup.etcd.cert %s, key %s", cert_path, key_path);
     }

@@ -301,6 +301,42 @@ static void keys_of_every_kind(void **state)
     fibers_run(all_keys, NULL, OK);
 }
 
+/* --- parsed on a lane --- */
+
+static err all_on_a_lane(void *arg)
+{
+    struct lane l;
+    struct tls_trust *trust = NULL;
+    struct tls_identity *identity = NULL;
+    (void)arg;
+    lane_open(&l, "certificates", TASK_METRICS, 1);
+    CHECK(tls_trust_parse_on(&l, cert(CERT_CA), &trust) == OK && trust); /* and the library's own tables */
+    tls_trust_release(trust);
+    size_t board = mem_use(TASK_BOARD).used_bytes, metrics = mem_use(TASK_METRICS).used_bytes;
+    CHECK(tls_trust_parse_on(&l, cert(CERT_CA), &trust) == OK && trust);
+    CHECK(tls_identity_parse_on(&l, cert(CERT_SERVER), cert_key(CERT_SERVER_KEY), &identity) == OK && identity);
+    CHECK(mem_use(TASK_BOARD).used_bytes == board && mem_use(TASK_METRICS).used_bytes > metrics); /* the lane's task pays */
+    tls_trust_release(trust);
+    tls_identity_release(identity);
+    CHECK(mem_use(TASK_METRICS).used_bytes == metrics);
+    char words[256];
+    trail_clear();
+    CHECK(tls_trust_parse_on(&l, (struct bytes){(const uint8_t *)"no PEM", 6}, &trust) == E_INVALID && !trust);
+    CHECK(strstr(trail_text(E_INVALID, words, sizeof words), "CA ")); /* what the job was doing has come along */
+    CHECK(tls_identity_parse_on(&l, cert(CERT_SERVER), cert_key(CERT_CLIENT_KEY), &identity) == E_INVALID && !identity);
+    lane_close(&l);
+    CHECK(tls_trust_parse_on(&l, cert(CERT_CA), &trust) == E_CLOSED && !trust);
+    CHECK(tls_identity_parse_on(&l, cert(CERT_SERVER), cert_key(CERT_SERVER_KEY), &identity) == E_CLOSED && !identity);
+    CHECK(mem_use(TASK_METRICS).used_bytes == metrics);
+    return OK;
+}
+
+static void parsed_on_a_lane(void **state)
+{
+    FIXTURE();
+    fibers_run(all_on_a_lane, NULL, OK);
+}
+
 /* --- rest and wake --- */
 
 static void note(void *arg)
@@ -316,6 +352,10 @@ static err rest_and_wake(enum tls_version most)
     server.most = most;
     pair_open(&p, &server, &client_plain, "etcd.test");
     CHECK(p.connected == OK && p.accepted == OK);
+    bool asked = false;
+    CHECK(stream_rest(p.server, note, &asked) == OK);
+    size_t server_at_rest = mem_use(TASK_METRICS).used_bytes - metrics; /* its certificate is the board's */
+    stream_wake(p.server);
     CHECK(group_spawn(&p.group, "echo", echo, &p) == OK);
     CHECK(ask(p.client) == OK);
     size_t configs = 0, at_work = mem_use(TASK_BOARD).used_bytes;
@@ -334,8 +374,8 @@ static err rest_and_wake(enum tls_version most)
         }
         CHECK(ask(p.client) == OK && ask(p.client) == OK);
     }
-    print_message("%s: client at work %zu bytes, at rest %zu, with its CA and settings\n", tls_version_text(p.client),
-                  at_work - board, configs - board);
+    print_message("%s: client at work %zu bytes, at rest %zu, with its CA and settings; server at rest %zu\n",
+                  tls_version_text(p.client), at_work - board, configs - board, server_at_rest);
     CHECK(configs + KIB(30) < at_work);
     bool readable = false;
     CHECK(stream_rest(p.client, note, &readable) == OK);
@@ -659,10 +699,15 @@ static int boot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_of_every_kind),        cmocka_unit_test(rest_gives_back),
-        cmocka_unit_test(ends_are_told_apart),       cmocka_unit_test(a_megabyte_each_way_at_once),
-        cmocka_unit_test(a_close_wakes_who_waits),   cmocka_unit_test(peers_that_say_nothing),
-        cmocka_unit_test(certificates_are_reloaded), cmocka_unit_test(who_is_accepted),
+        cmocka_unit_test(parsed_on_a_lane),
+        cmocka_unit_test(keys_of_every_kind),
+        cmocka_unit_test(rest_gives_back),
+        cmocka_unit_test(ends_are_told_apart),
+        cmocka_unit_test(a_megabyte_each_way_at_once),
+        cmocka_unit_test(a_close_wakes_who_waits),
+        cmocka_unit_test(peers_that_say_nothing),
+        cmocka_unit_test(certificates_are_reloaded),
+        cmocka_unit_test(who_is_accepted),
         cmocka_unit_test(memory_is_refused),
     };
     return cmocka_run_group_tests(tests, boot, NULL);

@@ -1,0 +1,25 @@
+/* tls_inside: what tls.c and tls_config.c share beyond tls.h. Not for others; no type of Mbed TLS is named here.
+ *
+ * Layer    proto, private.   Blocks   never.   Owner, Memory   as tls.h says; pointers are looked through during the call only,
+ *                                                              but tls_config_native()'s, which lives as long as the config.
+ * Threads  any.              Errors   those of tls.h, with the library's words in the trail; E_BUDGET memory was refused. */
+#ifndef HOLDFAST_TLS_INSIDE_H
+#define HOLDFAST_TLS_INSIDE_H
+
+#include "net/proto/tls.h"
+
+#define TLS_ALERT_HANDSHAKE 40 /* handshake_failure, RFC 8446 §6.2 */
+
+/* The library's settings: an mbedtls_ssl_config. */
+const void *tls_config_native(const struct tls_config *c);
+
+/* e, or E_BUDGET when the library's code says so, with what it was doing. */
+err tls_library_error(err e, int code, const char *doing);
+/* The library takes a failed allocation for an unreadable or untrusted certificate here and there: e, or E_BUDGET when the
+ * task was refused memory since it counted refusals_before. */
+err tls_blame_memory(err e, uint64_t refusals_before);
+/* What a failed call on ssl, an mbedtls_ssl_context of these settings, means. established: its handshake is behind us.
+ * peer: subject of the certificate it showed. */
+err tls_error(const struct tls_config *c, const void *ssl, bool established, const char *peer, int code);
+
+#endif
