@@ -9,6 +9,7 @@
 #include "board/rt/os.h"
 #include "board/rt/sync.h"
 #include "hal/watchdog.h"
+#include "net/format/crypto.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -92,6 +93,7 @@ static err start_metrics(void)
 static err start(void)
 {
     pulse_boot(loop_now());
+    TRY(crypto_boot()); /* before a pool thread needs it */
     TRY(start_watchdog());
     TRY(dns_open(&hub.dns));
     group_open(&hub.agents, TASK_BACKUP);

@@ -4,6 +4,7 @@
 #include "board/rt/buf.h"
 #include "board/rt/file.h"
 #include "board/rt/os.h"
+#include "net/format/crypto.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ static void on_signal(int number)
 static err body(void *arg)
 {
     struct work *w = arg;
+    TRY(crypto_boot()); /* before a pool thread needs it */
     w->code = w->run(w);
     return OK;
 }

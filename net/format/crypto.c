@@ -11,6 +11,7 @@
 #include <mbedtls/platform.h>
 #include <mbedtls/platform_time.h>
 #include <psa/crypto.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -41,12 +42,18 @@ static mbedtls_time_t wall_s(mbedtls_time_t *out)
 
 err crypto_boot(void)
 {
+    static atomic_bool booted; /* the library's clock is a plain global: set once, before there are threads */
+    if (atomic_load(&booted))
+        return OK;
     if (mbedtls_platform_set_time(wall_s) != 0)
         return trail(E_UNSUPPORTED, "giving the crypto library a clock");
     psa_status_t status = psa_crypto_init();
     if (status == PSA_ERROR_INSUFFICIENT_MEMORY)
         return trail(E_BUDGET, "starting the crypto library");
-    return status == PSA_SUCCESS ? OK : trail(E_UNSUPPORTED, "starting the crypto library: %d", (int)status);
+    if (status != PSA_SUCCESS)
+        return trail(E_UNSUPPORTED, "starting the crypto library: %d", (int)status);
+    atomic_store(&booted, true);
+    return OK;
 }
 
 const char *crypto_error_text(int code, char *out, size_t cap)
