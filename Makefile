@@ -213,7 +213,7 @@ fuzz: ## run each fuzz target for SECONDS (15)
 	@tools/setup test
 	$(call inner,fuzz,run-fuzz)
 
-lint: ## clang-format, clang-tidy, cppcheck, layers, and the second compiler: all at zero
+lint: ## clang-format, cppcheck, layers, documentation, and the second compiler: all at zero
 	@tools/setup test
 	@tools/layers
 	@tools/docs-check

@@ -80,8 +80,10 @@ static enum exit_code take_all(const struct config *c, struct backup *b, struct 
         err e = backup_take(b, i, &(struct backup_watcher){show, &p}, &record);
         if (p.shown)
             (void)fprintf(stderr, "\r%60s\r", "");
-        if (e == E_CANCELED)
+        if (e == E_CANCELED) {
+            (void)fprintf(stderr, "holdfast: canceled; nothing of this snapshot is left behind\n");
             return EXIT_BAD;
+        }
         good += e == OK;
         if (e != OK)
             tell_failure(e);

@@ -11,7 +11,7 @@
     X('c', "--config", "FILE", "configuration, instead of " CONFIG_PATH_DEFAULT)                                                 \
     X('p', "--profile", "NAME", "board profile: edge16, hub32 (the default) or hub64")                                           \
     X('o', "-o", "json", "print JSON, for programs")                                                                             \
-    X('l', "--licenses", NULL, "print the licences of holdfast and of all parts built into it")                                  \
+    X('l', "--licenses", NULL, "print the licences of holdfast and of all parts it is built from")                               \
     X('h', "--help", NULL, "print this help")
 
 static const struct option {
@@ -92,6 +92,10 @@ static err command_take(struct command_line *line, char **words, int count)
             continue;
         line->command = c;
         return taken == count ? OK : wrong("\"%s\" is one word too many", words[taken]);
+    }
+    if (count == 1 && strcmp(words[0], "help") == 0) {
+        line->help = true;
+        return OK;
     }
     if (begins_a_command(words[0]) && count == 1)
         return line->help ? OK : wrong("\"%s\" needs another word", words[0]);

@@ -1,6 +1,10 @@
 /* main: the wiring table of commands. What each does is in its own file. */
 #include "board/command.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
 const struct command commands[] = {
     {"run", "run the hub: backups on schedule, /metrics, /healthz, /readyz", "cp", command_hub},
     {"backup now", "take a snapshot into every destination, now", "cpo", command_backup_now},
@@ -10,6 +14,15 @@ const struct command commands[] = {
     {0},
 };
 
+/* What a program was to read and did not get is no success. */
+static int finish(enum exit_code code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return (int)code;
+    (void)fprintf(stderr, "holdfast: the output could not be written: %s\n", strerror(errno));
+    return code == EXIT_GOOD ? EXIT_BAD : (int)code;
+}
+
 int main(int argc, char **argv)
 {
     struct command_line line;
@@ -17,7 +30,7 @@ int main(int argc, char **argv)
         return EXIT_WRONG_USE;
     if (line.help || !line.command) {
         command_help(line.command);
-        return line.help ? EXIT_GOOD : EXIT_WRONG_USE;
+        return finish(line.help ? EXIT_GOOD : EXIT_WRONG_USE);
     }
-    return (int)line.command->run(&line);
+    return finish(line.command->run(&line));
 }

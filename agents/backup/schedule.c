@@ -4,6 +4,7 @@
 #include "board/rt/log.h"
 #include "board/rt/pulse.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -61,6 +62,7 @@ static void remember(const struct found *f)
     if (f->newest_s == 0)
         return;
     series_set(to->last_success, (double)f->newest_s);
+    series_set(to->duration, NAN); /* its file does not tell */
     backup_name(f->newest_s, name);
     int n = snprintf(path, sizeof path, "%s/%s", to->config->path, name);
     if (n > 0 && (size_t)n < sizeof path && file_stat(&to->lane, path, loop_now() + LIST_MS_MAX, &stat) == OK)

@@ -22,14 +22,46 @@ struct metrics {
     struct http_server *server;
 };
 
+/* The weight of one element of Accept, in thousandths: "text/plain;version=0.0.4;q=0.3" is 300. RFC 9110 12.4.2 */
+static unsigned weight_of(struct bytes element)
+{
+    const uint8_t *q = memmem(element.at, element.len, "q=", 2);
+    size_t left = q ? element.len - (size_t)(q - element.at) - 2 : 0;
+    if (left == 0 || q[2] != '0')
+        return 1000;
+    unsigned weight = 0;
+    for (size_t i = 0, each = 100; i < 3 && i + 2 < left && q[4 + i] >= '0' && q[4 + i] <= '9'; i++, each /= 10)
+        weight += (unsigned)(q[4 + i] - '0') * (unsigned)each;
+    return weight;
+}
+
+/* What the client gives a media type: the greatest of the elements that begin with it; 0: none, or refused. */
+static unsigned accept_weight(struct bytes accept, const char *type)
+{
+    unsigned best = 0;
+    while (accept.len > 0) {
+        const uint8_t *comma = memchr(accept.at, ',', accept.len);
+        struct bytes element = {accept.at, comma ? (size_t)(comma - accept.at) : accept.len};
+        size_t used = element.len + (comma != NULL);
+        while (element.len > 0 && (*element.at == ' ' || *element.at == '\t'))
+            element = (struct bytes){element.at + 1, element.len - 1};
+        size_t len = strlen(type);
+        if (element.len >= len && bytes_equal_nocase((struct bytes){element.at, len}, type)) {
+            unsigned weight = weight_of(element);
+            best = weight > best ? weight : best;
+        }
+        accept = (struct bytes){accept.at + used, accept.len - used};
+    }
+    return best;
+}
+
 static enum metric_format format_wanted(const struct http_exchange *x)
 {
     struct bytes accept;
     if (!http1_find(http_request_of(x), "accept", &accept))
         return METRIC_PROMETHEUS;
-    return memmem(accept.at, accept.len, "application/openmetrics-text", strlen("application/openmetrics-text"))
-               ? METRIC_OPENMETRICS
-               : METRIC_PROMETHEUS;
+    unsigned openmetrics = accept_weight(accept, "application/openmetrics-text");
+    return openmetrics > 0 && openmetrics >= accept_weight(accept, "text/plain") ? METRIC_OPENMETRICS : METRIC_PROMETHEUS;
 }
 
 static err write_metrics(struct http_exchange *x, struct buf *piece)

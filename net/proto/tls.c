@@ -409,7 +409,7 @@ static err tls_open(struct tls_config *c, struct stream *under, const char *host
     err e = code == 0 ? handshake(t, deadline) : tls_blame_memory(tls_library_error(E_TLS, code, "TLS"), t->refusals);
     if (e != OK) {
         tls_close(&t->stream);
-        return e;
+        return e == E_RESET || e == E_TIMEOUT ? trail(e, "in the TLS handshake") : e;
     }
     t->established = true;
     *out = &t->stream;

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -215,6 +216,25 @@ def test_open_metrics(hub):
     names = {name + suffix.get(family.type, "") for name, family in families.items() if family.samples}
     assert names == set(prom.parse(plain.body.decode()))
     assert all(family.help for family in families.values())
+
+
+@pytest.mark.parametrize("accept, open_metrics", [
+    ("application/openmetrics-text", True), ("application/openmetrics-text;q=0", False),
+    ("application/openmetrics-text;version=1.0.0;q=0.1, text/plain;q=0.9", False),
+    ("text/plain;version=0.0.4;q=0.3 , application/openmetrics-text;q=0.301", True),
+    ("application/openmetrics-text;q=0.000,*/*;q=1", False), ("*/*", False), ("", False), (",;q=,", False)])
+def test_accept_is_weighed(hub, accept, open_metrics):
+    hub.start()
+    answer = curl(f"http://127.0.0.1:{hub.port}/metrics", "-H", f"Accept: {accept}")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("application/openmetrics-text" if open_metrics else "text/plain")
+
+
+@pytest.mark.parametrize("words", [["version"], ["budget", "-o", "json"], ["--help"], ["version", "--licenses"]])
+def test_output_that_is_lost_is_no_success(holdfast, words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([holdfast, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "could not be written" in done.stderr
 
 
 @pytest.mark.parametrize("text", [

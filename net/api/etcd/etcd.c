@@ -91,7 +91,7 @@ err etcd_unary(struct etcd *e, const char *path, struct bytes request, ms deadli
     err r = grpc_unary(e->h2, path, NULL, 0, request, answer->at, answer->cap, deadline, &answer->len);
     if (r != OK) {
         buf_release(answer);
-        return trail(r, "etcd %s", etcd_endpoint(e));
+        return trail(r, r == E_TIMEOUT ? "etcd %s does not answer" : "etcd %s", etcd_endpoint(e));
     }
     *out = answer;
     return OK;
@@ -182,7 +182,7 @@ err etcd_connect(struct etcd *e, unsigned endpoint, ms deadline, struct etcd_sta
     ms until = ms_min(deadline, loop_now() + CONNECT_MS_MAX);
     err r = dial(e, name, until);
     if (r != OK)
-        return trail(r, "etcd %s", name);
+        return trail(r, "connecting to etcd %s", name);
     e->endpoint = name;
     r = status(e, until, out);
     if (r != OK)
