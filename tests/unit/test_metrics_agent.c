@@ -1,0 +1,119 @@
+/* The hub's three answers: /healthz while a task stalls and after, /readyz with its lines, and what is not there. */
+#include "agents/metrics/metrics.h"
+#include "board/rt/buf.h"
+#include "board/rt/mem.h"
+#include "board/rt/pulse.h"
+#include "net/proto/http_client.h"
+
+#include "tests/unit/check.h"
+
+#include <string.h>
+
+#define SOON (loop_now() + SECONDS(10))
+
+static bool peer_is_well = true;
+
+static bool say_peer(void *arg, struct text *why)
+{
+    (void)arg;
+    if (!peer_is_well)
+        text_add(why, "gone");
+    return peer_is_well;
+}
+
+static bool says(const struct addr *at, const char *method, const char *path, unsigned status, const char *body)
+{
+    struct stream *s = NULL;
+    struct http_connection *c = NULL;
+    const struct http1_head *head = NULL;
+    char page[2048];
+    size_t len = 0, got = 0;
+    bool fits = tcp_connect(at, SOON, &s) == OK && http_over(s, "hub", &c) == OK &&
+                http_send(c, &(struct http_call){.method = method, .path = path}, SOON) == OK &&
+                http_receive_head(c, SOON, &head) == OK && head->status == status;
+    while (fits && http_receive_body(c, page + len, sizeof page - 1 - len, SOON, &got) == OK && got > 0)
+        len += got;
+    page[len] = 0;
+    http_disconnect(c);
+    if (!fits || strcmp(page, body) != 0)
+        print_error("%s %s: %u \"%s\"\n", method, path, head ? head->status : 0, page);
+    return fits && strcmp(page, body) == 0;
+}
+
+/* --- cases: what is done first, what is asked, what is answered --- */
+
+static void nothing(void)
+{
+}
+static void backup_stalls(void)
+{
+    pulse_beat(TASK_BACKUP, loop_now() - mem_profile()->task[TASK_BACKUP].stall_ms_max - 1);
+}
+static void backup_moves(void)
+{
+    pulse_beat(TASK_BACKUP, loop_now());
+}
+static void backup_stalls_and_rests(void)
+{
+    backup_stalls();
+    pulse_rest(TASK_BACKUP);
+}
+static void peer_goes(void)
+{
+    peer_is_well = false;
+}
+
+static const struct {
+    const char *name;
+    void (*first)(void);
+    const char *method, *path;
+    unsigned status;
+    const char *body;
+} cases[] = {
+    {"all rest", nothing, "GET", "/healthz", 200, "ok\n"},
+    {"one stalls", backup_stalls, "GET", "/healthz", 503, "stalled: backup\n"},
+    {"it is asked again", nothing, "GET", "/healthz", 503, "stalled: backup\n"},
+    {"a stall is no lack of readiness", nothing, "GET", "/readyz", 200, "ready\n"},
+    {"it moves again", backup_moves, "GET", "/healthz", 200, "ok\n"},
+    {"it rests by choice", backup_stalls_and_rests, "GET", "/healthz", 200, "ok\n"},
+    {"lines", nothing, "GET", "/readyz?verbose", 200, "[+] peer\nready\n"},
+    {"a peer that is gone is a line, not a 503", peer_goes, "GET", "/readyz?verbose", 200, "[-] peer: gone\nready\n"},
+    {"no lines unless asked", nothing, "GET", "/readyz", 200, "ready\n"},
+    {"only reading", nothing, "POST", "/healthz", 405, "only GET and HEAD here\n"},
+    {"not there", nothing, "GET", "/healthzz", 404, "not here; there are /metrics, /healthz and /readyz\n"},
+};
+
+static err ask_all(void *arg)
+{
+    (void)arg;
+    static const struct ready_line lines[] = {{"peer", say_peer, NULL}};
+    struct metrics *m = NULL;
+    struct metrics_options o = {.at = {.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}}, .lines = lines, .line_count = 1};
+    o.version = "test";
+    o.target = "test";
+    pulse_boot(loop_now());
+    CHECK(metrics_start(&o, &m) == OK);
+    for (size_t i = 0; m && i < COUNT_OF(cases); i++) {
+        cases[i].first();
+        bool as_wanted = says(metrics_address(m), cases[i].method, cases[i].path, cases[i].status, cases[i].body);
+        if (!as_wanted)
+            print_error("  %s\n", cases[i].name);
+        CHECK(as_wanted);
+    }
+    metrics_stop(m, SOON);
+    return OK;
+}
+
+static void answers(void **state)
+{
+    (void)state;
+    fibers_run(ask_all, NULL, OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(answers)};
+    if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
