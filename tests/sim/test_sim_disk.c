@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "tests/support/skip.h"
 #include <cmocka.h>
 
 #define SEEDS 12
@@ -250,7 +251,7 @@ static void test_unsafe_ways_are_caught(void **state)
     static enum unsafe ways[] = {NO_SYNC, NO_FOLDER_SYNC, IN_PLACE};
     (void)state;
     if (sim_is_narrowed())
-        skip();
+        SKIP_BECAUSE("one seed or fault is being repeated");
     for (size_t i = 0; i < COUNT_OF(ways); i++) {
         const struct sim_case c = {
             .name = "unsafe", .setup = setup_folder, .run = run_unsafe, .reboot = reboot_unsafe, .arg = &ways[i]};
@@ -269,7 +270,7 @@ static void test_a_failed_sync_loses_data(void **state)
         .name = "gate_cut", .setup = setup_folder, .run = run_gated_then_cut, .reboot = reboot_gated};
     (void)state;
     if (sim_is_narrowed())
-        skip();
+        SKIP_BECAUSE("one seed or fault is being repeated");
     memset(seen, 0, SIM_NOTES_MAX * sizeof *seen);
     assert_true(sim_each_fault(&once));
     assert_true(seen[WILD_SEEN] > 0);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/skip.h"
 #include <cmocka.h>
 
 #define SEEDS 12
@@ -375,7 +376,7 @@ static void test_a_seed_repeats(void **state)
     uint64_t print[3];
     (void)state;
     if (sim_is_narrowed())
-        skip();
+        SKIP_BECAUSE("one seed or fault is being repeated");
     for (size_t i = 0; i < 3; i++) {
         assert_true(sim_seeds(&c, i < 2 ? 1 : 2));
         print[i] = sim_noted(0);

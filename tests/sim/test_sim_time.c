@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "tests/support/skip.h"
 #include <cmocka.h>
 
 #define SEEDS 12
@@ -140,7 +141,7 @@ static void test_bad_is_told(void **state)
 {
     (void)state;
     if (sim_is_narrowed())
-        skip();
+        SKIP_BECAUSE("one seed or fault is being repeated");
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         assert_false(sim_seeds(&bad[i], 1));
 }

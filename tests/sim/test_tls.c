@@ -137,8 +137,7 @@ static const struct sim_case faults = {.name = "tls_faults",
 static void every_link(void **state)
 {
     (void)state;
-    if (!certs_make())
-        skip();
+    assert_true(certs_make()); /* openssl is part of the set-up */
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         assert_true(sim_seeds(&cases[i], SEEDS));
 }
@@ -146,8 +145,7 @@ static void every_link(void **state)
 static void each_fault(void **state)
 {
     (void)state;
-    if (!certs_make())
-        skip();
+    assert_true(certs_make()); /* openssl is part of the set-up */
     assert_true(sim_each_fault(&faults));
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/support/skip.h"
 #include <cmocka.h>
 
 /* mem_boot() happens once in a process, so every test here runs in a child of its own; what it asserts ends the child. */
@@ -98,7 +99,7 @@ static void a_spent_task_harms_no_other(void **state)
 {
     (void)state;
     if (!COUNTED)
-        skip();
+        SKIP_BECAUSE("malloc is not ours in this build, so it is not counted");
     expect_good(spend_one_task);
 }
 
@@ -123,7 +124,7 @@ static void a_resized_block_stays_its_tasks(void **state)
 {
     (void)state;
     if (!COUNTED)
-        skip();
+        SKIP_BECAUSE("malloc is not ours in this build, so it is not counted");
     expect_good(realloc_across_tasks);
 }
 
@@ -260,7 +261,7 @@ static void damage_is_told_with_its_task(void **state)
 {
     (void)state;
     if (!COUNTED)
-        skip();
+        SKIP_BECAUSE("malloc is not ours in this build, so it is not counted");
     expect_end(free_twice, 0, OWNED ? "heap of task backup: freed twice" : "double-free");
     expect_end(free_a_foreign_one, 0, OWNED ? "not a block of any heap" : "free on address which was not malloc()-ed");
     if (CHECKED)
@@ -408,7 +409,7 @@ static void a_board_fits_its_name(void **state)
     (void)state;
     static const struct profile *const boards[] = {&profile_edge16, &profile_hub32, &profile_hub64};
     if (!OWNED)
-        skip(); /* a sanitizer's shadow is counted, too */
+        SKIP_BECAUSE("a sanitizer's shadow memory would be counted, too");
     for (size_t i = 0; i < COUNT_OF(boards); i++) {
         board = boards[i];
         expect_good(use_all_of_a_board);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/skip.h"
 #include <cmocka.h>
 
 #define LABEL(value) ((const char *const[]){(value)})
@@ -106,7 +107,7 @@ static void test_promtool(void **state)
 {
     (void)state;
     if (system("command -v promtool >/dev/null 2>&1") != 0)
-        skip();
+        SKIP_BECAUSE("promtool is not installed");
     FILE *promtool = popen("promtool check metrics >/dev/null 2>&1", "w");
     assert_non_null(promtool);
     fputs(written(METRIC_PROMETHEUS, KIB(64)), promtool);

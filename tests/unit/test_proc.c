@@ -1,4 +1,5 @@
 /* Child processes: how they end, what they say, what they inherit, and how they are ended. */
+#include "tests/support/skip.h"
 #include "tests/unit/check.h"
 
 #include "board/rt/mem.h"
@@ -252,7 +253,7 @@ static void orphans_are_reaped_and_ours_are_kept(void **state)
 {
     (void)state;
     if (prctl(PR_SET_CHILD_SUBREAPER, 0) != 0)
-        skip(); /* qemu's user mode does not have it */
+        SKIP_BECAUSE("no subreaper here (emulation)");
     fibers_run(orphan_body, NULL, OK);
 }
 

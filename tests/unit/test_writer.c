@@ -1,4 +1,5 @@
 /* The durable writer: the whole file under its name, or nothing; whatever the disk, the caller or the kernel does. */
+#include "tests/support/skip.h"
 #include "tests/unit/check.h"
 
 #include "board/rt/file.h"
@@ -390,7 +391,7 @@ static void a_read_only_disk_is_told_apart(void **state)
 {
     (void)state;
     if (!disk_mount("size=64k,ro"))
-        skip();
+        SKIP_BECAUSE("a small file system cannot be mounted here");
     fibers_run(readonly_body, NULL, OK);
     assert_int_equal(umount(folder), 0);
 }
