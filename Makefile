@@ -45,6 +45,7 @@ ifeq ($(MACHINE),aarch64)
   # Without it GCC takes guards for 64 KiB here and probes only larger frames; ours are a page.
   CFLAGS += -mno-outline-atomics --param=stack-clash-protection-guard-size=12
   RUN    := qemu-aarch64-static
+  SLOW   := SIM_STEP=5
 endif
 ifneq ($(HOST),)
   CPPFLAGS += -DHOLDFAST_HOST_LIBC
@@ -150,9 +151,9 @@ fuzzers: $(FUZZ)
 probes: $(patsubst tests/%.c,$(O)/%,$(wildcard tests/e2e/*.c tests/bench/*.c))
 objects: $(LIB_OBJ) $(call objects,board/main.c $(WORLD_SRC) $(SIM_SRC))
 run-units: units
-	@tools/run-tests --runner '$(RUN)' --label 'unit $(VARIANT)' $(UNIT)
+	@tools/run-tests --runner '$(RUN)' $(if $(RUN),--timeout 300) --label 'unit $(VARIANT)' $(UNIT)
 run-sims: sims
-	@tools/run-tests --runner '$(RUN)' --label 'sim $(VARIANT)' $(SIM)
+	@$(SLOW) tools/run-tests --runner '$(RUN)' $(if $(RUN),--timeout 300) --label 'sim $(VARIANT)' $(SIM)
 THREADED := $(addprefix $(O)/unit/test_,pool heap buf log metric os writer)
 run-threads: $(THREADED)
 	@tools/run-tests --label 'threads $(VARIANT)' $(THREADED)
