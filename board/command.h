@@ -19,7 +19,12 @@ struct command_line {
     const struct command *command; /* NULL: none given */
     const char *config_path;
     const struct profile *profile;
-    bool json, licenses, help;
+    const char *file;        /* the word after the command, where it takes one: `backup verify FILE` */
+    const char *destination; /* --destination NAME; NULL: all */
+    const char *keep;        /* --keep daily=7,…; NULL: the configuration's, or the default */
+    const char *now;         /* --now T; NULL: not given */
+    unsigned level;          /* --level; 0: not given */
+    bool json, licenses, help, dry_run, print, from_stdin, explain;
 };
 
 struct command {
@@ -53,7 +58,12 @@ MUST_USE err command_config(const struct command_line *line, struct config **out
 enum exit_code exit_code_of(err e);
 
 enum exit_code command_hub(const struct command_line *line);
+enum exit_code command_check(const struct command_line *line);
 enum exit_code command_backup_now(const struct command_line *line);
+enum exit_code command_backup_list(const struct command_line *line);
+enum exit_code command_backup_verify(const struct command_line *line);
+enum exit_code command_backup_prune(const struct command_line *line);
+enum exit_code command_backup_retention(const struct command_line *line);
 enum exit_code command_budget(const struct command_line *line);
 enum exit_code command_top(const struct command_line *line);
 enum exit_code command_version(const struct command_line *line);

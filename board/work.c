@@ -76,7 +76,7 @@ static err parse(const struct buf *file, const char *path, struct config **out)
     struct buf *b = NULL;
     TRY(buf_take(ERRORS_TEXT, &b));
     struct text errors = text_over((char *)b->at, ERRORS_TEXT);
-    err e = config_parse((struct bytes){file->at, file->len}, path, (const char *const *)environ, out, &errors);
+    err e = config_parse((struct bytes){file->at, file->len}, path, (const char *const *)environ, NULL, out, &errors);
     if (errors.len)
         (void)fprintf(stderr, "%s%s", errors.at, errors.at[errors.len - 1] == '\n' ? "" : "\n");
     buf_release(b);

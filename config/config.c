@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-err config_parse(struct bytes yaml, const char *file_name, const char *const environment[], struct config **out,
-                 struct text *errors)
+err config_parse(struct bytes yaml, const char *file_name, const char *const environment[],
+                 const struct config_zones *zones, struct config **out, struct text *errors)
 {
+    (void)zones;
     *out = NULL;
     struct config *c = calloc(1, sizeof *c);
     struct loader *l = calloc(1, sizeof *l); /* 2 KiB: too much for a fiber's stack */

@@ -56,6 +56,10 @@ MUST_USE bool os_offload_after(struct os_work *before, struct os_work *w);
 /* Takes back what hangs behind `first` and has not begun: from the work that runs now on, nothing follows. Loop thread. */
 void os_offload_cut(struct os_work *first);
 struct os_work *os_offload_done(void); /* next finished one; NULL: none. After os_wait(), or at any time. */
+/* Runs run(arg) once on each of the pool's threads, all of them at a time when none does anything else, and returns when all
+ * have. For what the kernel keeps per thread (capabilities, Landlock). From the loop thread, which waits: at start only. The
+ * first error; E_TIMEOUT when a thread did not come to it. The sim: OK, and nothing runs. */
+MUST_USE err os_offload_each(err (*run)(void *arg), void *arg, ms deadline);
 /* Stops idle threads and waits for them until `deadline`; returns how many are stuck in the kernel. */
 unsigned os_offload_stop(ms deadline);
 
@@ -73,7 +77,12 @@ MUST_USE err os_recv_from(os_fd fd, void *into, size_t cap, size_t *got, struct 
 void os_close(os_fd fd); /* -1 is fine */
 
 /* --- files: may block; from pool threads only (the sim runs them at once and charges virtual time) --- */
-enum os_open { OS_READ, OS_CREATE_NEW /* O_EXCL, read and write, 0600 */, OS_WRITE /* existing, read and write */ };
+enum os_open {
+    OS_READ,
+    OS_CREATE_NEW, /* O_EXCL, read and write, 0600 */
+    OS_WRITE,      /* existing, read and write */
+    OS_CREATE,     /* read and write, made 0600 when it is not there */
+};
 enum os_kind { OS_FILE, OS_FOLDER, OS_OTHER };
 struct os_stat {
     enum os_kind kind;
@@ -90,7 +99,10 @@ MUST_USE err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len);
 void os_file_push(os_fd fd, uint64_t at, uint64_t len);
 MUST_USE err os_file_sync(os_fd fd); /* fdatasync(2) + metadata needed to read it back */
 MUST_USE err os_file_stat(os_fd fd, struct os_stat *out);
-MUST_USE err os_file_lock(os_fd fd); /* flock(2) LOCK_EX | LOCK_NB; E_BUSY */
+MUST_USE err os_file_truncate(os_fd fd, uint64_t bytes); /* ftruncate(2), shorter or longer; as durable as a write */
+MUST_USE err os_file_lock(os_fd fd); /* flock(2) LOCK_EX | LOCK_NB; E_BUSY. Ends with the descriptor or process */
+/* F_OFD_SETLK, F_WRLCK, not waiting: E_BUSY when anybody, also by POSIX fcntl(2) locks as SQLite's own, holds a part of it. */
+MUST_USE err os_file_lock_range(os_fd fd, uint64_t at, uint64_t bytes);
 void os_file_close(os_fd fd);
 MUST_USE err os_stat_path(const char *path, struct os_stat *out);
 /* E_EXISTS when `to` is there: RENAME_NOREPLACE, else link+unlink, else, where there are no links, a look before the rename. */

@@ -11,7 +11,7 @@ static struct config *parse(struct bytes yaml)
     char storage[KIB(8)];
     struct text errors = text_over(storage, sizeof storage);
     struct config *c = NULL;
-    err e = config_parse(yaml, "h.yaml", NULL, &c, &errors);
+    err e = config_parse(yaml, "h.yaml", NULL, NULL, &c, &errors);
     if ((e == OK) != (c != NULL) || (e == OK) != (errors.len == 0))
         abort();
     trail_clear();

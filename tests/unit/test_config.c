@@ -19,7 +19,7 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
     char storage[KIB(4)];
     struct text errors = text_over(storage, sizeof storage);
     struct config *c = NULL;
-    if (config_parse(yaml, "h.yaml", environment, &c, &errors) != OK)
+    if (config_parse(yaml, "h.yaml", environment, NULL, &c, &errors) != OK)
         fail_msg("%s: %s", name, storage);
     assert_string_equal(storage, "");
     return c;
@@ -291,7 +291,7 @@ static void test_every_allocation_fails_once(void **state)
         struct text errors = text_over(storage, sizeof storage);
         struct config *c = NULL;
         size_t before = mem_use(TASK_BOARD).used_bytes;
-        e = config_parse(bytes_of(good[COUNT_OF(good) - 1].yaml), "h.yaml", NULL, &c, &errors);
+        e = config_parse(bytes_of(good[COUNT_OF(good) - 1].yaml), "h.yaml", NULL, NULL, &c, &errors);
         assert_true(e == OK ||
                     (e == E_BUDGET && !c && strstr(storage, "h.yaml:") && strstr(storage, "no memory left to read it")));
         refused += e == E_BUDGET;
@@ -332,7 +332,7 @@ static void test_mutations(void **state)
         }
         struct text errors = text_over(storage, sizeof storage);
         struct config *c = NULL;
-        err e = config_parse((struct bytes){yaml, len}, "h.yaml", NULL, &c, &errors);
+        err e = config_parse((struct bytes){yaml, len}, "h.yaml", NULL, NULL, &c, &errors);
         assert_true(e == OK ? c != NULL : e == E_CONFIG && !c && strncmp(storage, "h.yaml:", 7) == 0);
         accepted += e == OK;
         if (c)

@@ -257,7 +257,7 @@ static void check_bad(const char *name, struct bytes yaml, const char *variable,
     const char *const environment[] = {"PATH=/bin", variable, NULL};
     struct text errors = text_over(storage, sizeof storage);
     struct config *c = (struct config *)(void *)storage;
-    assert_int_equal(config_parse(yaml, "h.yaml", environment, &c, &errors), E_CONFIG);
+    assert_int_equal(config_parse(yaml, "h.yaml", environment, NULL, &c, &errors), E_CONFIG);
     trail_clear();
     assert_null(c);
     if (strcmp(storage, wanted) != 0)
@@ -324,7 +324,7 @@ static void test_small_errors(void **state)
     char storage[24];
     struct text errors = text_over(storage, sizeof storage);
     struct config *c;
-    assert_int_equal(config_parse(bytes_of("x: 1\n"), "h.yaml", NULL, &c, &errors), E_CONFIG);
+    assert_int_equal(config_parse(bytes_of("x: 1\n"), "h.yaml", NULL, NULL, &c, &errors), E_CONFIG);
     trail_clear();
     assert_string_equal(storage, "h.yaml:1:1: x: unknown ");
     assert_true(errors.cut);

@@ -57,7 +57,7 @@ static void sample_check(const char *name)
     struct text errors = text_over(storage, sizeof storage);
     struct config *c = NULL;
     (void)snprintf(path, sizeof path, SAMPLES "/%s", name);
-    err e = config_parse(file_whole(path), path, NULL, &c, &errors);
+    err e = config_parse(file_whole(path), path, NULL, NULL, &c, &errors);
     if (e != OK)
         fail_msg("%s", storage);
     config_free(c);

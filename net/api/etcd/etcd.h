@@ -53,6 +53,22 @@ MUST_USE err etcd_connect_any(struct etcd *e, ms deadline, struct etcd_status *o
 const char *etcd_endpoint(const struct etcd *e); /* the connected one, or "" */
 MUST_USE err etcd_member_list(struct etcd *e, ms deadline, struct etcd_member *out, unsigned cap, unsigned *count);
 
+/* Maintenance/Alarm with action GET: what the members raise. *count may be larger than cap; as many as fit are given. */
+enum etcd_alarm_kind { ETCD_ALARM_NONE, ETCD_ALARM_NOSPACE, ETCD_ALARM_CORRUPT };
+struct etcd_alarm {
+    uint64_t member_id;
+    enum etcd_alarm_kind kind;
+};
+MUST_USE err etcd_alarm_list(struct etcd *e, ms deadline, struct etcd_alarm *out, unsigned cap, unsigned *count);
+const char *etcd_alarm_name(enum etcd_alarm_kind k); /* "NOSPACE"; static */
+
+/* Maintenance/HashKV of the connected member at `revision`. E_ABSENT: it has compacted it away, or is not there yet. */
+struct etcd_hash_kv {
+    uint32_t hash;
+    int64_t compact_revision; /* -1 or 0: never compacted */
+};
+MUST_USE err etcd_hash_kv(struct etcd *e, int64_t revision, ms deadline, struct etcd_hash_kv *out);
+
 /* --- snapshot: Maintenance/Snapshot, a stream of SnapshotResponse{remaining_bytes=2, blob=3}; the last blob is the SHA-256 of
  * all before --- */
 struct etcd_snapshot;

@@ -1,0 +1,20 @@
+/* webhook: tells somebody else's HTTP server: POST of a JSON document, or a plain GET as a sign of life.
+ *
+ * Layer    api.                                     Blocks   parks the fiber.
+ * Owner    the caller.                              Memory   one connection and one 16 KiB buffer during a call; kept by nobody.
+ * Errors   E_REMOTE any status but 2xx (the status and the first bytes of the answer are in the trail); those of http_client.h.
+ * Redirects are not followed: a webhook that moved should be told to the owner. TLS always verifies. */
+#ifndef HOLDFAST_WEBHOOK_H
+#define HOLDFAST_WEBHOOK_H
+
+#include "net/proto/http_client.h"
+
+struct webhook {
+    const char *url; /* http or https; borrowed */
+    struct dns *dns;
+    struct tls_config *tls; /* of https; may be NULL for http */
+};
+MUST_USE err webhook_post_json(const struct webhook *w, struct bytes json, ms deadline);
+MUST_USE err webhook_get(const struct webhook *w, ms deadline);
+
+#endif
