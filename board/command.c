@@ -3,6 +3,7 @@
 
 #include "board/rt/text.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,14 @@
     X('c', "--config", "FILE", "configuration, instead of " CONFIG_PATH_DEFAULT)                                                 \
     X('p', "--profile", "NAME", "board profile: edge16, hub32 (the default) or hub64")                                           \
     X('o', "-o", "json", "print JSON, for programs")                                                                             \
+    X('v', "--level", "N", "how far to verify: 1 length, 2 SHA-256, 3 structure, 4 content (the default)")                       \
+    X('d', "--destination", "NAME", "this destination only, instead of all")                                                     \
+    X('k', "--keep", "LIST", "rules to keep by, like daily=7,weekly=4,monthly=12")                                               \
+    X('t', "--now", "T", "the moment to take for now: epoch seconds or 2026-11-21T09:51:32Z")                                    \
+    X('i', "--stdin", NULL, "read backups from standard input, one a line")                                                      \
+    X('e', "--explain", NULL, "say for each backup why it stays or goes")                                                        \
+    X('n', "--dry-run", NULL, "say what would be done, and do nothing")                                                          \
+    X('P', "--print", NULL, "print the configuration in force, defaults and environment included")                               \
     X('l', "--licenses", NULL, "print the licences of holdfast and of all parts it is built from")                               \
     X('h', "--help", NULL, "print this help")
 
@@ -25,41 +34,81 @@ static const struct option {
 
 static const struct option *option_find(const char *word, size_t len)
 {
+    if (len == 2 && strncmp(word, "-h", 2) == 0)
+        return option_find("--help", strlen("--help"));
     for (size_t i = 0; i < COUNT_OF(options); i++)
         if (strlen(options[i].flag) == len && strncmp(options[i].flag, word, len) == 0)
             return &options[i];
     return NULL;
 }
 
-static err wrong(const char *format, const char *word)
+static err wrong(const char *format, ...) PRINTF_LIKE(1, 2);
+static err wrong(const char *format, ...)
 {
+    va_list arguments;
+    va_start(arguments, format);
     (void)fprintf(stderr, "holdfast: ");
-    (void)fprintf(stderr, format, word); /* format: literals of this file */
+    (void)vfprintf(stderr, format, arguments);
     (void)fprintf(stderr, "; see `holdfast --help`\n");
+    va_end(arguments);
     return E_USAGE;
 }
 
-static err option_take(struct command_line *line, char letter, const char *value)
+/* --- values --- */
+static err take_profile(struct command_line *line, const char *value)
 {
-    switch (letter) {
-    case 'c':
-        line->config_path = value;
-        return OK;
-    case 'p':
-        line->profile = profile_find(value);
-        return line->profile ? OK : wrong("there is no profile \"%s\": edge16, hub32 or hub64", value);
-    case 'o':
-        line->json = strcmp(value, "json") == 0;
-        return line->json || strcmp(value, "text") == 0 ? OK : wrong("-o takes json or text, not \"%s\"", value);
-    case 'l':
-        line->licenses = true;
-        return OK;
-    default:
-        line->help = true;
-        return OK;
-    }
+    line->profile = profile_find(value);
+    return line->profile ? OK : wrong("there is no profile \"%s\": edge16, hub32 or hub64", value);
 }
 
+static err take_format(struct command_line *line, const char *value)
+{
+    line->json = strcmp(value, "json") == 0;
+    return line->json || strcmp(value, "text") == 0 ? OK : wrong("-o takes json or text, not \"%s\"", value);
+}
+
+static err take_level(struct command_line *line, const char *value)
+{
+    if (value[0] < '1' || value[0] > '4' || value[1])
+        return wrong("--level takes 1, 2, 3 or 4, not \"%s\"", value);
+    line->level = (unsigned)(value[0] - '0');
+    return OK;
+}
+
+static const char TEXT_LETTERS[] = "cdkt", FLAG_LETTERS[] = "ienPlh";
+
+/* One that takes a value. */
+static err value_take(struct command_line *line, const struct option *o, const char *value)
+{
+    if (!*value)
+        return wrong("%s needs a value, not an empty one", o->flag);
+    switch (o->letter) {
+    case 'p':
+        return take_profile(line, value);
+    case 'o':
+        return take_format(line, value);
+    case 'v':
+        return take_level(line, value);
+    default:
+        break;
+    }
+    const char **texts[] = {&line->config_path, &line->destination, &line->keep, &line->now};
+    const char *letter = strchr(TEXT_LETTERS, o->letter);
+    ASSERT(letter);
+    *texts[letter - TEXT_LETTERS] = value;
+    return OK;
+}
+
+/* One that takes none. */
+static void flag_take(struct command_line *line, const struct option *o)
+{
+    bool *flags[] = {&line->from_stdin, &line->explain, &line->dry_run, &line->print, &line->licenses, &line->help};
+    const char *letter = strchr(FLAG_LETTERS, o->letter);
+    ASSERT(letter);
+    *flags[letter - FLAG_LETTERS] = true;
+}
+
+/* --- words --- */
 /* How many of argv's words the command's name takes; 0: another command. */
 static int words_match(const char *words, char **argv, int count)
 {
@@ -82,6 +131,18 @@ static bool begins_a_command(const char *word)
     return false;
 }
 
+/* The command's own word, where it takes one, and nothing after it. */
+static err file_take(struct command_line *line, char **words, int count)
+{
+    const struct command *c = line->command;
+    if (c->file && count == 0)
+        return line->help ? OK : wrong("`holdfast %s` needs another word: %s", c->words, c->file);
+    if (c->file)
+        line->file = words[0];
+    int taken = c->file ? 1 : 0;
+    return count <= taken ? OK : wrong("\"%s\" is one word too many", words[taken]);
+}
+
 static err command_take(struct command_line *line, char **words, int count)
 {
     if (count == 0)
@@ -91,7 +152,7 @@ static err command_take(struct command_line *line, char **words, int count)
         if (taken == 0)
             continue;
         line->command = c;
-        return taken == count ? OK : wrong("\"%s\" is one word too many", words[taken]);
+        return file_take(line, words + taken, count - taken);
     }
     if (count == 1 && strcmp(words[0], "help") == 0) {
         line->help = true;
@@ -102,46 +163,78 @@ static err command_take(struct command_line *line, char **words, int count)
     return wrong("there is no command \"%s\"", words[count > 1 && begins_a_command(words[0]) ? 1 : 0]);
 }
 
+static err level_fits(const struct command_line *line)
+{
+    const char *levels = line->command ? line->command->levels : NULL;
+    if (line->level == 0 || !levels || strchr(levels, (char)('0' + line->level)))
+        return OK;
+    char list[24];
+    struct text t = text_over(list, sizeof list);
+    for (const char *c = levels; *c; c++)
+        text_addf(&t, "%s%c", c == levels ? "" : c[1] ? ", " : " or ", *c);
+    return wrong("this command's --level is %s, not %u", list, line->level);
+}
+
 static err options_fit(const struct command_line *line, const bool given[])
 {
     for (size_t i = 0; i < COUNT_OF(options); i++)
         if (given[i] && line->command && options[i].letter != 'h' && !strchr(line->command->options, options[i].letter))
             return wrong("this command does not take %s", options[i].flag);
+    return level_fits(line);
+}
+
+/* --- the whole line --- */
+#define WORDS_MAX 8
+
+struct reader {
+    struct command_line *line;
+    char **argv; /* ended by NULL */
+    int at;      /* the word to read next */
+    bool given[COUNT_OF(options)];
+    char *words[WORDS_MAX];
+    int count;
+};
+
+static err read_option(struct reader *r)
+{
+    const char *word = r->argv[r->at++];
+    const char *equals = strchr(word, '=');
+    const struct option *o = option_find(word, equals ? (size_t)(equals - word) : strlen(word));
+    if (!o)
+        return wrong("there is no option %s", word);
+    if (!o->value && equals)
+        return wrong("%s takes no value", o->flag);
+    r->given[o - options] = true;
+    if (!o->value) {
+        flag_take(r->line, o);
+        return OK;
+    }
+    const char *value = equals ? equals + 1 : r->argv[r->at];
+    if (!value)
+        return wrong("%s needs a value", o->flag);
+    r->at += equals ? 0 : 1;
+    return value_take(r->line, o, value);
+}
+
+static err read_word(struct reader *r)
+{
+    if (r->count == WORDS_MAX)
+        return wrong("\"%s\" is one word too many", r->argv[r->at]);
+    r->words[r->count++] = r->argv[r->at++];
     return OK;
 }
 
-#define WORDS_MAX 8
-
 err command_parse(int argc, char **argv, struct command_line *out)
 {
+    struct reader r = {.line = out, .argv = argv, .at = 1};
     *out = (struct command_line){.config_path = CONFIG_PATH_DEFAULT, .profile = profile_find(PROFILE_DEFAULT)};
-    char *words[WORDS_MAX];
-    bool given[COUNT_OF(options)] = {0};
-    int count = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *equals = argv[i][0] == '-' ? strchr(argv[i], '=') : NULL;
-        if (argv[i][0] != '-') {
-            if (count == WORDS_MAX)
-                return wrong("\"%s\" is one word too many", argv[i]);
-            words[count++] = argv[i];
-            continue;
-        }
-        const struct option *o = option_find(argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
-        if (!o && strcmp(argv[i], "-h") != 0)
-            return wrong("there is no option %s", argv[i]);
-        const char *value = equals ? equals + 1 : NULL;
-        if (o && !o->value && equals)
-            return wrong("%s takes no value", o->flag);
-        if (o && o->value && !value && !(value = argv[++i]))
-            return wrong("%s needs a value", o->flag);
-        if (o)
-            given[o - options] = true;
-        TRY(option_take(out, o ? o->letter : 'h', value));
-    }
-    TRY(command_take(out, words, count));
-    return options_fit(out, given);
+    while (r.at < argc)
+        TRY(argv[r.at][0] == '-' ? read_option(&r) : read_word(&r));
+    TRY(command_take(out, r.words, r.count));
+    return options_fit(out, r.given);
 }
 
+/* --- help --- */
 static void print_options(const char *letters)
 {
     for (size_t i = 0; i < COUNT_OF(options); i++) {
@@ -150,21 +243,24 @@ static void print_options(const char *letters)
         if (o->letter != 'h' && letters && !strchr(letters, o->letter))
             continue;
         (void)snprintf(left, sizeof left, "%s%s%s", o->flag, o->value ? " " : "", o->value ? o->value : "");
-        (void)printf("  %-18s %s\n", left, o->help);
+        (void)printf("  %-20s %s\n", left, o->help);
     }
 }
 
 void command_help(const struct command *one)
 {
     if (one) {
-        (void)printf("holdfast %s: %s\n\n", one->words, one->help);
+        (void)printf("holdfast %s%s%s: %s\n\n", one->words, one->file ? " " : "", one->file ? one->file : "", one->help);
         print_options(one->options);
         return;
     }
     (void)printf("holdfast %s: the hub node of a homelab or edge cluster in one binary\n\nusage: holdfast COMMAND [OPTIONS]\n\n",
                  version_text());
-    for (const struct command *c = commands; c->words; c++)
-        (void)printf("  %-18s %s\n", c->words, c->help);
+    for (const struct command *c = commands; c->words; c++) {
+        char left[40];
+        (void)snprintf(left, sizeof left, "%s%s%s", c->words, c->file ? " " : "", c->file ? c->file : "");
+        (void)printf("  %-20s %s\n", left, c->help);
+    }
     (void)printf("\n");
     print_options(NULL);
     (void)printf("\nexit codes: 0 good, 1 bad, 2 wrong use or configuration, 3 cannot tell, 4 partly done, 75 busy\n");

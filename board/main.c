@@ -6,11 +6,11 @@
 #include <string.h>
 
 const struct command commands[] = {
-    {"run", "run the hub: backups on schedule, /metrics, /healthz, /readyz", "cp", command_hub},
-    {"backup now", "take a snapshot into every destination, now", "cpo", command_backup_now},
-    {"budget", "print what the board profile gives to each task", "po", command_budget},
-    {"top", "watch a running hub: tasks, heaps, stacks, connections", "c", command_top},
-    {"version", "print the version; --licenses prints the licences of all parts", "l", command_version},
+    {"run", "run the hub: backups on schedule, /metrics, /healthz, /readyz", "cp", command_hub, NULL, NULL},
+    {"backup now", "take a snapshot into every destination, now", "cpov", command_backup_now, NULL, "24"},
+    {"budget", "print what the board profile gives to each task", "po", command_budget, NULL, NULL},
+    {"top", "watch a running hub: tasks, heaps, stacks, connections", "c", command_top, NULL, NULL},
+    {"version", "print the version; --licenses prints the licences of all parts", "l", command_version, NULL, NULL},
     {0},
 };
 

@@ -18,16 +18,22 @@ static enum exit_code nothing(const struct command_line *line)
     (void)line;
     return EXIT_GOOD;
 }
-const struct command commands[] = {{"run", "be the hub", "cp", nothing},
-                                   {"backup now", "one snapshot", "cpo", nothing},
-                                   {"version", "tell it", "l", nothing},
-                                   {NULL, NULL, NULL, NULL}};
+const struct command commands[] = {{"run", "be the hub", "cp", nothing, NULL, NULL},
+                                   {"check", "look at it", "coP", nothing, NULL, NULL},
+                                   {"backup now", "one snapshot", "cpov", nothing, NULL, "24"},
+                                   {"backup verify", "look into one", "opv", nothing, "FILE", "134"},
+                                   {"backup prune", "remove old ones", "copdn", nothing, NULL, NULL},
+                                   {"backup retention", "tell which", "cokidte", nothing, NULL, NULL},
+                                   {"version", "tell it", "l", nothing, NULL, NULL},
+                                   {0}};
 
 struct line {
     const char *words[WORDS_MAX];
     err want;
     const char *command, *config, *profile;
-    bool json, licenses, help;
+    const char *file, *destination, *keep, *now;
+    unsigned level;
+    bool json, licenses, help, dry_run, print, from_stdin, explain;
     const char *says; /* on stderr */
 };
 #define TAKEN(...)      .words = {__VA_ARGS__}, .config = CONFIG_PATH_DEFAULT, .profile = PROFILE_DEFAULT
@@ -49,6 +55,30 @@ static const struct line lines[] = {
     {.words = {"run", "--config", "/x"}, .command = "run", .config = "/x", .profile = PROFILE_DEFAULT},
     {.words = {"run", "--config=/x"}, .command = "run", .config = "/x", .profile = PROFILE_DEFAULT},
     {.words = {"run", "--profile=edge16"}, .command = "run", .config = CONFIG_PATH_DEFAULT, .profile = "edge16"},
+    {TAKEN("backup", "now", "--level", "2"), .command = "backup now", .level = 2},
+    {TAKEN("backup", "now", "--level=4"), .command = "backup now", .level = 4},
+    {TAKEN("--level", "1", "backup", "verify", "/x.db"), .command = "backup verify", .file = "/x.db", .level = 1},
+    {TAKEN("backup", "verify", "now"), .command = "backup verify", .file = "now"},
+    {TAKEN("backup", "verify", "--help"), .command = "backup verify", .help = true},
+    {TAKEN("check", "--print"), .command = "check", .print = true},
+    {TAKEN("backup", "prune", "--dry-run", "--destination", "nas"), .command = "backup prune", .dry_run = true,
+     .destination = "nas"},
+    {TAKEN("backup", "retention", "--explain", "--keep", "daily=7,weekly=4", "--stdin", "--now=5"), .command = "backup retention",
+     .explain = true, .keep = "daily=7,weekly=4", .from_stdin = true, .now = "5"},
+    {TAKEN("backup", "retention", "--keep=last=3"), .command = "backup retention", .keep = "last=3"},
+    {REFUSED("`holdfast backup verify` needs another word: FILE", "backup", "verify")},
+    {REFUSED("\"y\" is one word too many", "backup", "verify", "x", "y")},
+    {REFUSED("--level takes 1, 2, 3 or 4, not \"5\"", "backup", "verify", "x", "--level", "5")},
+    {REFUSED("--level takes 1, 2, 3 or 4, not \"22\"", "backup", "now", "--level", "22")},
+    {REFUSED("--level needs a value, not an empty one", "backup", "now", "--level=")},
+    {REFUSED("this command's --level is 2 or 4, not 3", "backup", "now", "--level", "3")},
+    {REFUSED("this command's --level is 1, 3 or 4, not 2", "backup", "verify", "x", "--level", "2")},
+    {REFUSED("does not take --level", "run", "--level", "2")},
+    {REFUSED("--destination needs a value", "backup", "prune", "--destination")},
+    {REFUSED("does not take --destination", "backup", "now", "--destination", "nas")},
+    {REFUSED("does not take --dry-run", "backup", "now", "--dry-run")},
+    {REFUSED("--stdin takes no value", "backup", "retention", "--stdin=yes")},
+    {REFUSED("--help takes no value", "-h=1")},
     {REFUSED("no command \"walk\"", "walk")},
     {REFUSED("no command \"later\"", "backup", "later")},
     {REFUSED("\"backup\" needs another word", "backup")},
@@ -90,6 +120,26 @@ static void listen_end(int fd)
     (void)fclose(listening);
 }
 
+static void check_text(const char *got, const char *wanted)
+{
+    assert_string_equal(got ? got : "", wanted ? wanted : "");
+}
+
+static void check_line(const struct command_line *got, const struct line *l)
+{
+    check_text(got->command ? got->command->words : NULL, l->command);
+    check_text(got->config_path, l->config);
+    check_text(got->profile->name, l->profile);
+    check_text(got->file, l->file);
+    check_text(got->destination, l->destination);
+    check_text(got->keep, l->keep);
+    check_text(got->now, l->now);
+    assert_int_equal(got->level, l->level);
+    assert_true(got->json == l->json && got->licenses == l->licenses && got->help == l->help);
+    assert_true(got->dry_run == l->dry_run && got->print == l->print);
+    assert_true(got->from_stdin == l->from_stdin && got->explain == l->explain);
+}
+
 static void what_is_understood(void **state)
 {
     (void)state;
@@ -112,10 +162,7 @@ static void what_is_understood(void **state)
             continue;
         }
         assert_string_equal(said, "");
-        assert_string_equal(got.command ? got.command->words : "", l->command ? l->command : "");
-        assert_string_equal(got.config_path, l->config);
-        assert_string_equal(got.profile->name, l->profile);
-        assert_true(got.json == l->json && got.licenses == l->licenses && got.help == l->help);
+        check_line(&got, l);
     }
 }
 
@@ -133,6 +180,10 @@ static void help_for_everything(void **state)
     listen_end(STDOUT_FILENO);
     assert_true(strstr(said, "be the hub") && strstr(said, "--profile") && strstr(said, "--help"));
     assert_null(strstr(said, "--licenses"));
+    listen_to(STDOUT_FILENO);
+    command_help(&commands[3]);
+    listen_end(STDOUT_FILENO);
+    assert_true(strstr(said, "holdfast backup verify FILE: look into one") && strstr(said, "--level N"));
 }
 
 int main(void)
