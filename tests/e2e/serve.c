@@ -9,13 +9,12 @@
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
 #include "net/proto/http_client.h"
+#include "tests/e2e/pem.h"
 #include "tests/unit/http_routes.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define PEM_MAX 65536
 
 static struct {
     const char *url, *ca, *cert, *key, *client_ca, *method;
@@ -32,43 +31,6 @@ static void complain(err e, const char *what)
 {
     char text[1024];
     fprintf(stderr, "serve: %s: %s %s\n", what, err_name(e), trail_text(e, text, sizeof text));
-}
-
-static err pem_read(const char *path, uint8_t **at, size_t *len)
-{
-    *at = malloc(PEM_MAX);
-    *len = 0;
-    FILE *f = *at ? fopen(path, "rb") : NULL;
-    if (!f)
-        return trail(E_ABSENT, "%s", path);
-    *len = fread(*at, 1, PEM_MAX, f);
-    (void)fclose(f);
-    return OK;
-}
-
-static err trust_read(const char *path, struct tls_trust **out)
-{
-    uint8_t *at = NULL;
-    size_t len;
-    err e = pem_read(path, &at, &len);
-    if (e == OK)
-        e = tls_trust_parse((struct bytes){at, len}, out);
-    free(at);
-    return e;
-}
-
-static err identity_read(const char *cert, const char *key, struct tls_identity **out)
-{
-    uint8_t *chain = NULL, *secret = NULL;
-    size_t chain_len, secret_len;
-    err e = pem_read(cert, &chain, &chain_len);
-    if (e == OK)
-        e = pem_read(key, &secret, &secret_len);
-    if (e == OK)
-        e = tls_identity_parse((struct bytes){chain, chain_len}, (struct secret){secret, secret_len}, out);
-    free(chain);
-    free(secret);
-    return e;
 }
 
 /* --- listening --- */

@@ -94,6 +94,13 @@ static const struct server_step *snapshot_script(struct etcd_peer *p)
     return p->steps;
 }
 
+static const struct server_step *maintenance_script(struct etcd_peer *p, const struct server_request *r)
+{
+    p->asked_len = size_min(r->len, sizeof p->asked);
+    memcpy(p->asked, r->body, p->asked_len);
+    return p->maintenance_steps;
+}
+
 static const struct server_step *script(void *arg, const struct server_request *r)
 {
     static const struct server_step one[] = {
@@ -108,6 +115,8 @@ static const struct server_step *script(void *arg, const struct server_request *
         p->statuses++;
         return p->status_steps ? p->status_steps : one;
     }
+    if (p->maintenance_steps && (strstr(r->path, "Maintenance/Alarm") || strstr(r->path, "Maintenance/HashKV")))
+        return maintenance_script(p, r);
     return strcmp(r->path, "/etcdserverpb.Cluster/MemberList") == 0 ? one : unknown;
 }
 

@@ -21,9 +21,12 @@ struct etcd_peer {
     struct server_step
         ending[4]; /* instead of all messages and the good status, after `messages` of them; ends with SERVER_DONE */
     uint32_t messages;
-    const struct server_step *status_steps; /* instead of a Status answer */
+    const struct server_step *status_steps;      /* instead of a Status answer */
+    const struct server_step *maintenance_steps; /* the answer to Alarm and HashKV; NULL: unknown methods */
     /* counted */
     unsigned statuses, snapshots;
+    uint8_t asked[32]; /* the request of the last Alarm or HashKV, with its gRPC prefix */
+    size_t asked_len;
     ms asked_at[ETCD_PEER_VISITS_MAX]; /* each Status */
     uint8_t sha256[SHA256_BYTES];
     struct server_step steps[8];

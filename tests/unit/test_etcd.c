@@ -116,6 +116,119 @@ static void members(void)
     etcd_close(e);
 }
 
+static const struct alarm_case {
+    const char *name;
+    struct server_step steps[4];
+    unsigned cap;
+    err want;
+    unsigned count;
+    struct etcd_alarm alarms[2];
+} alarm_cases[] = {
+    {"none", ANSWER("\x0a\x02\x08\x01"), 2, OK, 0, {{0, ETCD_ALARM_NONE}}},
+    {"no space", ANSWER("\x12\x04\x08\x07\x10\x01"), 2, OK, 1, {{7, ETCD_ALARM_NOSPACE}}},
+    {"two",
+     ANSWER("\x12\x04\x08\x07\x10\x01\x12\x04\x08\x08\x10\x02"),
+     2,
+     OK,
+     2,
+     {{7, ETCD_ALARM_NOSPACE}, {8, ETCD_ALARM_CORRUPT}}},
+    {"two, room for one", ANSWER("\x12\x04\x08\x07\x10\x01\x12\x04\x08\x08\x10\x02"), 1, OK, 2, {{7, ETCD_ALARM_NOSPACE}}},
+    {"one of a later etcd", ANSWER("\x12\x04\x08\x07\x10\x09"), 2, OK, 1, {{7, (enum etcd_alarm_kind)9}}},
+    {"garbage", ANSWER("\x12\x09\x08"), 2, E_PROTOCOL, 0, {{0, ETCD_ALARM_NONE}}},
+    {"garbage within", ANSWER("\x12\x02\x08\xff"), 2, E_PROTOCOL, 0, {{0, ETCD_ALARM_NONE}}},
+    {"denied", {{.what = SERVER_TRAILERS, .count = 7, .text = "no"}}, 2, E_DENIED, 0, {{0, ETCD_ALARM_NONE}}},
+};
+
+static void alarm_check(struct etcd *e, const struct alarm_case *c)
+{
+    struct etcd_alarm got[2] = {{0}};
+    unsigned count = 9;
+    peers[0].maintenance_steps = c->steps;
+    err r = etcd_alarm_list(e, SOON, got, c->cap, &count);
+    bool same = r == c->want && count == c->count;
+    for (unsigned i = 0; same && i < 2; i++)
+        same = got[i].member_id == c->alarms[i].member_id && got[i].kind == c->alarms[i].kind;
+    if (!same) {
+        print_error("alarms: %s: %s, %u\n", c->name, err_name(r), count);
+        checks_failed++;
+    }
+    CHECK(peers[0].asked_len == 5); /* GET of all of them is the empty message */
+}
+
+#define COMPACTED "mvcc: required revision has been compacted"
+static const struct hash_case {
+    const char *name;
+    int64_t revision;
+    struct server_step steps[4];
+    err want;
+    struct etcd_hash_kv got;
+    const char *words;
+} hash_cases[] = {
+    {"hash", 42, ANSWER("\x0a\x02\x08\x01\x10\xef\xfd\xb6\xf5\x0d\x18\x05\x20\x2a"), OK, {0xDEADBEEF, 5}, ""},
+    {"never compacted", 42, ANSWER("\x10\x01\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), OK, {1, -1}, ""},
+    {"hash 0", 42, ANSWER("\x0a\x00"), OK, {0, 0}, ""},
+    {"compacted",
+     1,
+     {{.what = SERVER_TRAILERS, .count = 11, .text = "mvcc:%20required%20revision%20has%20been%20compacted"}},
+     E_ABSENT,
+     {0, 0},
+     COMPACTED},
+    {"compacted, after headers",
+     1,
+     {{.what = SERVER_HEADERS}, {.what = SERVER_TRAILERS, .count = 11, .text = COMPACTED}},
+     E_ABSENT,
+     {0, 0},
+     COMPACTED},
+    {"of the future",
+     99,
+     {{.what = SERVER_TRAILERS, .count = 11, .text = "mvcc: required revision is a future revision"}},
+     E_ABSENT,
+     {0, 0},
+     "a future revision"},
+    {"an etcd without it", 1, {{.what = SERVER_TRAILERS, .count = 12, .text = "unknown"}}, E_UNSUPPORTED, {0, 0}, "unknown"},
+    {"no such thing", 1, {{.what = SERVER_TRAILERS, .count = 5, .text = "lost"}}, E_ABSENT, {0, 0}, "lost"},
+    {"garbage", 1, ANSWER("\x10"), E_PROTOCOL, {0, 0}, "HashKV at revision 1"},
+    {"no answer", 1, {{.what = SERVER_HEADERS}, {.what = SERVER_TRAILERS}}, E_PROTOCOL, {0, 0}, "no answer"},
+    {"reset", 1, {{.what = SERVER_RST, .count = 2}}, E_RESET, {0, 0}, "HashKV"},
+};
+
+static void hash_check(struct etcd *e, const struct hash_case *c)
+{
+    struct etcd_hash_kv got = {9, 9};
+    char text[600];
+    peers[0].maintenance_steps = c->steps;
+    trail_clear();
+    err r = etcd_hash_kv(e, c->revision, SOON, &got);
+    if (r != c->want || (r == OK && (got.hash != c->got.hash || got.compact_revision != c->got.compact_revision)) ||
+        !strstr(trail_text(r, text, sizeof text), c->words)) {
+        print_error("hash: %s: %s, %u at %lld: %s\n", c->name, err_name(r), got.hash, (long long)got.compact_revision, text);
+        checks_failed++;
+    }
+    CHECK(peers[0].asked_len == 7 && peers[0].asked[5] == 0x08 && peers[0].asked[6] == c->revision);
+}
+
+static void maintenance(void)
+{
+    struct etcd_options o = {.endpoints = {urls[0]}, .endpoint_count = 1, .dns = dns};
+    struct etcd_status status;
+    struct etcd_hash_kv hash;
+    struct etcd *e = NULL;
+    unsigned count = 9;
+    CHECK(etcd_open(&o, &e) == OK);
+    CHECK(etcd_alarm_list(e, SOON, NULL, 0, &count) == E_INVALID && count == 0);
+    CHECK(etcd_hash_kv(e, 1, SOON, &hash) == E_INVALID);
+    CHECK(etcd_connect(e, 0, SOON, &status) == OK);
+    CHECK(etcd_hash_kv(e, 0, SOON, &hash) == E_INVALID && etcd_hash_kv(e, -1, SOON, &hash) == E_INVALID);
+    for (size_t i = 0; i < COUNT_OF(alarm_cases); i++)
+        alarm_check(e, &alarm_cases[i]);
+    for (size_t i = 0; i < COUNT_OF(hash_cases); i++)
+        hash_check(e, &hash_cases[i]);
+    CHECK(strcmp(etcd_alarm_name(ETCD_ALARM_NOSPACE), "NOSPACE") == 0);
+    CHECK(strcmp(etcd_alarm_name((enum etcd_alarm_kind)9), "unknown") == 0);
+    peers[0].maintenance_steps = NULL;
+    etcd_close(e);
+}
+
 static void snapshot(void)
 {
     struct etcd_options o = {.endpoints = {urls[0]}, .endpoint_count = 1, .dns = dns};
@@ -176,6 +289,7 @@ static err everything(void *arg)
         CHECK(i == 0 || mem_use(TASK_BOARD).used_bytes == before);
     }
     members();
+    maintenance();
     snapshot();
     wrong_options();
     peers_close(&g);
