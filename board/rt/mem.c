@@ -245,7 +245,8 @@ err mem_boot(const struct profile *p, enum mem_touch touch)
     if (touch == MEM_TOUCH)
         statics_touch();
     mem.map_left_bytes = stacks_bytes(p) + buffers_bytes(p) + TABLE_BYTES;
-    ASSERT(heaps_bytes(p) + mem.map_left_bytes + BOOT_HEAP_BYTES <= p->total_bytes);
+    ASSERT(!OWN_HEAPS ||
+           heaps_bytes(p) + mem.map_left_bytes + BOOT_HEAP_BYTES <= p->total_bytes); /* sanitizers need larger stacks */
     mem.heap_grains = 0;
     for (unsigned t = 0; OWN_HEAPS && t < TASK_COUNT; t++)
         mem.heap_grains += grains_of(p->task[t].heap_bytes);
