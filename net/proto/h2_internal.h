@@ -1,4 +1,5 @@
-/* h2_internal: what h2.c (connection, frames) and h2_stream.c (one stream) share. No vendor type: the session is opaque here.
+/* h2_internal: what h2.c (the connection), h2_session.c (the protocol) and h2_stream.c (one stream) share. No vendor type: the
+ * session is opaque here.
  *
  * Layer    proto, private to h2*.c.   Owner, blocking, memory, errors: as h2.h says. */
 #ifndef HOLDFAST_H2_INTERNAL_H
@@ -62,12 +63,24 @@ struct h2 {
     uint64_t received_bytes, sent_bytes;
 };
 
-/* h2.c, for h2_stream.c */
+/* h2.c, for the others */
 MUST_USE err h2_flush(struct h2 *h); /* writes what the session has to send; another fiber's write in work takes ours along */
 void h2_die(struct h2 *h, err why);
 void h2_enter(struct h2 *h);
 void h2_leave(struct h2 *h);
 err h2_dead(const struct h2 *h); /* why it is dead, told in the caller's trail; OK while it lives */
+
+/* h2_session.c */
+MUST_USE err h2_session_open(struct h2 *h); /* and queues our SETTINGS */
+void h2_session_close(struct h2 *h);        /* legal when it was never opened */
+MUST_USE err h2_session_output(struct h2 *h,
+                               struct bytes *out); /* what is to be sent next; empty: nothing. Until the next call */
+MUST_USE err h2_session_input(struct h2 *h, struct bytes in);
+bool h2_session_has_output(const struct h2 *h);
+bool h2_session_is_over(const struct h2 *h); /* it wants to read no more */
+bool h2_session_takes_requests(const struct h2 *h);
+void h2_session_goodbye(struct h2 *h);
+MUST_USE err h2_session_ping(struct h2 *h);
 int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const char *method, const char *path,
                            const struct h2_header *headers, size_t count, bool end);
 void h2_session_resume(struct h2 *h, int32_t id);
@@ -75,7 +88,7 @@ void h2_session_consumed(struct h2 *h, int32_t id, size_t len);
 void h2_session_reset(struct h2 *h, struct h2_stream *s);
 unsigned h2_session_streams_max(struct h2 *h);
 
-/* h2_stream.c, for h2.c's callbacks */
+/* h2_stream.c, for the session's callbacks */
 err h2_stream_data(struct h2_stream *s, const uint8_t *data, size_t len);
 err h2_stream_header_add(struct h2_stream *s, struct bytes name, struct bytes value);
 void h2_stream_fail(struct h2_stream *s, err e, const char *why);
