@@ -10,6 +10,7 @@
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
 #include "net/api/etcd/etcd.h"
+#include "net/api/webhook/webhook.h"
 #include "tests/e2e/pem.h"
 
 #include <stdio.h>
@@ -54,6 +55,12 @@ static err etcd_ask(struct dns *d, struct tls_config *tls, ms deadline)
     return r;
 }
 
+static err webhook_ask(struct dns *d, struct tls_config *tls, ms deadline)
+{
+    struct webhook w = {.url = want.url, .dns = d, .tls = tls};
+    return want.value ? webhook_post_json(&w, bytes_of(want.value), deadline) : webhook_get(&w, deadline);
+}
+
 static err tls_open(struct tls_config **out)
 {
     static const char *const alpn[] = {"h2", NULL};
@@ -79,7 +86,7 @@ static err ask(void)
     if (e == OK)
         e = dns_open(&d);
     if (e == OK)
-        e = etcd_ask(d, tls, loop_now() + want.timeout);
+        e = (*want.kind == 'p' || *want.kind == 'g' ? webhook_ask : etcd_ask)(d, tls, loop_now() + want.timeout);
     if (d)
         dns_close(d);
     tls_config_release(tls);
@@ -99,7 +106,7 @@ static err main_run(void *arg)
 
 static bool words_read(int count, char **at)
 {
-    static const char *const kinds[] = {"alarms", "hash"};
+    static const char *const kinds[] = {"alarms", "hash", "post", "get"};
     const char **into[] = {&want.url, &want.ca, &want.cert, &want.key};
     bool known = false;
     for (size_t i = 0; count > 0 && i < COUNT_OF(kinds); i++)
