@@ -108,6 +108,10 @@ static double cpu_seconds(void)
 {
     return (double)process.cpu_ms / 1000.0;
 }
+static double virtual_memory(void)
+{
+    return (double)process.virtual_bytes;
+}
 static double resident(void)
 {
     return (double)process.rss_bytes;
@@ -171,6 +175,7 @@ static double clock_trusted(void)
 
 #define SINGLE_FAMILIES(X)                                                                                                       \
     X(cpu_seconds, COUNTER, "process_cpu_seconds_total", "User and system CPU time.")                                            \
+    X(virtual_memory, GAUGE, "process_virtual_memory_bytes", "Address space in use, mostly reserved and never touched.")         \
     X(resident, GAUGE, "process_resident_memory_bytes", "Resident memory.")                                                      \
     X(resident_anon, GAUGE, "process_resident_anon_bytes", "Resident private memory (RssAnon): what the profile bounds.")        \
     X(resident_file, GAUGE, "process_resident_file_bytes", "Resident file-backed memory (RssFile): program text.")               \

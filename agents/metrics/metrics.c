@@ -125,11 +125,15 @@ static err get_readyz(struct metrics *m, struct http_exchange *x)
 
 static err get_root(struct metrics *m, struct http_exchange *x)
 {
-    (void)m;
-    static const char page[] =
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>holdfast</title><h1>holdfast</h1><ul>"
-        "<li><a href=\"/metrics\">/metrics</a><li><a href=\"/healthz\">/healthz</a>"
-        "<li><a href=\"/readyz?verbose\">/readyz?verbose</a></ul></html>\n";
+    static const char *const ours[] = {"/metrics", "/healthz", "/readyz?verbose"};
+    char page[2048];
+    struct text t = text_over(page, sizeof page);
+    text_add(&t, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>holdfast</title><h1>holdfast</h1><ul>");
+    for (size_t i = 0; i < COUNT_OF(ours); i++)
+        text_addf(&t, "<li><a href=\"%s\">%s</a>", ours[i], ours[i]);
+    for (size_t i = 0; i < m->options.route_count; i++)
+        text_addf(&t, "<li><a href=\"%s\">%s</a>", m->options.routes[i].path, m->options.routes[i].path);
+    text_add(&t, "</ul></html>\n");
     return http_answer(x, 200, "text/html; charset=utf-8", bytes_of(page));
 }
 
@@ -138,23 +142,40 @@ static const struct route {
     err (*answer)(struct metrics *m, struct http_exchange *x);
 } routes[] = {{"/metrics", get_metrics}, {"/healthz", get_healthz}, {"/readyz", get_readyz}, {"/", get_root}};
 
+static const struct route *route_of(struct bytes path)
+{
+    for (size_t i = 0; i < COUNT_OF(routes); i++)
+        if (bytes_equal_text(path, routes[i].path))
+            return &routes[i];
+    return NULL;
+}
+
+static const struct metrics_route *others_route_of(const struct metrics *m, struct bytes path)
+{
+    for (size_t i = 0; i < m->options.route_count; i++)
+        if (bytes_equal_text(path, m->options.routes[i].path))
+            return &m->options.routes[i];
+    return NULL;
+}
+
 static err handle(void *arg, struct http_exchange *x)
 {
+    struct metrics *m = arg;
     const struct http1_head *request = http_request_of(x);
-    for (size_t i = 0; i < COUNT_OF(routes); i++) {
-        if (!bytes_equal_text(request->path, routes[i].path))
-            continue;
-        if (request->method == HTTP1_GET || request->method == HTTP1_HEAD)
-            return routes[i].answer(arg, x);
-        TRY(http_add_header(x, "allow", "GET, HEAD"));
-        return http_answer(x, 405, TYPE_TEXT, bytes_of("only GET and HEAD here\n"));
-    }
-    return http_answer(x, 404, TYPE_TEXT, bytes_of("not here; there are /metrics, /healthz and /readyz\n"));
+    const struct route *route = route_of(request->path);
+    const struct metrics_route *other = route ? NULL : others_route_of(m, request->path);
+    if (!route && !other)
+        return http_answer(x, 404, TYPE_TEXT, bytes_of("not here; there are /metrics, /healthz and /readyz\n"));
+    if (request->method == HTTP1_GET || request->method == HTTP1_HEAD)
+        return route ? route->answer(m, x) : other->answer(other->arg, x);
+    TRY(http_add_header(x, "allow", "GET, HEAD"));
+    return http_answer(x, 405, TYPE_TEXT, bytes_of("only GET and HEAD here\n"));
 }
 
 err metrics_start(const struct metrics_options *o, struct metrics **out)
 {
     *out = NULL;
+    ASSERT(o->route_count <= METRICS_ROUTES_MAX);
     TRY(metrics_register(o->version, o->target));
     struct metrics *m = calloc(1, sizeof *m);
     if (!m)

@@ -2,7 +2,7 @@
  *
  * Layer    agents.                                         Blocks   parks the fiber; answers are written in pieces.
  * Owner    the caller owns it until metrics_stop();        Memory   TASK_METRICS: one server, one buffer an answer.
- *          the options' lines outlive it.
+ *          the options' lines and routes outlive it.
  * Errors   those of http_server_start(): E_BUSY or E_DENIED the address is taken or not ours to use. */
 #ifndef HOLDFAST_METRICS_H
 #define HOLDFAST_METRICS_H
@@ -16,11 +16,21 @@ struct ready_line { /* a line of /readyz?verbose */
     void *arg;
 };
 
+struct http_exchange;
+struct metrics_route {                                 /* a path that another agent answers, in a fiber of TASK_METRICS */
+    const char *path;                                  /* "/backups"; also on the page of links */
+    err (*answer)(void *arg, struct http_exchange *x); /* of GET and HEAD */
+    void *arg;
+};
+#define METRICS_ROUTES_MAX 8
+
 struct metrics_options {
     struct addr at;
     const struct ready_line *lines;
     size_t line_count;
-    const char *version, *target; /* of holdfast_build_info; static */
+    const struct metrics_route *routes; /* read at each request: an arg may be filled in later */
+    size_t route_count;                 /* at most METRICS_ROUTES_MAX */
+    const char *version, *target;       /* of holdfast_build_info; static */
 };
 
 struct metrics;

@@ -127,8 +127,8 @@ bool os_reaps_orphans(void);                      /* PID 1, or a child subreaper
 
 /* --- this process --- */
 struct os_process {
-    int64_t cpu_ms;                                     /* user + system */
-    uint64_t rss_bytes, rss_anon_bytes, rss_file_bytes; /* /proc/self/status */
+    int64_t cpu_ms;                                                    /* user + system */
+    uint64_t virtual_bytes, rss_bytes, rss_anon_bytes, rss_file_bytes; /* /proc/self/status */
     uint64_t open_fds, max_fds;
     int64_t started_wall_ms;
 };

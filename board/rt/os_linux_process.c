@@ -79,6 +79,7 @@ err os_process(struct os_process *out)
     *out = (struct os_process){0};
     TRY(proc_read("/proc/self/status", status, sizeof status));
     out->cpu_ms = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+    out->virtual_bytes = status_bytes(status, "VmSize:");
     out->rss_bytes = status_bytes(status, "VmRSS:");
     out->rss_anon_bytes = status_bytes(status, "RssAnon:");
     out->rss_file_bytes = status_bytes(status, "RssFile:");

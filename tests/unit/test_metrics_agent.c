@@ -4,9 +4,11 @@
 #include "board/rt/mem.h"
 #include "board/rt/pulse.h"
 #include "net/proto/http_client.h"
+#include "net/proto/http_server.h"
 
 #include "tests/unit/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SOON (loop_now() + SECONDS(10))
@@ -39,6 +41,23 @@ static bool says(const struct addr *at, const char *method, const char *path, un
         print_error("%s %s: %u \"%s\"\n", method, path, head ? head->status : 0, page);
     return fits && strcmp(page, body) == 0;
 }
+
+static err answer_number(void *arg, struct http_exchange *x)
+{
+    char line[16];
+    (void)snprintf(line, sizeof line, "[%d]\n", *(const int *)arg);
+    return http_answer(x, 200, "application/json", bytes_of(line));
+}
+static err answer_fails(void *arg, struct http_exchange *x)
+{
+    (void)arg, (void)x;
+    return E_IO;
+}
+
+#define LINK(path) "<li><a href=\"" path "\">" path "</a>"
+#define PAGE                                                                                                                     \
+    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>holdfast</title><h1>holdfast</h1><ul>" LINK("/metrics")     \
+        LINK("/healthz") LINK("/readyz?verbose") LINK("/backups") LINK("/more") LINK("/fails") "</ul></html>\n"
 
 /* --- cases: what is done first, what is asked, what is answered --- */
 
@@ -80,6 +99,15 @@ static const struct {
     {"a peer that is gone is a line, not a 503", peer_goes, "GET", "/readyz?verbose", 200, "[-] peer: gone\nready\n"},
     {"no lines unless asked", nothing, "GET", "/readyz", 200, "ready\n"},
     {"only reading", nothing, "POST", "/healthz", 405, "only GET and HEAD here\n"},
+    {"another agent's path", nothing, "GET", "/backups", 200, "[7]\n"},
+    {"its head", nothing, "HEAD", "/backups", 200, ""},
+    {"its second one", nothing, "GET", "/more", 200, "[8]\n"},
+    {"with a query", nothing, "GET", "/backups?destination=a", 200, "[7]\n"},
+    {"one that fails", nothing, "GET", "/fails", 500, "the request failed\n"},
+    {"only reading there too", nothing, "POST", "/backups", 405, "only GET and HEAD here\n"},
+    {"not below it", nothing, "GET", "/backups/", 404, "not here; there are /metrics, /healthz and /readyz\n"},
+    {"the page of links", nothing, "GET", "/", 200, PAGE},
+    {"its head too", nothing, "HEAD", "/", 200, ""},
     {"not there", nothing, "GET", "/healthzz", 404, "not here; there are /metrics, /healthz and /readyz\n"},
 };
 
@@ -89,10 +117,16 @@ static err ask_all(void *arg)
     static const struct ready_line lines[] = {{"peer", say_peer, NULL}};
     struct metrics *m = NULL;
     struct metrics_options o = {.at = {.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}}, .lines = lines, .line_count = 1};
+    static int seven, eight = 8;
+    static const struct metrics_route more[] = {
+        {"/backups", answer_number, &seven}, {"/more", answer_number, &eight}, {"/fails", answer_fails, NULL}};
+    o.routes = more;
+    o.route_count = COUNT_OF(more);
     o.version = "test";
     o.target = "test";
     pulse_boot(loop_now());
     CHECK(metrics_start(&o, &m) == OK);
+    seven = 7; /* only now */
     for (size_t i = 0; m && i < COUNT_OF(cases); i++) {
         cases[i].first();
         bool as_wanted = says(metrics_address(m), cases[i].method, cases[i].path, cases[i].status, cases[i].body);

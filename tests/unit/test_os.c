@@ -436,6 +436,7 @@ static void the_process_knows_its_cost(void **state)
     (void)state;
     struct os_process p, q;
     assert_int_equal(os_process(&p), OK);
+    assert_true(p.virtual_bytes >= p.rss_bytes);
     assert_true(p.rss_bytes > 0 && p.rss_anon_bytes + p.rss_file_bytes <= p.rss_bytes * 2 && p.rss_file_bytes > 0);
     assert_true(p.open_fds >= 3 && p.open_fds <= p.max_fds);
     assert_true(llabs((long long)(os_wall_ms() - p.started_wall_ms)) < 3600000);
