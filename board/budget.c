@@ -1,6 +1,7 @@
 /* budget: `holdfast budget`. The profile's table, added up; what a running hub uses of it is in `holdfast top` and /metrics. */
 #include "board/command.h"
 
+#include "board/rt/log.h"
 #include "net/format/json_write.h"
 
 #include <stdio.h>
@@ -88,6 +89,17 @@ static void print_json(const struct profile *p)
     json_object_end(&w);
     ASSERT(json_done(&w));
     (void)printf("%s\n", page);
+}
+
+void budget_log(const struct profile *p)
+{
+    log_info("budget", F("profile", p->name), F_U64("total_bytes", p->total_bytes), F_U64("assigned_bytes", assigned(p)),
+             F_U64("buffer_bytes", buffers_of(p)), F_U64("pool_threads", p->pool_threads));
+    for (enum task t = 0; t < TASK_COUNT; t++) {
+        const struct task_budget *b = &p->task[t];
+        log_info("budget of a task", F("of", task_name(t)), F_U64("heap_bytes", b->heap_bytes), F_U64("fibers", b->fibers),
+                 F_U64("stack_bytes", b->stack_bytes), F_U64("connections", b->connections), F_MS("stall", b->stall_ms_max));
+    }
 }
 
 enum exit_code command_budget(const struct command_line *line)

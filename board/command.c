@@ -21,6 +21,8 @@
     X('n', "--dry-run", NULL, "say what would be done, and do nothing")                                                          \
     X('P', "--print", NULL, "print the configuration in force, defaults and environment included")                               \
     X('l', "--licenses", NULL, "print the licences of holdfast and of all parts it is built from")                               \
+    X('w', "--wait", NULL, "without a usable configuration: wait for one, as PID 1 does, instead of ending")                     \
+    X('u', "--unconfined", NULL, "give up no privileges after start: for strace, gdb and perf")                                  \
     X('h', "--help", NULL, "print this help")
 
 static const struct option {
@@ -75,7 +77,7 @@ static err take_level(struct command_line *line, const char *value)
     return OK;
 }
 
-static const char TEXT_LETTERS[] = "cdkt", FLAG_LETTERS[] = "ienPlh";
+static const char TEXT_LETTERS[] = "cdkt", FLAG_LETTERS[] = "ienPlwuh";
 
 /* One that takes a value. */
 static err value_take(struct command_line *line, const struct option *o, const char *value)
@@ -102,7 +104,8 @@ static err value_take(struct command_line *line, const struct option *o, const c
 /* One that takes none. */
 static void flag_take(struct command_line *line, const struct option *o)
 {
-    bool *flags[] = {&line->from_stdin, &line->explain, &line->dry_run, &line->print, &line->licenses, &line->help};
+    bool *flags[] = {&line->from_stdin, &line->explain, &line->dry_run,    &line->print,
+                     &line->licenses,   &line->wait,    &line->unconfined, &line->help};
     const char *letter = strchr(FLAG_LETTERS, o->letter);
     ASSERT(letter);
     *flags[letter - FLAG_LETTERS] = true;

@@ -25,6 +25,8 @@ struct command_line {
     const char *now;         /* --now T; NULL: not given */
     unsigned level;          /* --level; 0: not given */
     bool json, licenses, help, dry_run, print, from_stdin, explain;
+    bool wait;       /* --wait: `run` without a usable configuration waits for one */
+    bool unconfined; /* --unconfined: `run` gives up no privileges */
 };
 
 struct command {
@@ -58,6 +60,10 @@ enum exit_code command_run(struct work *w);
 
 /* Reads and checks the configuration file of the line; errors are told on stderr. */
 MUST_USE err command_config(const struct command_line *line, struct config **out);
+/* The same, with the lines into `errors`, which should hold CONFIG_ERRORS_BYTES. E_CONFIG, whatever was wrong; E_CANCELED. */
+#define CONFIG_ERRORS_BYTES KIB(4)
+MUST_USE err command_config_text(const char *path, struct config **out, struct text *errors);
+void budget_log(const struct profile *p); /* the table of `holdfast budget`, as lines of the log */
 enum exit_code exit_code_of(err e);
 
 enum exit_code command_hub(const struct command_line *line);

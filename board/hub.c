@@ -1,49 +1,34 @@
 /* hub: `holdfast run`. Opens what the configuration names, lets the agents run, and ends them on SIGTERM. */
-#include "board/command.h"
+#include "board/hub.h"
 
-#include "agents/backup/backup.h"
-#include "agents/metrics/metrics.h"
 #include "board/rt/buf.h"
 #include "board/rt/log.h"
 #include "board/rt/metric.h"
 #include "board/rt/os.h"
-#include "board/rt/sync.h"
-#include "hal/watchdog.h"
 #include "net/format/crypto.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define TICK_MS       SECONDS(1)
-#define STOP_MS_MAX   SECONDS(7) /* Talos kills an extension service 10 s after SIGTERM */
-#define SERVER_MS_MAX SECONDS(2) /* of those, for answers in work */
+#define STOP_MS_MAX   SECONDS(7)  /* Talos kills an extension service 10 s after SIGTERM */
+#define SERVER_MS_MAX SECONDS(2)  /* of those, for answers in work */
+#define AGAIN_MS      SECONDS(10) /* a start that failed for another reason than the configuration */
 
-static struct hub {
-    const struct command_line *line;
-    struct config *config;
-    struct dns *dns;
-    struct backup *backup;
-    struct metrics *metrics;
-    struct group agents;
-    struct watchdog watchdog;
-    struct timer tick;
-    struct waitq stop_wanted;
-    bool stopping;
-    ms sample_at;
-} hub;
+static struct hub hub;
 
 static void on_signal(int number)
 {
-    if (number == SIGHUP) {
-        log_warn("SIGHUP: a changed configuration is read at the next start", F("config", hub.line->config_path));
-        return;
-    }
-    if (number != SIGTERM && number != SIGINT)
-        return;
-    hub.stopping = true;
-    waitq_wake_all(&hub.stop_wanted);
+    if (number == SIGTERM || number == SIGINT)
+        hub.stop = number;
+    hub.reload = hub.reload || number == SIGHUP;
+    hub.dump = hub.dump || number == SIGUSR1;
+    waitq_wake_all(&hub.wanted);
 }
 
+/* --- as long as the process --- */
 /* The loop turns at least once a TICK_MS; a turn is where the watchdog is fed. */
 static void on_tick(struct timer *t)
 {
@@ -62,89 +47,236 @@ static void on_turn(ms now)
     err_ignore(watchdog_turn(&hub.watchdog, now, &who)); /* a stall is logged and counted by the pulse itself */
 }
 
-static err start_watchdog(void)
+static err start_watchdog(struct hub *h)
 {
-    err e = watchdog_open(&hub.watchdog, &watchdog_none, NULL, SECONDS(5), loop_now());
-    hub.tick.fire = on_tick;
-    timer_arm(&hub.tick, loop_now());
+    err e = watchdog_open(&h->watchdog, &watchdog_none, NULL, SECONDS(5), loop_now());
+    h->tick.fire = on_tick;
+    timer_arm(&h->tick, loop_now());
     loop_on_turn(on_turn);
+    if (e == E_ABSENT)
+        trail_clear();
     return e == E_ABSENT ? OK : e;
 }
 
-static err start_backup(void)
-{
-    if (hub.config->backup.endpoint_count == 0) {
-        log_info("no backup.etcd.endpoints: no backups", F("config", hub.line->config_path));
-        return OK;
-    }
-    TRY(backup_open(hub.config, hub.dns, &hub.backup));
-    return group_spawn(&hub.agents, "backup schedule", backup_schedule, hub.backup);
-}
-
-static err start_metrics(void)
-{
-    static struct ready_line lines[1];
-    struct metrics_options o = {.at = hub.config->listen, .lines = lines, .version = version_text(), .target = version_target()};
-    if (hub.backup)
-        lines[o.line_count++] = (struct ready_line){"backup", backup_is_well, hub.backup};
-    return metrics_start(&o, &hub.metrics);
-}
-
-static err start(void)
+static err board_start(struct hub *h)
 {
     pulse_boot(loop_now());
+    loop_on_signal(on_signal);
     TRY(crypto_boot()); /* before a pool thread needs it */
-    TRY(start_watchdog());
-    TRY(dns_open(&hub.dns));
-    group_open(&hub.agents, TASK_BACKUP);
-    TRY(start_backup());
-    return start_metrics();
+    TRY(start_watchdog(h));
+    TRY(hub_config_metrics());
+    return dns_open(&h->dns);
 }
 
-static void announce(void)
+static void board_stop(struct hub *h)
+{
+    dns_close(h->dns);
+    timer_disarm(&h->tick);
+    loop_on_turn(NULL);
+    watchdog_close(&h->watchdog);
+    loop_on_signal(NULL);
+}
+
+static const char *not_ready(void *arg)
+{
+    const struct hub *h = arg;
+    return h->epoch.config ? NULL : *h->why ? h->why : "starting";
+}
+
+err hub_listen(struct hub *h, const struct addr *at)
+{
+    struct metrics_options o = {
+        .at = *at, .not_ready = not_ready, .not_ready_arg = h, .version = version_text(), .target = version_target()};
+    if (h->metrics && addr_equal(&h->listen, at))
+        return OK;
+    metrics_stop(h->metrics, loop_now() + SERVER_MS_MAX);
+    h->metrics = NULL;
+    TRY(metrics_start(&o, &h->metrics));
+    h->listen = *at;
+    return OK;
+}
+
+/* --- from the first good configuration on --- */
+err services_start(struct hub *h, const struct config *c)
+{
+    struct hub_services *s = &h->services;
+    if (s->open && strcmp(s->data, c->data) == 0 && addr_equal(&h->listen, &c->listen))
+        return OK;
+    services_stop(h, loop_now() + STOP_MS_MAX);
+    TRY(hub_listen(h, &c->listen));
+    (void)snprintf(s->data, sizeof s->data, "%s", c->data);
+    s->open = true;
+    return OK;
+}
+
+void services_stop(struct hub *h, ms deadline)
+{
+    (void)deadline;
+    h->services.open = false;
+}
+
+/* --- as long as a configuration --- */
+static bool configuration_is_well(void *arg, struct text *why)
+{
+    const struct hub *h = arg;
+    text_add(why, h->why);
+    return !*h->why;
+}
+
+static err start_backup(struct hub *h)
+{
+    struct hub_epoch *e = &h->epoch;
+    if (e->config->backup.endpoint_count == 0) {
+        log_info("no backup.etcd.endpoints: no backups", F("config", h->line->config_path));
+        return OK;
+    }
+    TRY(backup_open(e->config, h->dns, &e->backup));
+    e->lines[e->line_count++] = (struct ready_line){"backup", backup_is_well, e->backup};
+    return group_spawn(&e->agents, "backup schedule", backup_schedule, e->backup);
+}
+
+err epoch_start(struct hub *h, struct config *c)
+{
+    h->epoch = (struct hub_epoch){.config = c, .lines = {{"configuration", configuration_is_well, h}}, .line_count = 1};
+    log_setup((enum log_level)c->log_level, (enum log_format)c->log_format, 2);
+    group_open(&h->epoch.agents, TASK_BACKUP);
+    err e = start_backup(h);
+    if (e != OK) {
+        (void)epoch_stop(h, loop_now() + STOP_MS_MAX);
+        return e;
+    }
+    metrics_set_lines(h->metrics, h->epoch.lines, h->epoch.line_count);
+    h->why[0] = 0;
+    hub_config_good();
+    return OK;
+}
+
+struct config *epoch_stop(struct hub *h, ms deadline)
+{
+    struct hub_epoch *e = &h->epoch;
+    struct config *c = e->config;
+    if (!c)
+        return NULL;
+    group_cancel(&e->agents);
+    if (h->metrics)
+        metrics_set_lines(h->metrics, NULL, 0);
+    err ended = group_join(&e->agents, deadline);
+    if (ended == E_TIMEOUT)
+        log_error("an agent did not end in time", F_ERR(ended));
+    group_close(&e->agents);
+    backup_close(e->backup);
+    *e = (struct hub_epoch){0};
+    return c;
+}
+
+/* --- the first configuration --- */
+static err attempt(struct hub *h)
+{
+    struct config *c = NULL;
+    TRY(hub_config_read(h, &c));
+    err e = services_start(h, c);
+    if (e == OK)
+        e = epoch_start(h, c);
+    if (e == OK)
+        return OK;
+    config_free(c);
+    trail_text(e, h->why, sizeof h->why);
+    return e;
+}
+
+/* Where a hub answers that has no configuration yet: HOLDFAST_LISTEN, else as DESIGN says, "Ports". */
+static void idle_listen(struct hub *h)
+{
+    struct addr at = {0};
+    const char *wanted = getenv("HOLDFAST_LISTEN");
+    if (h->metrics)
+        return;
+    if (!wanted || !*wanted || addr_parse(bytes_of(wanted), &at) != OK)
+        ASSERT(addr_parse(bytes_of(init_is_us() ? ":9464" : "127.0.0.1:9464"), &at) == OK);
+    err e = hub_listen(h, &at);
+    if (e != OK)
+        log_error("nobody can ask why it is not ready", F_ERR(e));
+}
+
+static err first_configuration(struct hub *h)
+{
+    for (;;) {
+        err e = attempt(h);
+        if (e == OK || !h->waits)
+            return e;
+        if (strcmp(h->told, h->why) != 0)
+            hub_config_wrong(h, "waiting for a configuration that can be used");
+        (void)snprintf(h->told, sizeof h->told, "%s", h->why);
+        trail_clear();
+        idle_listen(h);
+        TRY(hub_config_await(h, e == E_CONFIG ? FOREVER : AGAIN_MS));
+    }
+}
+
+/* --- the whole --- */
+static void announce(const struct hub *h)
 {
     char at[ADDR_TEXT_MAX];
     log_info("holdfast is up", F("version", version_text()), F("profile", mem_profile()->name),
-             F("listen", addr_text(metrics_address(hub.metrics), at, sizeof at)), F("config", hub.line->config_path));
+             F("listen", addr_text(metrics_address(h->metrics), at, sizeof at)), F("config", h->line->config_path));
     if (!os_wall_is_trusted())
         log_warn_0("the clock is before this build: certificates cannot be checked until it is set");
 }
 
-static void stop(void)
+static err serve(struct hub *h)
+{
+    err e = OK;
+    while (e == OK && !h->stop) {
+        hub_dump_if_wanted(h);
+        if (h->reload)
+            e = hub_reload(h);
+        else
+            e = waitq_wait(&h->wanted, FOREVER);
+    }
+    log_info("stopping", F("why", h->stop ? "signal" : err_text(e)));
+    return e;
+}
+
+static void stop(struct hub *h)
 {
     ms deadline = loop_now() + STOP_MS_MAX;
-    group_cancel(&hub.agents);
-    metrics_stop(hub.metrics, loop_now() + SERVER_MS_MAX);
-    err e = group_join(&hub.agents, deadline);
-    if (e == E_TIMEOUT)
-        log_error("an agent did not end in time", F_ERR(e));
-    group_close(&hub.agents);
-    backup_close(hub.backup);
-    dns_close(hub.dns);
-    timer_disarm(&hub.tick);
-    loop_on_turn(NULL);
-    watchdog_close(&hub.watchdog);
+    if (h->epoch.config)
+        group_cancel(&h->epoch.agents);
+    metrics_stop(h->metrics, loop_now() + SERVER_MS_MAX);
+    h->metrics = NULL;
+    config_free(epoch_stop(h, deadline));
+    services_stop(h, deadline);
+    board_stop(h);
+}
+
+static void tell_failure(const struct hub *h, err e)
+{
+    if (e == E_CONFIG)
+        (void)fprintf(stderr, "%s\n", h->why);
+    else if (e != E_CANCELED)
+        log_error("cannot start", F_ERR(e));
 }
 
 static err hub_fiber(void *arg)
 {
-    (void)arg;
-    TRY(command_config(hub.line, &hub.config));
-    log_setup((enum log_level)hub.config->log_level, (enum log_format)hub.config->log_format, 2);
-    loop_on_signal(on_signal);
-    err e = start();
+    struct hub *h = arg;
+    err e = board_start(h);
+    mem_seal();
+    if (h->waits)
+        budget_log(mem_profile());
+    if (e == OK)
+        e = first_configuration(h);
     if (e == OK) {
-        mem_seal();
-        announce();
-        while (e == OK && !hub.stopping)
-            e = waitq_wait(&hub.stop_wanted, FOREVER);
-        log_info("stopping", F("why", hub.stopping ? "signal" : err_text(e)));
+        if (!h->waits)
+            budget_log(mem_profile());
+        announce(h);
+        e = serve(h);
     } else {
-        log_error("cannot start", F_ERR(e));
+        tell_failure(h, e);
     }
-    stop();
-    loop_on_signal(NULL);
-    config_free(hub.config);
+    stop(h);
+    if (e == E_CANCELED && h->stop)
+        e = OK; /* ended while it waited for a configuration */
     if (e == OK)
         log_info_0("stopped");
     return e;
@@ -153,11 +285,17 @@ static err hub_fiber(void *arg)
 enum exit_code command_hub(const struct command_line *line)
 {
     hub.line = line;
+    hub.waits = line->wait || init_is_us();
+    if (init_is_us())
+        init_mount();
     err e = mem_boot(line->profile, MEM_TOUCH);
     if (e == OK)
         e = buf_boot();
-    if (e == OK)
-        return exit_code_of(loop_run(hub_fiber, NULL));
+    if (e == OK) {
+        e = loop_run(hub_fiber, &hub);
+        init_end(hub.stop);
+        return exit_code_of(e);
+    }
     char why[256];
     (void)fprintf(stderr, "holdfast: profile %s: %s\n", line->profile->name, trail_text(e, why, sizeof why));
     return exit_code_of(e);

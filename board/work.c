@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define CONFIG_READ_MS SECONDS(10)
-#define ERRORS_TEXT    KIB(4)
 
 static struct group *canceled_by_signal;
 
@@ -71,37 +70,43 @@ enum exit_code exit_code_of(err e)
     return e == E_BUSY ? EXIT_BUSY : EXIT_BAD;
 }
 
-static err parse(const struct buf *file, const char *path, struct config **out)
+static void tell_unreadable(err e, const char *path, struct text *errors)
 {
-    struct buf *b = NULL;
-    TRY(buf_take(ERRORS_TEXT, &b));
-    struct text errors = text_over((char *)b->at, ERRORS_TEXT);
-    err e = config_parse((struct bytes){file->at, file->len}, path, (const char *const *)environ, NULL, out, &errors);
-    if (errors.len)
-        (void)fprintf(stderr, "%s%s", errors.at, errors.at[errors.len - 1] == '\n' ? "" : "\n");
-    buf_release(b);
-    return e;
+    char why[512];
+    if (e == E_RANGE) /* as the parser would say */
+        text_addf(errors, "%s:1:1: the file is larger than 255 KiB; nothing here needs that\n", path);
+    else
+        text_addf(errors, "cannot read the configuration: %s; name another with --config FILE\n", trail_text(e, why, sizeof why));
 }
 
-err command_config(const struct command_line *line, struct config **out)
+err command_config_text(const char *path, struct config **out, struct text *errors)
 {
     struct lane files;
     struct buf *b = NULL;
     *out = NULL;
     lane_open(&files, "configuration", mem_task(), 1);
-    err e = file_read_small(&files, line->config_path, CONFIG_BYTES_MAX, loop_now() + CONFIG_READ_MS, &b);
+    err e = file_read_small(&files, path, CONFIG_BYTES_MAX, loop_now() + CONFIG_READ_MS, &b);
     lane_close(&files);
-    if (e == E_RANGE) { /* as the parser would say */
-        (void)fprintf(stderr, "%s:1:1: the file is larger than 255 KiB; nothing here needs that\n", line->config_path);
-        return E_CONFIG;
+    if (e == OK)
+        e = config_parse((struct bytes){b->at, b->len}, path, (const char *const *)environ, NULL, out, errors);
+    else if (e != E_CANCELED) {
+        tell_unreadable(e, path, errors);
+        e = E_CONFIG;
     }
-    if (e != OK) {
-        char why[512];
-        (void)fprintf(stderr, "holdfast: cannot read the configuration: %s; name another with --config FILE\n",
-                      trail_text(e, why, sizeof why));
-        return E_CONFIG;
-    }
-    e = parse(b, line->config_path, out);
+    buf_release(b);
+    trail_clear(); /* it is all in `errors` */
+    return e;
+}
+
+err command_config(const struct command_line *line, struct config **out)
+{
+    struct buf *b = NULL;
+    *out = NULL;
+    TRY(buf_take(CONFIG_ERRORS_BYTES, &b));
+    struct text errors = text_over((char *)b->at, CONFIG_ERRORS_BYTES);
+    err e = command_config_text(line->config_path, out, &errors);
+    if (errors.len)
+        (void)fprintf(stderr, "%s%s", errors.at, errors.at[errors.len - 1] == '\n' ? "" : "\n");
     buf_release(b);
     return e;
 }

@@ -104,12 +104,13 @@ static err get_healthz(struct metrics *m, struct http_exchange *x)
     return http_answer(x, moving ? 200 : 503, TYPE_TEXT, bytes_of(line));
 }
 
-/* 200 once we answer at all: configuration loaded, listeners open. What else is wrong is told, never a 503 (DESIGN, "What a user
- * meets"). */
+/* 503 with the reason while there is no configuration to work by; else 200. What else is wrong is told, never a 503 (DESIGN,
+ * "What a user meets"). */
 static err get_readyz(struct metrics *m, struct http_exchange *x)
 {
-    char page[1024];
+    char page[1536];
     struct text t = text_over(page, sizeof page);
+    const char *why_not = m->options.not_ready ? m->options.not_ready(m->options.not_ready_arg) : NULL;
     struct bytes query = http_request_of(x)->query;
     if (bytes_equal_text(query, "verbose") || bytes_equal_text(query, "verbose=true"))
         for (size_t i = 0; i < m->options.line_count; i++) {
@@ -119,8 +120,11 @@ static err get_readyz(struct metrics *m, struct http_exchange *x)
             bool well = line->is_well(line->arg, &w);
             text_addf(&t, "[%c] %s%s%s\n", well ? '+' : '-', line->name, w.len ? ": " : "", why);
         }
-    text_add(&t, "ready\n");
-    return http_answer(x, 200, TYPE_TEXT, bytes_of(page));
+    if (why_not)
+        text_addf(&t, "not ready: %s\n", why_not);
+    else
+        text_add(&t, "ready\n");
+    return http_answer(x, why_not ? 503 : 200, TYPE_TEXT, bytes_of(page));
 }
 
 static err get_root(struct metrics *m, struct http_exchange *x)
@@ -191,6 +195,12 @@ err metrics_start(const struct metrics_options *o, struct metrics **out)
     }
     *out = m;
     return OK;
+}
+
+void metrics_set_lines(struct metrics *m, const struct ready_line *lines, size_t count)
+{
+    m->options.lines = lines;
+    m->options.line_count = count;
 }
 
 const struct addr *metrics_address(const struct metrics *m)

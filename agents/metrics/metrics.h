@@ -30,11 +30,16 @@ struct metrics_options {
     size_t line_count;
     const struct metrics_route *routes; /* read at each request: an arg may be filled in later */
     size_t route_count;                 /* at most METRICS_ROUTES_MAX */
-    const char *version, *target;       /* of holdfast_build_info; static */
+    /* Why /readyz is 503, or NULL: it is 200; the text lives until the next wait. NULL: always 200. */
+    const char *(*not_ready)(void *arg);
+    void *not_ready_arg;
+    const char *version, *target; /* of holdfast_build_info; static */
 };
 
 struct metrics;
 MUST_USE err metrics_start(const struct metrics_options *o, struct metrics **out);
+/* Other lines from now on: after it nobody asks the old ones. */
+void metrics_set_lines(struct metrics *m, const struct ready_line *lines, size_t count);
 const struct addr *metrics_address(const struct metrics *m);
 void metrics_stop(struct metrics *m, ms deadline); /* NULL is fine */
 

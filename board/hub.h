@@ -1,0 +1,88 @@
+/* hub: what the files of `holdfast run` share. Two layers of state: what lives as long as the process, and what lives as long as
+ * a configuration.
+ *
+ * Layer    board, private to its hub*.c.           Blocks   parks the main fiber.
+ * Owner    one static struct hub.                  Memory   TASK_BOARD: two configurations while one takes over from the other.
+ * Errors   told in the log, in /readyz and by the exit code.
+ *
+ * Order of start: board_start() (no configuration needed), then for the first good configuration services_start(), epoch_start(),
+ * confinement. A reload is epoch_stop() and epoch_start(); the services stay as they are, so `data` and `listen` do too. */
+#ifndef HOLDFAST_HUB_H
+#define HOLDFAST_HUB_H
+
+#include "board/command.h"
+
+#include "agents/backup/backup.h"
+#include "agents/metrics/metrics.h"
+#include "board/rt/sync.h"
+#include "hal/watchdog.h"
+
+#define HUB_LINES_MAX 8
+
+/* As long as one configuration: its agents. */
+struct hub_epoch {
+    struct config *config; /* NULL: there is none */
+    struct group agents;   /* their fibers; work that others start for an agent is spawned here too, so that it ends with it */
+    struct backup *backup; /* NULL: nothing to back up */
+    struct ready_line lines[HUB_LINES_MAX];
+    size_t line_count;
+};
+
+/* From the first good configuration to the end of the process: what is opened where `data` and `listen` say. */
+struct hub_services {
+    bool open;
+    char data[OS_PATH_MAX];
+};
+
+struct hub {
+    const struct command_line *line;
+    bool waits; /* for a configuration, instead of ending: PID 1, or --wait */
+    struct watchdog watchdog;
+    struct timer tick;
+    ms sample_at;
+    struct dns *dns;
+    struct metrics *metrics;
+    struct addr listen; /* what it was started with */
+    struct hub_services services;
+    struct hub_epoch epoch;
+    struct waitq wanted; /* a signal wants something: */
+    bool reload, dump;
+    int stop;                       /* SIGTERM or SIGINT; 0: not yet */
+    char why[CONFIG_ERRORS_BYTES];  /* what is wrong with the file that was read last, lines; "": nothing */
+    char told[CONFIG_ERRORS_BYTES]; /* of that, what the log has */
+};
+
+/* --- hub.c: adding a part of the hub: one line in start, one in stop --- */
+MUST_USE err services_start(struct hub *h, const struct config *c); /* undoes itself when it fails */
+void services_stop(struct hub *h, ms deadline);
+/* Takes over c when OK; else c is the caller's still, and there is no epoch. */
+MUST_USE err epoch_start(struct hub *h, struct config *c);
+/* The agents are canceled and joined; what of a snapshot is under way leaves nothing. Returns the configuration, NULL: none. */
+struct config *epoch_stop(struct hub *h, ms deadline);
+/* The address where a hub without a configuration answers. */
+MUST_USE err hub_listen(struct hub *h, const struct addr *at);
+
+/* --- hub_config.c --- */
+/* E_CONFIG: h->why has the lines of what is wrong. */
+MUST_USE err hub_config_read(struct hub *h, struct config **out);
+/* Until the file is another one than was last read, or a signal wants something; at most wait_ms. */
+MUST_USE err hub_config_await(struct hub *h, ms wait_ms);
+void hub_config_wrong(struct hub *h, const char *message); /* logs h->why, and counts */
+void hub_config_good(void);                                /* the metrics of a configuration that is in force now */
+MUST_USE err hub_config_metrics(void);
+/* OK also when the file is not taken: the log says why, the old one stays. An error: no configuration is in force any more. */
+MUST_USE err hub_reload(struct hub *h);
+
+/* --- hub_tasks.c --- */
+void hub_dump_if_wanted(struct hub *h); /* SIGUSR1: what each task uses now, into the log */
+
+/* --- init.c: PID 1 --- */
+bool init_is_us(void);
+/* Before anything else as PID 1: /proc, /sys and /dev, where they are not there. */
+void init_mount(void);
+/* PID 1 of the machine itself, and allowed to switch it off; false in a container, whose PID 1 just ends. */
+bool init_of_machine(void);
+/* SIGTERM: powers off; SIGINT (Ctrl-Alt-Del): restarts. Returns when it may not. */
+void init_end(int signal_number);
+
+#endif
