@@ -11,7 +11,8 @@
 
 #define ZONE_TRANSITIONS_MAX 256
 #define ZONE_FILE_BYTES_MAX  KIB(16)
-#define ZONE_NAME_MAX        64 /* of the configuration's text, with the zero */
+#define ZONE_NAME_MAX        64                             /* of the configuration's text, with the zero */
+#define ZONE_EPOCH_MAX_S     ((int64_t)90000 * 366 * 86400) /* moments beyond it, or before minus it, are taken for it */
 
 struct zone_rule {                                     /* one side of a POSIX rule */
     enum { ZONE_JULIAN, ZONE_DAY, ZONE_WEEKDAY } kind; /* Jn, n, Mm.w.d */
