@@ -133,5 +133,6 @@ struct os_process {
     int64_t started_wall_ms;
 };
 MUST_USE err os_process(struct os_process *out);
+void os_host_name(char *out, size_t cap); /* gethostname(2), cut to fit; "unknown" where there is none */
 
 #endif

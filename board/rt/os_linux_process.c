@@ -90,6 +90,13 @@ err os_process(struct os_process *out)
     return OK;
 }
 
+void os_host_name(char *out, size_t cap)
+{
+    if (gethostname(out, cap) != 0 || out[0] == 0)
+        (void)snprintf(out, cap, "unknown");
+    out[cap - 1] = 0; /* a cut one may lack it, gethostname(2) */
+}
+
 /* --- children --- */
 
 static int actions_fill(posix_spawn_file_actions_t *actions, int output)

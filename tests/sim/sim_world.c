@@ -306,6 +306,11 @@ bool os_reaps_orphans(void)
     return false;
 }
 
+void os_host_name(char *out, size_t cap)
+{
+    (void)snprintf(out, cap, "board");
+}
+
 err os_process(struct os_process *out)
 {
     TRY(fault_here("os_process", E_IO));

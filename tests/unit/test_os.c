@@ -435,6 +435,12 @@ static void the_process_knows_its_cost(void **state)
 {
     (void)state;
     struct os_process p, q;
+    char name[64], theirs[64] = "", short_name[2];
+    os_host_name(name, sizeof name);
+    assert_int_equal(gethostname(theirs, sizeof theirs - 1), 0);
+    assert_string_equal(name, theirs[0] ? theirs : "unknown");
+    os_host_name(short_name, sizeof short_name);
+    assert_true(strlen(short_name) == 1);
     assert_int_equal(os_process(&p), OK);
     assert_true(p.virtual_bytes >= p.rss_bytes);
     assert_true(p.rss_bytes > 0 && p.rss_anon_bytes + p.rss_file_bytes <= p.rss_bytes * 2 && p.rss_file_bytes > 0);
