@@ -33,7 +33,7 @@ struct command {
     const char *words; /* "backup now" */
     const char *help;
     const char *options; /* the letters of those it takes: c --config, p --profile, o -o, v --level, d --destination, k --keep,
-                            t --now, i --stdin, e --explain, n --dry-run, P --print, l --licenses */
+                            t --now, i --stdin, e --explain, n --dry-run, P --print, l --licenses, w --wait, u --unconfined */
     enum exit_code (*run)(const struct command_line *line);
     const char *file;   /* "FILE": what its last word is called, needed; NULL: takes none */
     const char *levels; /* the digits --level may be: "24"; NULL where it takes no --level */

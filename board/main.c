@@ -7,6 +7,7 @@
 
 const struct command commands[] = {
     {"run", "run the hub: backups on schedule, /metrics, /healthz, /readyz", "cpwu", command_hub, NULL, NULL},
+    {"check", "tell whether the configuration is good, and what it means", "coP", command_check, NULL, NULL},
     {"backup now", "take a snapshot into every destination, now", "cpov", command_backup_now, NULL, "24"},
     {"budget", "print what the board profile gives to each task", "po", command_budget, NULL, NULL},
     {"top", "watch a running hub: tasks, heaps, stacks, connections", "c", command_top, NULL, NULL},

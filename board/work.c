@@ -4,6 +4,7 @@
 #include "board/rt/buf.h"
 #include "board/rt/file.h"
 #include "board/rt/os.h"
+#include "board/zones.h"
 #include "net/format/crypto.h"
 
 #include <signal.h>
@@ -82,17 +83,21 @@ static void tell_unreadable(err e, const char *path, struct text *errors)
 err command_config_text(const char *path, struct config **out, struct text *errors)
 {
     struct lane files;
+    struct zones zones;
     struct buf *b = NULL;
     *out = NULL;
     lane_open(&files, "configuration", mem_task(), 1);
     err e = file_read_small(&files, path, CONFIG_BYTES_MAX, loop_now() + CONFIG_READ_MS, &b);
     lane_close(&files);
+    zones_open(&zones);
+    struct config_zones finder = zones_finder(&zones);
     if (e == OK)
-        e = config_parse((struct bytes){b->at, b->len}, path, (const char *const *)environ, NULL, out, errors);
+        e = config_parse((struct bytes){b->at, b->len}, path, (const char *const *)environ, &finder, out, errors);
     else if (e != E_CANCELED) {
         tell_unreadable(e, path, errors);
         e = E_CONFIG;
     }
+    zones_close(&zones);
     buf_release(b);
     trail_clear(); /* it is all in `errors` */
     return e;

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-err config_parse(struct bytes yaml, const char *file_name, const char *const environment[],
-                 const struct config_zones *zones, struct config **out, struct text *errors)
+err config_parse(struct bytes yaml, const char *file_name, const char *const environment[], const struct config_zones *zones,
+                 struct config **out, struct text *errors)
 {
-    (void)zones;
     *out = NULL;
     struct config *c = calloc(1, sizeof *c);
     struct loader *l = calloc(1, sizeof *l); /* 2 KiB: too much for a fiber's stack */
@@ -17,8 +16,12 @@ err config_parse(struct bytes yaml, const char *file_name, const char *const env
         text_addf(errors, "%s:1:1: no memory left to read it\n", file_name);
         goto cleanup;
     }
-    *l = (struct loader){
-        .schema = &config_schema, .config = c, .file_name = file_name, .environment = environment, .errors = errors};
+    *l = (struct loader){.schema = &config_schema,
+                         .config = c,
+                         .file_name = file_name,
+                         .environment = environment,
+                         .zones = zones,
+                         .errors = errors};
     e = load(l, yaml);
     if (e == OK) {
         *out = c;
@@ -35,6 +38,21 @@ void config_free(struct config *c)
     free(c);
 }
 
+err config_zone(const char *timezone, const struct config_zones *zones, struct zone *out)
+{
+    struct bytes text = bytes_of(timezone);
+    if (bytes_equal_text(text, "UTC")) {
+        *out = zone_utc;
+        return OK;
+    }
+    if (zone_from_posix(text, out) == OK)
+        return OK;
+    trail_clear();
+    if (!zone_name_is_plausible(text))
+        return E_INVALID;
+    return zones ? zones->find(zones->arg, timezone, out) : E_ABSENT;
+}
+
 /* --- what no single field can tell --- */
 static bool has_https(const struct config *c)
 {
@@ -44,9 +62,8 @@ static bool has_https(const struct config *c)
     return false;
 }
 
-void config_rules(const void *config, struct loader *l)
+static void etcd_rules(const struct config *c, struct loader *l)
 {
-    const struct config *c = config;
     if (c->backup.endpoint_count > 0 && c->backup.destination_count == 0)
         load_wrong(l, "backup.etcd.endpoints", "there is nowhere to keep backups; add one under backup.destinations");
     /* destinations without endpoints are fine: the hub runs and says that it backs up nothing */
@@ -56,4 +73,70 @@ void config_rules(const void *config, struct loader *l)
         load_wrong(l, "backup.etcd.cert", "a certificate needs its key; add backup.etcd.key");
     if (*c->backup.key && !*c->backup.cert)
         load_wrong(l, "backup.etcd.key", "a key needs its certificate; add backup.etcd.cert");
+}
+
+/* One of the two, and of a schedule only what can be understood. */
+static void schedule_rules(struct config *c, struct loader *l)
+{
+    static const char schedule[] = "backup.schedule", every[] = "backup.every";
+    bool both = load_is_given(l, schedule) && load_is_given(l, every);
+    bool schedule_last = both && load_is_later(l, schedule, every);
+    if (both)
+        load_wrong(l, schedule_last ? schedule : every, "%s is given too, and only one of them can hold; remove one",
+                   schedule_last ? every : schedule);
+    if (load_is_given(l, every)) {
+        memset(c->backup.schedule, 0, sizeof c->backup.schedule); /* the default is for those who say nothing */
+        return;
+    }
+    char storage[160];
+    struct text why = text_over(storage, sizeof storage);
+    struct cron cron;
+    err e = cron_parse(bytes_of(c->backup.schedule), &cron, &why);
+    trail_clear();
+    if (e != OK)
+        load_wrong(l, schedule, "%s", storage);
+    else if (cron_next(&cron, &zone_utc, 0) == INT64_MAX)
+        load_wrong(l, schedule, "names a day that never comes, like February 30; write another");
+}
+
+static void zone_rules(const struct config *c, struct loader *l)
+{
+    static const char path[] = "backup.timezone", posix[] = "a POSIX string like CET-1CEST,M3.5.0,M10.5.0/3";
+    const char *name = c->backup.timezone;
+    err e = config_zone(name, l->zones, &l->zone);
+    trail_clear(); /* the words below say it */
+    if (e == OK || (e == E_ABSENT && !l->zones))
+        return;
+    if (!zone_name_is_plausible(bytes_of(name)))
+        load_wrong(l, path, "\"%s\" is no time zone; write UTC, a name like Europe/Berlin, or %s", name, posix);
+    else if (e == E_ABSENT)
+        load_wrong(l, path, "this machine has no zoneinfo file for \"%s\"; write UTC or %s", name, posix);
+    else
+        load_wrong(l, path, "the zoneinfo file of \"%s\" cannot be used: %s; write UTC or %s", name, err_text(e), posix);
+}
+
+void config_rules(void *config, struct loader *l)
+{
+    etcd_rules(config, l);
+    schedule_rules(config, l);
+    zone_rules(config, l);
+}
+
+/* --- and of one destination --- */
+/* last, hourly, daily, weekly, monthly, yearly */
+static const int64_t retention_default[CONFIG_RETENTION_RULES] = {0, 0, 7, 4, 12, 0};
+
+void config_item_rules(void *item, const struct config_row *list, struct loader *l)
+{
+    (void)list; /* destinations are the only list of maps */
+    struct config_destination *d = item;
+    int64_t all = 0;
+    for (unsigned i = 0; i < CONFIG_RETENTION_RULES; i++)
+        all += d->retention[i];
+    if (all > 0)
+        return;
+    if (load_is_given(l, "backup.destinations[].retention"))
+        load_wrong(l, "backup.destinations[].retention",
+                   "keeps no backup at all; write at least one rule, like daily: 7, or remove the key for the default");
+    memcpy(d->retention, retention_default, sizeof retention_default);
 }

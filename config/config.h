@@ -50,9 +50,9 @@ struct config {
         unsigned endpoint_count;                                   /* 0: no backups; else there is a destination too */
         char ca[OS_PATH_MAX], cert[OS_PATH_MAX], key[OS_PATH_MAX]; /* "": not given; cert and key go together */
         char schedule[CRON_TEXT_MAX];                              /* "": by every_ms */
-        char timezone[ZONE_NAME_MAX]; /* "UTC", an IANA name, a POSIX TZ string; plausible, see config_zone */
-        ms every_ms;                  /* 0: by schedule */
-        ms max_age_ms;                /* an older newest backup is stale */
+        char timezone[ZONE_NAME_MAX];                              /* "UTC", an IANA name, a POSIX TZ string; see config_zone() */
+        ms every_ms;                                               /* 0: by schedule */
+        ms max_age_ms;                                             /* an older newest backup is stale */
         ms idle_timeout_ms, total_timeout_ms;
         struct config_destination destinations[CONFIG_DESTINATIONS_MAX];
         unsigned destination_count;
@@ -69,11 +69,14 @@ struct config_zones {
     void *arg;
 };
 
-/* file_name is for the messages only; environment is as environ(7), NULL for none. zones: NULL: only UTC and POSIX strings are
- * known. On OK *out is complete and consistent, else NULL. errors: a line each, FILE:LINE:COLUMN: path.to.key: what is wrong;
- * what to do. It should hold 4 KiB. */
+/* file_name is for the messages only; environment is as environ(7), NULL for none. zones: NULL: any name that may be one of
+ * IANA's is taken for good. On OK *out is complete and consistent, else NULL. errors: a line each, FILE:LINE:COLUMN: path.to.key:
+ * what is wrong; what to do. It should hold 4 KiB. */
 MUST_USE err config_parse(struct bytes yaml, const char *file_name, const char *const environment[],
                           const struct config_zones *zones, struct config **out, struct text *errors);
+/* What backup.timezone means: UTC, a POSIX TZ string, or what zones->find says of an IANA name. E_INVALID it is none of these;
+ * E_ABSENT no such name, or zones is NULL; those of find(). */
+MUST_USE err config_zone(const char *timezone, const struct config_zones *zones, struct zone *out);
 void config_free(struct config *c); /* NULL is fine */
 /* The configuration in force as YAML, defaults written out; config_parse() reads it back as the same. */
 void config_print(const struct config *c, struct text *out);

@@ -16,6 +16,8 @@ struct loader {
     void *config; /* schema->bytes, zeroed */
     const char *file_name;
     const char *const *environment;
+    const struct config_zones *zones; /* for rules; NULL: none */
+    struct zone zone;                 /* where rules put what they found: too much for a fiber's stack */
     struct text *errors;
     unsigned error_count;
     struct yaml *yaml;
@@ -29,6 +31,10 @@ struct loader {
 
 /* OK: every field is good and the rules hold. */
 MUST_USE err load(struct loader *l, struct bytes yaml);
+/* For rules: was it given, and, of two that were, is `path` the one given later? The environment is later than the file. In an
+ * item's rules: in this item. */
+bool load_is_given(const struct loader *l, const char *path);
+bool load_is_later(const struct loader *l, const char *path, const char *than);
 /* For rules: tells what is wrong with a key, where its value was given. */
 void load_wrong(struct loader *l, const char *path, const char *format, ...) PRINTF_LIKE(3, 4);
 

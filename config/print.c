@@ -42,14 +42,30 @@ static void print_objects(struct printer *p, const struct config_row *r, int ind
     }
 }
 
-static bool is_unset(const struct config_row *r, const void *base)
+/* Without a default, and nothing given. A number of 0 is as good as absent where there is none: every, retention. */
+static bool is_unset_scalar(const struct config_row *r, const void *base)
 {
-    return config_type_is_text(r->type) && *((const char *)base + r->offset) == 0;
+    const char *field = (const char *)base + r->offset;
+    if (config_type_is_text(r->type))
+        return *field == 0;
+    bool number = r->type == CONFIG_INTEGER || r->type == CONFIG_DURATION || r->type == CONFIG_SIZE;
+    return number && !r->fallback && !r->required && *(const int64_t *)(const void *)field == 0;
+}
+
+static bool is_unset(const struct printer *p, const struct config_row *r, const void *base)
+{
+    if (config_type_is_scalar(r->type))
+        return is_unset_scalar(r, base);
+    bool all = r->type == CONFIG_SECTION; /* lists are printed as [] */
+    for (size_t i = 0; all && i < p->schema->count; i++)
+        if (row_is_child(&p->schema->rows[i], r->path))
+            all = is_unset(p, &p->schema->rows[i], base);
+    return all;
 }
 
 static void print_row(struct printer *p, const struct config_row *r, const void *base, int indent)
 {
-    if (is_unset(r, base))
+    if (is_unset(p, r, base))
         return;
     print_key(p, r, indent);
     if (config_type_is_scalar(r->type)) {

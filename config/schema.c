@@ -1,5 +1,7 @@
 #include "config/schema.h"
 
+#include "net/format/url.h"
+
 #include <string.h>
 
 /* --- what values may be --- */
@@ -61,6 +63,20 @@ static const char *check_endpoint(struct bytes value)
     return "is not an endpoint; write it like https://10.0.0.2:2379";
 }
 
+static const char *check_url(struct bytes value)
+{
+    char text[CONFIG_URL_MAX];
+    struct url url;
+    if (value.len >= sizeof text) /* told as too long */
+        return NULL;
+    memcpy(text, value.at, value.len);
+    text[value.len] = 0;
+    if (url_parse(text, &url) == OK)
+        return NULL;
+    trail_clear(); /* not its words: a token may be in them */
+    return "is not a URL without user and password; write it like https://hooks.lan/path";
+}
+
 /* --- the rows --- */
 static const char *const levels[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
@@ -74,6 +90,8 @@ static const char *const destination_types[] = {[DESTINATION_DIRECTORY] = "direc
 #define LIST(member, count)                                                                                                      \
     .offset = offsetof(struct config, member), .bytes = SIZE_OF(struct config, member[0]),                                       \
     .count_offset = offsetof(struct config, count), .most = (int64_t)COUNT_OF(((struct config *)0)->member)
+
+#define RETENTION(number) .type = CONFIG_INTEGER, AT_DESTINATION(retention[number]), .most = CONFIG_RETENTION_MAX
 
 static const struct config_row rows[] = {
     {"version", "Version of this file's format.", .type = CONFIG_INTEGER, AT(version), .least = 1, .most = 1, .required = true,
@@ -90,8 +108,18 @@ static const struct config_row rows[] = {
     {"backup.etcd.ca", "Certificates (PEM) that sign the members'; needed for https.", .type = CONFIG_PATH, AT(backup.ca)},
     {"backup.etcd.cert", "Our client certificate (PEM); goes with the key.", .type = CONFIG_PATH, AT(backup.cert)},
     {"backup.etcd.key", "Its private key (PEM).", .type = CONFIG_PATH, AT(backup.key)},
-    {"backup.every", "Time from one snapshot's start to the next.", "6h", .type = CONFIG_DURATION, AT(backup.every_ms),
-     .least = SECONDS(10), .most = HOURS(24 * 366)},
+    {"backup.schedule",
+     "When snapshots are taken, as crontab(5) has it: minute, hour, day of month, month, day of week; or @daily "
+     "and the like. Not together with `backup.every`.",
+     "0 2 * * *", .type = CONFIG_STRING, AT(backup.schedule)},
+    {"backup.every", "Instead of a schedule: time from one snapshot's start to the next.", .type = CONFIG_DURATION,
+     AT(backup.every_ms), .least = SECONDS(10), .most = HOURS(24 * 366)},
+    {"backup.timezone",
+     "Whose clock the schedule goes by: UTC, a name like Europe/Berlin where the host has zoneinfo, or a POSIX TZ "
+     "string.",
+     "UTC", .type = CONFIG_STRING, AT(backup.timezone)},
+    {"backup.max_age", "A destination whose newest good snapshot is older is stale.", "26h", .type = CONFIG_DURATION,
+     AT(backup.max_age_ms), .least = SECONDS(10), .most = HOURS(24 * 800)},
     {"backup.idle_timeout", "A snapshot of which no byte came for so long is given up.", "30s", .type = CONFIG_DURATION,
      AT(backup.idle_timeout_ms), .least = SECONDS(1), .most = HOURS(1)},
     {"backup.total_timeout", "A snapshot that took so long is given up.", "2h", .type = CONFIG_DURATION,
@@ -104,10 +132,24 @@ static const struct config_row rows[] = {
      AT_DESTINATION(type), .required = true},
     {"backup.destinations[].path", "The folder; made when it is not there.", .type = CONFIG_PATH, AT_DESTINATION(path),
      .required = true},
+    {"backup.destinations[].retention",
+     "Which backups stay: the newest of each bucket. Without it daily 7, weekly 4, monthly 12.", .type = CONFIG_SECTION},
+    {"backup.destinations[].retention.last", "So many of the newest stay.", RETENTION(0)},
+    {"backup.destinations[].retention.hourly", "The newest of each of the last so many hours that have one stays.", RETENTION(1)},
+    {"backup.destinations[].retention.daily", "The same of days (UTC); 7 without `retention`.", RETENTION(2)},
+    {"backup.destinations[].retention.weekly", "The same of ISO weeks; 4 without `retention`.", RETENTION(3)},
+    {"backup.destinations[].retention.monthly", "The same of months; 12 without `retention`.", RETENTION(4)},
+    {"backup.destinations[].retention.yearly", "The same of years.", RETENTION(5)},
+    {"notify", "Who is told of failures and recovery.", .type = CONFIG_SECTION},
+    {"notify.webhook", "URL that gets a POST of JSON when a backup failed or is stale, and on recovery.", NULL, NULL, check_url,
+     .type = CONFIG_STRING, AT(notify.webhook), .secret = true},
+    {"notify.ping_url", "URL that gets a GET after each good backup.", NULL, NULL, check_url, .type = CONFIG_STRING,
+     AT(notify.ping_url), .secret = true},
+    {"notify.ca", "Certificates (PEM) that sign those of the two; without it the system's.", .type = CONFIG_PATH, AT(notify.ca)},
 };
 _Static_assert(COUNT_OF(rows) <= CONFIG_ROWS_MAX, "raise CONFIG_ROWS_MAX");
 
-const struct schema config_schema = {rows, COUNT_OF(rows), sizeof(struct config), config_rules};
+const struct schema config_schema = {rows, COUNT_OF(rows), sizeof(struct config), config_item_rules, config_rules};
 
 /* --- asking rows --- */
 const char *config_type_name(enum config_type t)

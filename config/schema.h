@@ -41,17 +41,22 @@ struct config_row {
     enum config_type type;
     bool required, unique; /* unique: among the items of its list */
     bool file_only;        /* not from the environment */
+    bool secret;           /* may hold one: never shown in what is told of it */
 };
 
 struct loader;
 struct schema {
-    const struct config_row *rows;                       /* a section before what is in it */
-    size_t count, bytes;                                 /* rows; of the struct */
-    void (*rules)(const void *config, struct loader *l); /* across fields, once every field is good; may be NULL */
+    const struct config_row *rows; /* a section before what is in it */
+    size_t count, bytes;           /* rows; of the struct */
+    /* Both may be NULL. Across the fields of an item of a list, once each is good; and of all, once each and every item is. They
+     * tell with load_wrong(), and set what follows from other fields. */
+    void (*item_rules)(void *item, const struct config_row *list, struct loader *l);
+    void (*rules)(void *config, struct loader *l);
 };
 
 extern const struct schema config_schema;
-void config_rules(const void *config, struct loader *l); /* config_schema's; in config.c */
+void config_rules(void *config, struct loader *l); /* config_schema's; in config.c */
+void config_item_rules(void *item, const struct config_row *list, struct loader *l);
 
 const char *config_type_name(enum config_type t); /* "a duration" */
 const char *config_type_how(enum config_type t);

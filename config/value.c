@@ -255,13 +255,13 @@ bool value_set_text(const struct config_row *r, char *to, struct bytes text, str
     else if (r->check)
         words = r->check(text);
     if (words)
-        return wrong(what, text, words, NULL);
+        return wrong(what, r->secret ? (struct bytes){0} : text, words, NULL);
     if (text.len >= r->bytes) {
         text_addf(what, "is longer than %zu bytes; shorten it", r->bytes - 1);
         return false;
     }
+    memset(to, 0, r->bytes); /* nothing of a default or a longer text before it */
     memcpy(to, text.at, text.len);
-    to[text.len] = 0;
     return true;
 }
 

@@ -69,13 +69,19 @@ static void remember(const struct found *f)
         series_set(to->size, (double)stat.bytes);
 }
 
+/* From one run to the next. */
+static ms period(const struct backup *b)
+{
+    return b->config->backup.every_ms > 0 ? b->config->backup.every_ms : HOURS(24);
+}
+
 /* When the first run is due: `every` after the newest file there, or now. */
 static ms first_run(struct backup *b, const struct found *f)
 {
     int64_t age_ms = loop_wall_ms() - f->newest_s * 1000;
-    if (f->newest_s == 0 || age_ms < 0 || age_ms >= b->config->backup.every_ms)
+    if (f->newest_s == 0 || age_ms < 0 || age_ms >= period(b))
         return loop_now();
-    return loop_now() + b->config->backup.every_ms - age_ms;
+    return loop_now() + period(b) - age_ms;
 }
 
 static void plan(struct backup_destination *to, ms at)
@@ -105,7 +111,7 @@ static err look(struct backup *b, struct backup_destination *to)
 static ms retry_after(const struct backup *b, const struct backup_destination *to)
 {
     ms wait = RETRY_FIRST_MS << size_min(to->failures_in_a_row - 1, 8);
-    wait = ms_min(ms_min(wait, RETRY_MS_MAX), b->config->backup.every_ms);
+    wait = ms_min(ms_min(wait, RETRY_MS_MAX), period(b));
     uint32_t random = 0;
     os_random(&random, sizeof random);
     return wait + (ms)(random % (uint32_t)(wait / JITTER_DIVISOR + 1));
@@ -121,7 +127,7 @@ static err run_one(struct backup *b, unsigned i)
         return e;
     if (e == OK) {
         to->failures_in_a_row = 0;
-        plan(to, loop_now() + b->config->backup.every_ms);
+        plan(to, loop_now() + period(b));
         log_info("backup done", F("destination", to->config->name), F("file", record.name), F_U64("bytes", record.bytes),
                  F_MS("took", record.took_ms), F("endpoint", record.endpoint), F("sha256", record.sha256));
         return OK;

@@ -88,6 +88,7 @@ struct os_stat {
     enum os_kind kind;
     uint64_t bytes;
     int64_t modified_ms; /* wall clock */
+    unsigned mode;       /* permission bits: 0640 */
 };
 #define OS_NAME_MAX 256 /* NAME_MAX + 1 */
 #define OS_PATH_MAX 512 /* ours; longer ones are E_RANGE */

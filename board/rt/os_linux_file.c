@@ -84,6 +84,7 @@ static void stat_tell(const struct stat *s, struct os_stat *out)
 {
     out->kind = S_ISREG(s->st_mode) ? OS_FILE : S_ISDIR(s->st_mode) ? OS_FOLDER : OS_OTHER;
     out->bytes = (uint64_t)s->st_size;
+    out->mode = s->st_mode & 07777;
     out->modified_ms = (int64_t)s->st_mtim.tv_sec * 1000 + s->st_mtim.tv_nsec / 1000000;
 }
 

@@ -143,7 +143,7 @@ err os_file_sync(os_fd fd)
 
 static void stat_of(const struct inode *f, struct os_stat *out)
 {
-    *out = (struct os_stat){f->folder ? OS_FOLDER : OS_FILE, f->folder ? 0 : f->bytes, f->modified_ms};
+    *out = (struct os_stat){f->folder ? OS_FOLDER : OS_FILE, f->folder ? 0 : f->bytes, f->modified_ms, f->folder ? 0700 : 0600};
 }
 
 err os_file_stat(os_fd fd, struct os_stat *out)

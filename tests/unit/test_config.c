@@ -26,14 +26,22 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
 }
 
 /* --- good files --- */
-#define SHOWN(listen, level, format, endpoints, tls, every, idle, total, destinations)                                           \
+#define SHOWN(listen, level, format, endpoints, tls, when, idle, total, destinations)                                            \
     V "data: \"/var/lib/holdfast\"\nlisten: \"" listen "\"\nlog:\n  level: " level "\n  format: " format                         \
-      "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls "  every: " every "\n  idle_timeout: " idle                        \
-      "\n  total_timeout: " total "\n  destinations:" destinations "\n"
-#define SHOWN_DEFAULT(listen, level, format) SHOWN(listen, level, format, " []", "", "6h", "30s", "2h", " []")
-#define SHOWN_EVERY(every)                   SHOWN("127.0.0.1:9464", "info", "logfmt", " []", "", every, "30s", "2h", " []")
+      "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls when "  idle_timeout: " idle "\n  total_timeout: " total           \
+      "\n  destinations:" destinations "\n"
+#define WHEN(schedule, timezone, max_age)    "  schedule: \"" schedule "\"\n  timezone: \"" timezone "\"\n  max_age: " max_age "\n"
+#define WHEN_DEFAULT                         WHEN("0 2 * * *", "UTC", "1d2h")
+#define EVERY(every)                         "  every: " every "\n  timezone: \"UTC\"\n  max_age: 1d2h\n"
+#define SHOWN_DEFAULT(listen, level, format) SHOWN(listen, level, format, " []", "", WHEN_DEFAULT, "30s", "2h", " []")
+#define SHOWN_WHEN(when)                     SHOWN("127.0.0.1:9464", "info", "logfmt", " []", "", when, "30s", "2h", " []")
+#define SHOWN_EVERY(every)                   SHOWN_WHEN(EVERY(every))
 #define SHOWN_BACKUP(endpoints, tls, destinations)                                                                               \
-    SHOWN("127.0.0.1:9464", "info", "logfmt", endpoints, tls, "6h", "30s", "2h", destinations)
+    SHOWN("127.0.0.1:9464", "info", "logfmt", endpoints, tls, WHEN_DEFAULT, "30s", "2h", destinations)
+#define KEPT              "\n      retention:\n        daily: 7\n        weekly: 4\n        monthly: 12"
+#define DESTINATION(yaml) V "backup:\n  destinations:\n    - {name: a, type: directory, path: /b, retention: " yaml "}\n"
+#define SHOWN_KEPT(kept)                                                                                                         \
+    SHOWN_BACKUP(" []", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"\n      retention:\n" kept)
 
 static const struct {
     const char *name, *yaml, *printed;
@@ -58,12 +66,28 @@ static const struct {
     {"least", V "backup: {every: 10000ms}\n", SHOWN_EVERY("10s")},
     {"most", V "backup: {every: 366d}\n", SHOWN_EVERY("366d")},
     {"timeouts", V "backup: {idle_timeout: 5s, total_timeout: 24h}\n",
-     SHOWN("127.0.0.1:9464", "info", "logfmt", " []", "", "6h", "5s", "1d", " []")},
+     SHOWN("127.0.0.1:9464", "info", "logfmt", " []", "", WHEN_DEFAULT, "5s", "1d", " []")},
+    {"schedule", V "backup: {schedule: \"*/15 8-18 * * mon-fri\"}\n", SHOWN_WHEN(WHEN("*/15 8-18 * * mon-fri", "UTC", "1d2h"))},
+    {"schedule by name", V "backup: {schedule: \"@daily\"}\n", SHOWN_WHEN(WHEN("@daily", "UTC", "1d2h"))},
+    {"time zone by name", V "backup: {timezone: Europe/Berlin}\n", SHOWN_WHEN(WHEN("0 2 * * *", "Europe/Berlin", "1d2h"))},
+    {"time zone by rule", V "backup: {timezone: \"CET-1CEST,M3.5.0,M10.5.0/3\"}\n",
+     SHOWN_WHEN(WHEN("0 2 * * *", "CET-1CEST,M3.5.0,M10.5.0/3", "1d2h"))},
+    {"max_age", V "backup: {max_age: 90m}\n", SHOWN_WHEN(WHEN("0 2 * * *", "UTC", "1h30m"))},
+    {"retention of one rule", DESTINATION("{last: 3}"), SHOWN_KEPT("        last: 3")},
+    {"retention of all rules", DESTINATION("{last: 1, hourly: 2, daily: 3, weekly: 4, monthly: 5, yearly: 10000}"),
+     SHOWN_KEPT("        last: 1\n        hourly: 2\n        daily: 3\n        weekly: 4\n        monthly: 5\n        yearly: "
+                "10000")},
+    {"retention with a zero", DESTINATION("{daily: 0, weekly: 1}"), SHOWN_KEPT("        weekly: 1")},
+    {"notify", V "notify: {webhook: \"https://hooks.lan/a?b=c\", ping_url: \"http://[fd00::1]:8000/ping\", ca: /ca.pem}\n",
+     SHOWN_WHEN(
+         WHEN_DEFAULT) "notify:\n  webhook: \"https://hooks.lan/a?b=c\"\n  ping_url: \"http://[fd00::1]:8000/ping\"\n  ca: "
+                       "\"/ca.pem\"\n"},
+    {"notify with nothing in it", V "notify:\n  # webhook: x\n", SHOWN_WHEN(WHEN_DEFAULT)},
     {"empty lists", V "backup: {etcd: {endpoints: []}, destinations: []}\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
     {"destinations without endpoints", V "backup:\n  destinations:\n    - {name: a, type: directory, path: /b}\n",
-     SHOWN_BACKUP(" []", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"")},
+     SHOWN_BACKUP(" []", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"" KEPT)},
     {"plain http", V "backup:\n  etcd: {endpoints: [http://e:2379]}\n  destinations:\n  - {name: a, type: directory, path: /b}\n",
-     SHOWN_BACKUP("\n      - \"http://e:2379\"", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"")},
+     SHOWN_BACKUP("\n      - \"http://e:2379\"", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"" KEPT)},
     {"all of it",
      V "backup:\n  destinations:\n    - name: local\n      type: directory\n      path: \"/a b/\\\"c\\\\\"\n"
        "    - {path: /\xC3\xA9, type: directory, name: nas-2}\n"
@@ -71,8 +95,8 @@ static const struct {
        "      - https://[fd00::2]:2379/\n      - http://etcd_3.lan\n",
      SHOWN_BACKUP("\n      - \"https://10.0.0.2:2379\"\n      - \"https://[fd00::2]:2379/\"\n      - \"http://etcd_3.lan\"",
                   "    ca: \"/ca.pem\"\n    cert: \"/c.pem\"\n    key: \"/k.pem\"\n",
-                  "\n    - name: \"local\"\n      type: directory\n      path: \"/a b/\\\"c\\\\\""
-                  "\n    - name: \"nas-2\"\n      type: directory\n      path: \"/\xC3\xA9\"")},
+                  "\n    - name: \"local\"\n      type: directory\n      path: \"/a b/\\\"c\\\\\"" KEPT
+                  "\n    - name: \"nas-2\"\n      type: directory\n      path: \"/\xC3\xA9\"" KEPT)},
 };
 
 /* What is in force reads back as the same struct, byte for byte. */
@@ -107,7 +131,9 @@ static void test_fields(void **state)
     assert_int_equal(c->listen.kind, ADDR_IPV4);
     assert_int_equal(c->listen.port, 9464);
     assert_int_equal(c->log_level, LOG_INFO);
-    assert_int_equal(c->backup.every_ms, HOURS(6));
+    assert_int_equal(c->backup.every_ms, 0);
+    assert_string_equal(c->backup.schedule, "0 2 * * *");
+    assert_int_equal(c->backup.destinations[1].retention[4], 12);
     assert_int_equal(c->backup.endpoint_count, 3);
     assert_string_equal(c->backup.endpoints[2], "http://etcd_3.lan");
     assert_int_equal(c->backup.destination_count, 2);
@@ -170,7 +196,7 @@ static const struct config_row sample_rows[] = {
     {"items[].keep", "Help.", .type = CONFIG_SECTION},
     {"items[].keep.daily", "Help.", "7", .type = CONFIG_INTEGER, FIELD(struct sample_item, keep.daily), .most = 100},
 };
-static const struct schema sample_schema = {sample_rows, COUNT_OF(sample_rows), sizeof(struct sample), NULL};
+static const struct schema sample_schema = {sample_rows, COUNT_OF(sample_rows), sizeof(struct sample), NULL, NULL};
 
 static const struct {
     const char *name, *yaml, *result; /* printed, or the errors */
@@ -259,7 +285,7 @@ static void test_reference(void **state)
     config_reference(&out);
     assert_false(out.cut);
     assert_non_null(strstr(storage, "| `version` | a whole number | required | 1 | | Version of this file's format. |\n"));
-    assert_non_null(strstr(storage, "| `backup.every` | a duration | `6h` | 10s to 366d | `HOLDFAST_BACKUP_EVERY` | "));
+    assert_non_null(strstr(storage, "| `backup.every` | a duration | none | 10s to 366d | `HOLDFAST_BACKUP_EVERY` | "));
     assert_non_null(strstr(storage, "| `log.level` | `debug`, `info`, `warn`, `error` | `info` |  | `HOLDFAST_LOG_LEVEL` | "));
     assert_non_null(strstr(storage, "| `backup.destinations[].name` | a text | required | at most 32 bytes, unique | | "));
     assert_null(strstr(storage, "| `backup` |"));

@@ -3,17 +3,29 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#define V                  "version: 1\n"
-#define TEN(x)             x x x x x x x x x x
-#define K100               TEN(TEN("k"))
-#define X511               TEN(TEN("xxxxx")) "xxxxxxxxxxx"
-#define LISTS_40           TEN("[[[[") TEN("]]]]")
-#define MAPS_40            TEN("{a: {a: {a: {a: ") TEN("}}}}")
-#define UNKNOWN(line, key) "h.yaml:" line ":1: " key ": unknown key; known here: version, data, listen, log, backup\n"
+#define V        "version: 1\n"
+#define TEN(x)   x x x x x x x x x x
+#define K100     TEN(TEN("k"))
+#define X511     TEN(TEN("xxxxx")) "xxxxxxxxxxx"
+#define LISTS_40 TEN("[[[[") TEN("]]]]")
+#define MAPS_40  TEN("{a: {a: {a: {a: ") TEN("}}}}")
+#define NO_ZONE(name)                                                                                                            \
+    "backup.timezone: \"" name "\" is no time zone; write UTC, a name like Europe/Berlin, or a POSIX string like "               \
+    "CET-1CEST,M3.5.0,M10.5.0/3\n"
+#define NO_URL     "is not a URL without user and password; write it like https://hooks.lan/path\n"
+#define KEEP(yaml) V "backup:\n  destinations:\n    - {name: local, type: directory, path: /b, retention: " yaml "}\n"
+#define KEEPS_NONE                                                                                                               \
+    "backup.destinations[0].retention: keeps no backup at all; write at least one rule, like daily: 7, or remove the key for "   \
+    "the default\n"
+#define LONG_16            "0123456789abcdef"
+#define LONG_64            LONG_16 LONG_16 LONG_16 LONG_16
+#define LONG_256           LONG_64 LONG_64 LONG_64 LONG_64
+#define UNKNOWN(line, key) "h.yaml:" line ":1: " key ": unknown key; known here: version, data, listen, log, backup, notify\n"
 
 /* Every wrong file and exactly what is said about it. */
 static const struct {
@@ -56,10 +68,12 @@ static const struct {
      "required and missing; add \"path:\"\nh.yaml:5:4: the line is not indented like its neighbours; line the keys up\n"},
     {"alias", V "data: &a /x\nlisten: *a\n", "h.yaml:3:9: aliases are not supported; write the value out\n"},
     {"alias bomb", "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b]\n",
-     "h.yaml:1:1: a: unknown key; known here: version, data, listen, log, backup\nh.yaml:2:1: b: unknown key; known here: "
-     "version, data, listen, log, backup\nh.yaml:2:8: aliases are not supported; write the value out\n"},
+     "h.yaml:1:1: a: unknown key; known here: version, data, listen, log, backup, notify\nh.yaml:2:1: b: unknown key; known "
+     "here: "
+     "version, data, listen, log, backup, notify\nh.yaml:2:8: aliases are not supported; write the value out\n"},
     {"merge key", V "log: &l {level: info}\nbackup:\n  <<: *l\n",
-     "h.yaml:4:3: backup.<<: unknown key; known here: etcd, every, idle_timeout, total_timeout, destinations\nh.yaml:4:7: "
+     "h.yaml:4:3: backup.<<: unknown key; known here: etcd, schedule, every, timezone, max_age, idle_timeout, total_timeout, "
+     "destinations\nh.yaml:4:7: "
      "aliases are not supported; write the value out\n"},
     {"tag", V "data: !!binary aGk=\n", "h.yaml:2:7: tags are not supported; remove the !\n"},
     {"own tag", "!config\nversion: 1\n", "h.yaml:1:1: tags are not supported; remove the !\n"},
@@ -83,7 +97,8 @@ static const struct {
     {"section twice", V "log: {level: info}\nlog: {format: json}\n", "h.yaml:3:1: log: given twice, first on line 2; keep one\n"},
     {"nested key twice", V "log:\n  level: info\n  level: warn\n",
      "h.yaml:4:3: log.level: given twice, first on line 3; keep one\n"},
-    {"unknown key", V "colour: red\n", "h.yaml:2:1: colour: unknown key; known here: version, data, listen, log, backup\n"},
+    {"unknown key", V "colour: red\n",
+     "h.yaml:2:1: colour: unknown key; known here: version, data, listen, log, backup, notify\n"},
     {"misspelt key", V "lisen: :9464\n", "h.yaml:2:1: lisen: unknown key; did you mean \"listen\"?\n"},
     {"swapped letters", V "lgo: {}\n", "h.yaml:2:1: lgo: unknown key; did you mean \"log\"?\n"},
     {"upper case key", V "Data: /a\n", "h.yaml:2:1: Data: unknown key; did you mean \"data\"?\n"},
@@ -92,14 +107,15 @@ static const struct {
     {"unknown nested key", V "log: {colour: true}\n", "h.yaml:2:7: log.colour: unknown key; known here: level, format\n"},
     {"key of another section", V "every: 6h\n", "h.yaml:2:1: every: unknown key; did you mean \"backup.every\"?\n"},
     {"key with a dot", V "log.level: info\n",
-     "h.yaml:2:1: log.level: unknown key; known here: version, data, listen, log, backup\n"},
-    {"empty key", V "\"\": 1\n", "h.yaml:2:1: unknown key; known here: version, data, listen, log, backup\n"},
+     "h.yaml:2:1: log.level: unknown key; known here: version, data, listen, log, backup, notify\n"},
+    {"empty key", V "\"\": 1\n", "h.yaml:2:1: unknown key; known here: version, data, listen, log, backup, notify\n"},
     {"long key", V K100 ": 1\n",
-     "h.yaml:2:1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...: unknown key; known here: version, data, listen, log, backup\n"},
+     "h.yaml:2:1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...: unknown key; known here: version, data, listen, log, backup, notify\n"},
     {"key with an escape sequence", V "\"\\e[31m\": 1\n",
-     "h.yaml:2:1: ??31m: unknown key; known here: version, data, listen, log, backup\n"},
+     "h.yaml:2:1: ??31m: unknown key; known here: version, data, listen, log, backup, notify\n"},
     {"unknown key with a tree below", V "extra: {a: [1, {b: 2}], c: 3}\nlisten: 99\n",
-     "h.yaml:2:1: extra: unknown key; known here: version, data, listen, log, backup\nh.yaml:3:9: listen: \"99\" is not an "
+     "h.yaml:2:1: extra: unknown key; known here: version, data, listen, log, backup, notify\nh.yaml:3:9: listen: \"99\" is not "
+     "an "
      "address; write it like 127.0.0.1:9464, [::1]:9464, :9464 or unix:/path\n"},
     {"key is a list", V "? [a, b]\n: c\n", "h.yaml:2:3: a key must be a text; put it in quotes\n"},
     {"key is a map", V "{a: b}: c\n", "h.yaml:2:1: a key must be a text; put it in quotes\n"},
@@ -238,6 +254,43 @@ static const struct {
      "h.yaml:3:21: backup.etcd.endpoints: there is nowhere to keep backups; add one under backup.destinations\nh.yaml:3:21: "
      "backup.etcd.endpoints: https needs the CA of the members; add backup.etcd.ca\nh.yaml:3:40: backup.etcd.cert: a certificate "
      "needs its key; add backup.etcd.key\n"},
+    {"schedule and every", V "backup:\n  schedule: \"@daily\"\n  every: 6h\n",
+     "h.yaml:4:10: backup.every: backup.schedule is given too, and only one of them can hold; remove one\n"},
+    {"every and schedule", V "backup: {every: 6h, schedule: \"@daily\"}\n",
+     "h.yaml:2:31: backup.schedule: backup.every is given too, and only one of them can hold; remove one\n"},
+    {"schedule empty", V "backup: {schedule: \"\"}\n", "h.yaml:2:20: backup.schedule: is empty; write it or remove the key\n"},
+    {"schedule a list", V "backup: {schedule: [0, 2]}\n", "h.yaml:2:20: backup.schedule: is a list, not a text; write a text\n"},
+    {"schedule misspelt", V "backup: {shedule: \"@daily\"}\n",
+     "h.yaml:2:10: backup.shedule: unknown key; did you mean \"schedule\"?\n"},
+    {"time zone that is none", V "backup: {timezone: \"../../etc/passwd\"}\n", "h.yaml:2:20: " NO_ZONE("../../etc/passwd")},
+    {"time zone by offset", V "backup: {timezone: \"+02:00\"}\n", "h.yaml:2:20: " NO_ZONE("+02:00")},
+    {"max_age without unit", V "backup: {max_age: 26}\n",
+     "h.yaml:2:19: backup.max_age: \"26\" has no unit; write it like 500ms, 30s, 5m, 1h30m or 2d\n"},
+    {"retention of nothing", KEEP("{daily: 0, last: 0}"), "h.yaml:4:59: " KEEPS_NONE},
+    {"retention empty", KEEP("{}"), "h.yaml:4:59: " KEEPS_NONE},
+    {"retention a number", KEEP("7"),
+     "h.yaml:4:59: backup.destinations[0].retention: is one value, not a map of keys; put its keys below it, indented\n"},
+    {"retention below zero", KEEP("{daily: -1}"),
+     "h.yaml:4:67: backup.destinations[0].retention.daily: \"-1\" is less than 0; write 0 or more\n"},
+    {"retention too large", KEEP("{daily: 10001}"),
+     "h.yaml:4:67: backup.destinations[0].retention.daily: \"10001\" is more than 10000; write 10000 or less\n"},
+    {"retention misspelt", KEEP("{dayly: 7}"),
+     "h.yaml:4:60: backup.destinations[0].retention.dayly: unknown key; did you mean \"daily\"?\n"},
+    {"retention given twice", KEEP("{daily: 7, daily: 8}"),
+     "h.yaml:4:70: backup.destinations[0].retention.daily: given twice, first on line 4; keep one\n"},
+    {"retention of the second only",
+     V "backup:\n  destinations:\n    - {name: a, type: directory, path: /b, retention: {last: 1}}\n    - {name: b, type: "
+       "directory, "
+       "path: /c, retention: {last: 0}}\n",
+     "h.yaml:5:55: backup.destinations[1].retention: keeps no backup at all; write at least one rule, like daily: 7, or remove "
+     "the "
+     "key for the default\n"},
+    {"webhook of another scheme", V "notify: {webhook: \"ftp://h/secret\"}\n", "h.yaml:2:19: notify.webhook: " NO_URL},
+    {"webhook with a password", V "notify: {webhook: \"https://u:p@h/\"}\n", "h.yaml:2:19: notify.webhook: " NO_URL},
+    {"webhook with a fragment", V "notify: {webhook: \"https://h/#token\"}\n", "h.yaml:2:19: notify.webhook: " NO_URL},
+    {"webhook too long", V "notify: {webhook: \"https://h/" LONG_256 "\"}\n",
+     "h.yaml:2:19: notify.webhook: is longer than 255 bytes; shorten it\n"},
+    {"ping_url without host", V "notify: {ping_url: \"https:///x\"}\n", "h.yaml:2:20: notify.ping_url: " NO_URL},
     {"two errors, in order", "listen: x\nversion: 3\n",
      "h.yaml:1:9: listen: \"x\" is not an address; write it like 127.0.0.1:9464, [::1]:9464, :9464 or unix:/path\nh.yaml:2:10: "
      "version: \"3\" is more than 1; write 1\n"},
@@ -250,6 +303,13 @@ static const struct {
      "h.yaml:5:7: backup.destinations[1]: is not a map of keys; write its keys after the -\nh.yaml:6:40: "
      "backup.destinations[2].path: is empty; write it or remove the key\n"},
 };
+
+static err find_zone(void *arg, const char *name, struct zone *out)
+{
+    (void)arg;
+    *out = zone_utc;
+    return strcmp(name, "Europe/Berlin") == 0 ? OK : strcmp(name, "Bad/File") == 0 ? E_INVALID : E_ABSENT;
+}
 
 static void check_bad(const char *name, struct bytes yaml, const char *variable, const char *wanted)
 {
@@ -273,6 +333,54 @@ static void test_bad(void **state)
     assert_int_equal(mem_use(TASK_BOARD).used_bytes, before);
 }
 
+/* --- with a finder of zones --- */
+#define OR_POSIX "; write UTC or a POSIX string like CET-1CEST,M3.5.0,M10.5.0/3\n"
+static const struct {
+    const char *name, *zone, *errors; /* NULL: good */
+} zones[] = {
+    {"UTC", "UTC", NULL},
+    {"a name", "Europe/Berlin", NULL},
+    {"POSIX", "<+0330>-3:30", NULL},
+    {"no such file", "Europe/Bonn",
+     "h.yaml:2:20: backup.timezone: this machine has no zoneinfo file for \"Europe/Bonn\"" OR_POSIX},
+    {"no such zone in the file", "Bad/File",
+     "h.yaml:2:20: backup.timezone: the zoneinfo file of \"Bad/File\" cannot be used: not valid" OR_POSIX},
+    {"not even a name", "Europe/", "h.yaml:2:20: " NO_ZONE("Europe/")},
+};
+
+static void test_zones(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(zones); i++) {
+        char storage[KIB(1)], yaml[128];
+        struct text errors = text_over(storage, sizeof storage);
+        struct config *c = NULL;
+        (void)snprintf(yaml, sizeof yaml, V "backup: {timezone: \"%s\"}\n", zones[i].zone);
+        err e = config_parse(bytes_of(yaml), "h.yaml", NULL, &(struct config_zones){find_zone, NULL}, &c, &errors);
+        trail_clear();
+        if (strcmp(storage, zones[i].errors ? zones[i].errors : "") != 0)
+            fail_msg("%s: said %s", zones[i].name, storage);
+        assert_int_equal(e, zones[i].errors ? E_CONFIG : OK);
+        config_free(c);
+    }
+}
+
+/* The words are cron_parse()'s; the place is ours. */
+static void test_schedules(void **state)
+{
+    (void)state;
+    static const char *const schedules[] = {"0 2 * *", "0 24 * * *", "@nightly", "0 2 * * moon"};
+    for (size_t i = 0; i < COUNT_OF(schedules); i++) {
+        char yaml[128], said[256], wanted[320];
+        struct text why = text_over(said, sizeof said);
+        struct cron cron;
+        assert_int_equal(cron_parse(bytes_of(schedules[i]), &cron, &why), E_INVALID);
+        (void)snprintf(yaml, sizeof yaml, V "backup: {schedule: \"%s\"}\n", schedules[i]);
+        (void)snprintf(wanted, sizeof wanted, "h.yaml:2:20: backup.schedule: %s\n", said);
+        check_bad(schedules[i], bytes_of(yaml), NULL, wanted);
+    }
+}
+
 static const struct {
     const char *name, *yaml, *variable, *errors;
 } bad_environment[] = {
@@ -283,6 +391,9 @@ static const struct {
     {"not UTF-8", V, "HOLDFAST_DATA=/a\377", "HOLDFAST_DATA: data: has a control character or is not UTF-8; remove that\n"},
     {"does not hide the file's error", V "listen: x\n", "HOLDFAST_LISTEN=:1",
      "h.yaml:2:9: listen: \"x\" is not an address; write it like 127.0.0.1:9464, [::1]:9464, :9464 or unix:/path\n"},
+    {"every over a schedule", V "backup: {schedule: \"@daily\"}\n", "HOLDFAST_BACKUP_EVERY=1h",
+     "HOLDFAST_BACKUP_EVERY: backup.every: backup.schedule is given too, and only one of them can hold; remove one\n"},
+    {"time zone", V, "HOLDFAST_BACKUP_TIMEZONE=here/", "HOLDFAST_BACKUP_TIMEZONE: " NO_ZONE("here/")},
     {"rule", V "backup:\n  etcd: {endpoints: [http://e:2379]}\n  destinations:\n    - {name: local, type: directory, path: /b}\n",
      "HOLDFAST_BACKUP_ETCD_CERT=/c",
      "HOLDFAST_BACKUP_ETCD_CERT: backup.etcd.cert: a certificate needs its key; add backup.etcd.key\n"},
@@ -333,8 +444,9 @@ static void test_small_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad),        cmocka_unit_test(test_bad_environment), cmocka_unit_test(test_zero_byte),
-        cmocka_unit_test(test_large_file), cmocka_unit_test(test_small_errors),
+        cmocka_unit_test(test_bad),          cmocka_unit_test(test_bad_environment), cmocka_unit_test(test_zero_byte),
+        cmocka_unit_test(test_schedules),    cmocka_unit_test(test_zones),           cmocka_unit_test(test_large_file),
+        cmocka_unit_test(test_small_errors),
     };
     if (mem_boot(&profile_edge16, MEM_LAZY) != OK)
         return 1;

@@ -1,0 +1,161 @@
+/* check_look: next runs, and the warnings. */
+#include "board/check.h"
+
+#include "board/rt/file.h"
+#include "net/format/url.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_MS_MAX   SECONDS(10) /* at all files together; a dead mount must not hold the answer */
+#define RUNS_MAX      20160       /* looked at for the longest gap: two weeks of minutes */
+#define SPAN_S        ((int64_t)800 * 86400)
+#define MODE_OF_OTHER 077 /* any right of group or others */
+
+static void warn(struct checked *c, const char *format, ...) PRINTF_LIKE(2, 3);
+static void warn(struct checked *c, const char *format, ...)
+{
+    va_list arguments;
+    if (c->warning_count == CHECK_WARNINGS_MAX || c->text.cut)
+        return;
+    c->warnings[c->warning_count++] = c->text.len;
+    va_start(arguments, format);
+    text_addv(&c->text, format, arguments);
+    va_end(arguments);
+    if (c->text.len + 1 < c->text.cap) { /* the zero stays, the next begins after it */
+        c->text.len++;
+        c->text.at[c->text.len] = 0;
+    } else {
+        c->text.cut = true;
+    }
+}
+
+const char *check_warning(const struct checked *c, unsigned i)
+{
+    return c->storage + c->warnings[i];
+}
+
+/* --- when --- */
+static void look_schedule(struct checked *c, int64_t now_s)
+{
+    struct cron cron;
+    char storage[128];
+    struct text why = text_over(storage, sizeof storage);
+    if (cron_parse(bytes_of(c->config->backup.schedule), &cron, &why) != OK) { /* config_parse() took it */
+        trail_clear();
+        return;
+    }
+    int64_t at = now_s;
+    for (unsigned runs = 0; runs < RUNS_MAX && at < now_s + SPAN_S; runs++) {
+        int64_t next = cron_next(&cron, &c->zone, at);
+        if (next == INT64_MAX)
+            return;
+        if (runs < CHECK_RUNS)
+            c->next_s[c->next_count++] = next;
+        if (runs > 0 && next - at > c->gap_s)
+            c->gap_s = next - at;
+        at = next;
+        fiber_breathe();
+    }
+}
+
+static void look_when(struct checked *c, int64_t now_s)
+{
+    if (*c->config->backup.schedule)
+        look_schedule(c, now_s);
+    else
+        c->gap_s = c->config->backup.every_ms / 1000;
+    if (c->gap_s > c->config->backup.max_age_ms / 1000)
+        warn(c,
+             "backup.max_age: shorter than the %lld h %lld min between two runs: every backup will be called stale; "
+             "make it longer than that",
+             (long long)c->gap_s / 3600, (long long)c->gap_s % 3600 / 60);
+}
+
+/* --- files --- */
+struct named_file {
+    const char *key, *path;
+    bool secret;
+};
+
+static err look_file(struct checked *c, struct lane *l, const struct named_file *f, ms deadline)
+{
+    struct os_stat stat;
+    if (!*f->path)
+        return OK;
+    err e = file_stat(l, f->path, deadline, &stat);
+    if (e == E_CANCELED)
+        return e;
+    trail_clear(); /* the words below say it */
+    if (e == E_ABSENT)
+        warn(c, "%s: there is no %s; put it there before the next backup", f->key, f->path);
+    else if (e != OK)
+        warn(c, "%s: %s cannot be looked at: %s", f->key, f->path, err_text(e));
+    else if (stat.kind != OS_FILE)
+        warn(c, "%s: %s is no file", f->key, f->path);
+    else if (f->secret && (stat.mode & MODE_OF_OTHER) != 0)
+        warn(c, "%s: %s is open to others (mode %04o); chmod 600 it", f->key, f->path, stat.mode);
+    return OK;
+}
+
+static err look_files(struct checked *c)
+{
+    const struct config *g = c->config;
+    const struct named_file files[] = {
+        {"backup.etcd.ca", g->backup.ca, false},
+        {"backup.etcd.cert", g->backup.cert, false},
+        {"backup.etcd.key", g->backup.key, true},
+        {"notify.ca", g->notify.ca, false},
+    };
+    struct lane lane;
+    ms deadline = loop_now() + LOOK_MS_MAX;
+    err e = OK;
+    lane_open(&lane, "check", mem_task(), 1);
+    for (size_t i = 0; i < COUNT_OF(files) && e == OK; i++)
+        e = look_file(c, &lane, &files[i], deadline);
+    lane_close(&lane);
+    return e;
+}
+
+/* --- the rest --- */
+static bool is_loopback(const char *host)
+{
+    struct addr a;
+    bool numeric = addr_parse_ip(bytes_of(host), &a) == OK;
+    trail_clear();
+    return numeric ? addr_is_loopback(&a) : strcmp(host, "localhost") == 0;
+}
+
+static void look_endpoints(struct checked *c)
+{
+    for (unsigned i = 0; i < c->config->backup.endpoint_count; i++) {
+        struct url url;
+        const char *text = c->config->backup.endpoints[i];
+        bool plain = url_parse(text, &url) == OK && !url.tls && !is_loopback(url.host);
+        trail_clear();
+        if (plain)
+            warn(c, "backup.etcd.endpoints[%u]: %s is not encrypted: every Secret of the cluster goes over the wire; write https",
+                 i, text);
+    }
+}
+
+static void look_destinations(struct checked *c)
+{
+    const struct config_destination *d = c->config->backup.destinations;
+    for (unsigned i = 1; i < c->config->backup.destination_count; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (strcmp(d[i].path, d[j].path) == 0)
+                warn(c, "backup.destinations[%u].path: %s has the same folder; each would remove what the other keeps", i,
+                     d[j].name);
+}
+
+err check_look(struct checked *out, const struct config *c, const struct config_zones *zones, int64_t now_s)
+{
+    *out = (struct checked){.config = c};
+    out->text = text_over(out->storage, sizeof out->storage);
+    TRY(config_zone(c->backup.timezone, zones, &out->zone));
+    look_when(out, now_s);
+    look_endpoints(out);
+    look_destinations(out);
+    return look_files(out);
+}
