@@ -6,6 +6,7 @@
 #include "board/rt/mem.h"
 #include "board/rt/metric.h"
 #include "board/rt/pulse.h"
+#include "board/rt/sync.h"
 #include "net/proto/http_server.h"
 
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 struct metrics {
     struct metrics_options options;
     struct http_server *server;
+    unsigned elsewhere; /* answers of others' routes in work */
+    struct waitq answered;
 };
 
 /* The weight of one element of Accept, in thousandths: "text/plain;version=0.0.4;q=0.3" is 300. RFC 9110 12.4.2 */
@@ -144,13 +147,13 @@ static err get_root(struct metrics *m, struct http_exchange *x)
 static const struct route {
     const char *path;
     err (*answer)(struct metrics *m, struct http_exchange *x);
-} routes[] = {{"/metrics", get_metrics}, {"/healthz", get_healthz}, {"/readyz", get_readyz}, {"/", get_root}};
+} own_routes[] = {{"/metrics", get_metrics}, {"/healthz", get_healthz}, {"/readyz", get_readyz}, {"/", get_root}};
 
 static const struct route *route_of(struct bytes path)
 {
-    for (size_t i = 0; i < COUNT_OF(routes); i++)
-        if (bytes_equal_text(path, routes[i].path))
-            return &routes[i];
+    for (size_t i = 0; i < COUNT_OF(own_routes); i++)
+        if (bytes_equal_text(path, own_routes[i].path))
+            return &own_routes[i];
     return NULL;
 }
 
@@ -162,6 +165,15 @@ static const struct metrics_route *others_route_of(const struct metrics *m, stru
     return NULL;
 }
 
+static err answer_elsewhere(struct metrics *m, const struct metrics_route *route, struct http_exchange *x)
+{
+    m->elsewhere++;
+    err e = route->answer(route->arg, x);
+    if (--m->elsewhere == 0)
+        waitq_wake_all(&m->answered);
+    return e;
+}
+
 static err handle(void *arg, struct http_exchange *x)
 {
     struct metrics *m = arg;
@@ -171,7 +183,7 @@ static err handle(void *arg, struct http_exchange *x)
     if (!route && !other)
         return http_answer(x, 404, TYPE_TEXT, bytes_of("not here; there are /metrics, /healthz and /readyz\n"));
     if (request->method == HTTP1_GET || request->method == HTTP1_HEAD)
-        return route ? route->answer(m, x) : other->answer(other->arg, x);
+        return route ? route->answer(m, x) : answer_elsewhere(m, other, x);
     TRY(http_add_header(x, "allow", "GET, HEAD"));
     return http_answer(x, 405, TYPE_TEXT, bytes_of("only GET and HEAD here\n"));
 }
@@ -201,6 +213,16 @@ void metrics_set_lines(struct metrics *m, const struct ready_line *lines, size_t
 {
     m->options.lines = lines;
     m->options.line_count = count;
+}
+
+err metrics_set_routes(struct metrics *m, const struct metrics_route *routes, size_t count, ms deadline)
+{
+    ASSERT(count <= METRICS_ROUTES_MAX);
+    m->options.routes = routes;
+    m->options.route_count = count;
+    while (m->elsewhere > 0)
+        TRY(waitq_wait(&m->answered, deadline));
+    return OK;
 }
 
 const struct addr *metrics_address(const struct metrics *m)

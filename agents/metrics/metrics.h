@@ -40,6 +40,9 @@ struct metrics;
 MUST_USE err metrics_start(const struct metrics_options *o, struct metrics **out);
 /* Other lines from now on: after it nobody asks the old ones. */
 void metrics_set_lines(struct metrics *m, const struct ready_line *lines, size_t count);
+/* Other routes from now on. Returns when no route's answer is in work, so that what the old ones' args point to may go;
+ * E_TIMEOUT: one still is, and its arg must stay until metrics_stop(). */
+MUST_USE err metrics_set_routes(struct metrics *m, const struct metrics_route *routes, size_t count, ms deadline);
 const struct addr *metrics_address(const struct metrics *m);
 void metrics_stop(struct metrics *m, ms deadline); /* NULL is fine */
 

@@ -111,6 +111,38 @@ static const struct {
     {"not there", nothing, "GET", "/healthzz", 404, "not here; there are /metrics, /healthz and /readyz\n"},
 };
 
+/* --- routes go while one of them is in work --- */
+
+static bool slow_done;
+
+static err answer_slowly(void *arg, struct http_exchange *x)
+{
+    (void)arg;
+    TRY(fiber_sleep(loop_now() + 120));
+    slow_done = true;
+    return http_answer(x, 200, "text/plain", bytes_of("at last\n"));
+}
+
+static err ask_slow(void *at)
+{
+    CHECK(says(at, "GET", "/slow", 200, "at last\n"));
+    return OK;
+}
+
+static void routes_go(struct metrics *m)
+{
+    static const struct metrics_route slow[] = {{"/slow", answer_slowly, NULL}};
+    struct group g;
+    group_open(&g, TASK_BOARD);
+    CHECK(metrics_set_routes(m, slow, 1, SOON) == OK);
+    CHECK(group_spawn(&g, "asks", ask_slow, (void *)(uintptr_t)metrics_address(m)) == OK);
+    CHECK(fiber_sleep(loop_now() + 40) == OK && !slow_done);
+    CHECK(metrics_set_routes(m, NULL, 0, loop_now() + 20) == E_TIMEOUT && !slow_done);
+    CHECK(metrics_set_routes(m, NULL, 0, SOON) == OK && slow_done);
+    CHECK(says(metrics_address(m), "GET", "/slow", 404, "not here; there are /metrics, /healthz and /readyz\n"));
+    CHECK(group_join(&g, SOON) == OK);
+}
+
 static err ask_all(void *arg)
 {
     (void)arg;
@@ -134,6 +166,8 @@ static err ask_all(void *arg)
             print_error("  %s\n", cases[i].name);
         CHECK(as_wanted);
     }
+    if (m)
+        routes_go(m);
     metrics_stop(m, SOON);
     return OK;
 }
