@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
 
-OUTER := help setup all run test check cluster bench fuzz sizes lint clean reproducible
+OUTER := help setup all run test check cluster bench soak fuzz sizes lint clean reproducible
 
 ARCH    ?= $(if $(filter aarch64,$(shell uname -m)),aarch64,x86_64)
 VARIANT ?= $(ARCH)
@@ -205,10 +205,17 @@ cluster: ## tests against etcd 3.7 and other peers that are built with Go
 	$(call inner,x86_64,binary probes)
 	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) -m cluster -s tests/e2e
 
-bench: ## one table against etcdctl: time, CPU, memory, start, idle, switch
+ROUNDS ?= 5
+bench: ## one table against etcdctl and etcdutl: time, CPU, memory, start, idle, switch; ROUNDS=5, ARGS="--system --mib 64"
 	@tools/setup cluster
 	$(call inner,x86_64,binary probes)
-	@/usr/bin/python3 tests/bench/bench.py --binary build/x86_64/holdfast
+	@/usr/bin/python3 tests/bench/bench.py --binary build/x86_64/holdfast --rounds $(ROUNDS) $(ARGS)
+
+MINUTES ?= 60
+soak: ## the hub for MINUTES (60) under a stopped, killed and restarted etcd, a full and a read-only folder
+	@tools/setup run
+	$(call inner,x86_64,binary)
+	@/usr/bin/python3 tests/soak/soak.py --binary build/x86_64/holdfast --minutes $(MINUTES)
 
 fuzz: ## run each fuzz target for SECONDS (15)
 	@tools/setup test
