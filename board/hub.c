@@ -130,7 +130,7 @@ static err start_backup(struct hub *h)
         log_info("no backup.etcd.endpoints: no backups", F("config", h->line->config_path));
         return OK;
     }
-    TRY(backup_open(e->config, h->dns, &e->backup));
+    TRY(backup_open(&(struct backup_options){.config = e->config, .dns = h->dns}, &e->backup));
     e->lines[e->line_count++] = (struct ready_line){"backup", backup_is_well, e->backup};
     return group_spawn(&e->agents, "backup schedule", backup_schedule, e->backup);
 }

@@ -1,52 +1,135 @@
-/* backup: snapshots of etcd into directories, on a schedule and on demand. Streamed, their SHA-256 checked on the way, durable or
- * absent.
+/* backup: snapshots of etcd into directories, on a schedule and on demand: streamed, verified, recorded, kept by rule.
  *
- * Layer    agents.                                  Blocks   parks the fiber; disk work runs on the pool, one lane a destination.
- * Owner    the caller owns struct backup until      Memory   TASK_BACKUP: one connection, one 1 MiB window at most, and
- *          backup_close(); config and dns                    BACKUP_APPENDS_MAX + 1 buffers of BACKUP_PIECE_BYTES.
- *          outlive it.
- * Errors   E_CORRUPT the digest is wrong or the stream was short; E_TIMEOUT no byte for idle_timeout, or total_timeout in all;
- *          those of etcd.h and file.h. After any of them the destination is as before: no file, no temporary file. */
+ * Layer    agents.                                  Blocks   parks the fiber; disk work runs on the pool, one lane a destination
+ * Owner    the caller owns struct backup until               and one for the second reader of a verification.
+ *          backup_close(); what the options name    Memory   TASK_BACKUP: one connection, one 1 MiB window at most,
+ * BACKUP_APPENDS_MAX + 1 outlives it.                                      buffers of BACKUP_PIECE_BYTES; then one verification,
+ * which takes what is left, up to BACKUP_VERIFY_BYTES_MAX. Errors   E_CORRUPT the digest is wrong, the stream was short, or the
+ * verification found damage; E_TIMEOUT no byte for idle_timeout, or total_timeout in all; E_BUSY another run into this
+ * destination; those of etcd.h and file.h. After any of them no good backup has gone, and nothing half-made is listed.
+ *
+ * In a destination: NAME = etcd-snapshot-YYYYMMDD-HHMMSS.db; beside it NAME.json, its record, written last; NAME.bad, the newest
+ * snapshot that failed its verification, with its own NAME.json; NAME.part-XXXXXXXX, a run at work (locked) or killed (not
+ * locked). These files are the truth; the store caches the records. */
 #ifndef HOLDFAST_BACKUP_H
 #define HOLDFAST_BACKUP_H
 
 #include "config/config.h"
+#include "hal/store.h"
+#include "net/format/etcd_db.h"
+#include "net/format/json_write.h"
 #include "net/format/sha256.h"
 #include "net/proto/dns.h"
 
-#define BACKUP_PIECE_BYTES KIB(256)
-#define BACKUP_APPENDS_MAX 4
-#define BACKUP_NAME_MAX    64
+#define BACKUP_PIECE_BYTES      KIB(256)
+#define BACKUP_APPENDS_MAX      4
+#define BACKUP_NAME_MAX         64
+#define BACKUP_RECORDS_MAX      4096 /* snapshots looked at in one destination; more are told and left alone */
+#define BACKUP_VERIFY_BYTES_MAX MIB(8)
+#define BACKUP_REASON_MAX       24
 
-/* What is known of one snapshot; `backup now -o json` prints these. */
+enum backup_verdict { VERDICT_UNKNOWN, VERDICT_GOOD, VERDICT_BAD };
+const char *backup_verdict_name(enum backup_verdict v); /* "good"; static */
+
+struct backup_finding {
+    char code[BACKUP_REASON_MAX]; /* "length", "sha256", or etcd_db_code_name() */
+    uint64_t page;
+    char text[96];
+};
+
+/* What a verification of one file found. */
+struct backup_verification {
+    enum backup_verdict verdict;
+    unsigned level;                 /* the highest that holds, 0..4: 1 length, 2 SHA-256, 3 structure, 4 logical */
+    char reason[BACKUP_REASON_MAX]; /* "": none; bad: the first finding's code; unknown: "level" (less was asked), "unreadable",
+                                       "memory" */
+    uint64_t bytes, db_bytes; /* the file; without its 32-byte trailer (db_bytes: as etcdutl's totalSize once level 3 holds) */
+    char sha256[2 * SHA256_BYTES + 1]; /* computed; "" when it could not be */
+    uint32_t hash;                     /* this and below: valid from level 4 */
+    int64_t revision;
+    uint64_t keys, pairs;
+    unsigned finding_count;
+    struct backup_finding findings[ETCD_DB_FINDINGS_MAX];
+};
+
+/* One snapshot: a line of `backup list`, the content of NAME.json. */
 struct backup_record {
     char name[BACKUP_NAME_MAX]; /* etcd-snapshot-YYYYMMDD-HHMMSS.db, UTC */
-    char path[OS_PATH_MAX];
+    char path[OS_PATH_MAX];     /* of the file: NAME, or NAME.bad */
     char destination[CONFIG_NAME_MAX];
-    char endpoint[CONFIG_URL_MAX];
-    char sha256[2 * SHA256_BYTES + 1]; /* of the database, as its trailer says */
+    char endpoint[CONFIG_URL_MAX]; /* "": not known (the record was made anew) */
     char etcd_version[64];
-    uint64_t bytes, db_bytes; /* the file; without its 32-byte trailer */
-    uint64_t cluster_id, member_id;
-    int64_t taken_at_s; /* when it began */
-    ms took_ms;
+    uint64_t cluster_id, member_id; /* 0: not known */
+    int64_t taken_at_s;             /* when it began */
+    ms took_ms;                     /* -1: not known */
+    int hash_kv; /* 1: HashKV of the live member agreed; 0: not compared, hash_kv_why tells; a difference is bad, reason "hash-kv"
+                  */
+    char hash_kv_why[64];
+    struct backup_verification verification;
 };
 
-struct backup;
-MUST_USE err backup_open(const struct config *c, struct dns *d, struct backup **out);
-void backup_close(struct backup *b); /* NULL is fine */
+/* The record as one JSON object: {name, destination, path, verdict, level, reason, bytes, db_bytes, sha256, hash, revision, keys,
+ * pairs, errors: [{code, page, text}], cluster_id, member_id (16 hex digits), taken_at, took_ms, endpoint, etcd_version, hash_kv,
+ * hash_kv_why}. What is not known is null. At most BACKUP_RECORD_JSON_MAX bytes. */
+#define BACKUP_RECORD_JSON_MAX KIB(6)
+void backup_record_json(struct json_writer *w, const struct backup_record *r);
+void backup_verification_json(struct json_writer *w, const char *path,
+                              const struct backup_verification *v); /* what `verify` prints */
+/* Reads what backup_record_json() wrote; unknown keys are let be. E_CORRUPT with line and key. */
+MUST_USE err backup_record_parse(struct bytes json, struct backup_record *out);
 
 struct backup_watcher { /* told how far it is; NULL: nobody */
-    void (*progress)(void *arg, uint64_t received_bytes, uint64_t total_bytes);
+    void (*progress)(void *arg, const char *what, uint64_t done_bytes, uint64_t total_bytes); /* what: "snapshot", "verify" */
     void *arg;
 };
-/* One snapshot into one destination, now. Errors are in the trail, not yet logged; metrics are up to date. */
-MUST_USE err backup_take(struct backup *b, unsigned destination, const struct backup_watcher *w, struct backup_record *out);
-/* The schedule: a fiber of TASK_BACKUP that ends with E_CANCELED only. A missed run (newest file older than `every`) happens at
- * once; a failed one is tried again after 30 s, 1 min, … up to 10 min or `every`, whichever is less. */
+
+/* --- without a configuration: one file. For `backup verify FILE`. --- */
+/* The verdict is in *out; an error only for E_CANCELED. level_max 1..4. Uses two lanes of its own, TASK_BACKUP. */
+MUST_USE err backup_verify_file(const char *path, unsigned level_max, const struct backup_watcher *w,
+                                struct backup_verification *out);
+
+/* --- the agent --- */
+struct backup_events { /* told after the fact, in the fiber that did it; any may be NULL */
+    void (*done)(void *arg, const struct backup_record *r);
+    void (*failed)(void *arg, const char *destination, const char *reason, const char *words);
+    void (*stale)(void *arg, const char *destination, bool stale, int64_t newest_s); /* when it changes */
+    void *arg;
+};
+struct backup_options {
+    const struct config *config;
+    struct dns *dns;
+    struct store *store;     /* NULL: no cache */
+    const struct zone *zone; /* config->backup.timezone, found */
+    struct backup_events events;
+};
+struct backup;
+MUST_USE err backup_open(const struct backup_options *o, struct backup **out);
+void backup_close(struct backup *b);      /* NULL is fine */
+extern const char *const backup_schema[]; /* its tables, for store_open() */
+/* E_NOSPACE is "nospace": with the codes of findings, all the reasons there are in metrics and answers. */
+void backup_reason_of(err e, char out[BACKUP_REASON_MAX]);
+
+/* One snapshot into one destination, now, verified to `level` (2 or 4), recorded. On E_CORRUPT *out is the record of the NAME.bad
+ * it left; on any error out->path is "" unless a recorded file was left. Errors are in the trail, not yet logged; metrics are up
+ * to date, and listeners told. */
+MUST_USE err backup_take(struct backup *b, unsigned destination, unsigned level, const struct backup_watcher *w,
+                         struct backup_record *out);
+/* What killed runs left in a destination goes; snapshots without a record are verified and given one. */
+MUST_USE err backup_tidy(struct backup *b, unsigned destination);
+/* All records of a destination, oldest first, bad ones too; those without a readable record as verdict unknown, reason
+ * "no-record". */
+MUST_USE err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, const struct backup_record *r),
+                         void *arg);
+/* Removes what the destination's retention does not keep (its record first, then the file), or only tells. each() before each
+ * removal: an error of it ends the run. */
+MUST_USE err backup_prune(struct backup *b, unsigned destination, bool dry_run,
+                          err (*each)(void *arg, const struct backup_record *r, const char *why), void *arg);
+/* The schedule: a fiber of TASK_BACKUP that ends with E_CANCELED only. First tidies; a run missed while off happens at once; a
+ * failed one is tried again after 30 s, 1 min, … up to 10 min or the schedule's own next, whichever is less. After a good one:
+ * prunes. */
 err backup_schedule(void *backup);
 
-/* For /readyz?verbose: false and why when the last run into any destination failed. */
+/* For /readyz?verbose: false and why when the last run into any destination failed, or its newest good backup is stale. */
 bool backup_is_well(void *backup, struct text *why);
 
 #endif

@@ -5,21 +5,27 @@
 #include "agents/backup/backup.h"
 #include "board/rt/file.h"
 #include "board/rt/metric.h"
+#include "board/rt/sync.h"
 #include "net/api/etcd/etcd.h"
+
+#define BACKUP_DISK_MS_MAX SECONDS(50) /* for one call of the disk that is not the stream; less than the stall limit */
 
 struct backup_destination {
     const struct config_destination *config;
     struct lane lane; /* the disk */
+    bool busy;        /* a run is on its way */
     ms next_at;       /* the schedule's */
     unsigned failures_in_a_row;
-    err last_error;
-    struct series *last_success, *size, *duration, *next_run;
+    char failed[BACKUP_REASON_MAX]; /* the last run's reason; "": it was good, or there was none */
+    char failed_words[64];          /* the same for people */
+    struct series *last_success, *size, *duration, *next_run, *level;
 };
 
 struct backup {
     const struct config *config;
-    struct dns *dns;
+    struct backup_options options;
     struct lane files; /* certificates and keys */
+    struct sem one;    /* what writes into a destination: one at a time, so that memory for one is enough */
     struct backup_destination destinations[CONFIG_DESTINATIONS_MAX];
 };
 
@@ -36,17 +42,59 @@ struct backup_intake {
 };
 MUST_USE err intake_open(struct backup_intake *i, struct lane *l, const char *path, ms deadline);
 MUST_USE err intake_add(struct backup_intake *i, struct bytes data, ms deadline);
-/* After the last byte: flushes, compares the digest with the trailer and appends the trailer. E_CORRUPT. */
-MUST_USE err intake_check(struct backup_intake *i, ms deadline, char sha256[2 * SHA256_BYTES + 1]);
+/* After the last byte: appends what was held back, flushes, and tells what levels 1 and 2 are: VERDICT_BAD or VERDICT_UNKNOWN. */
+MUST_USE err intake_check(struct backup_intake *i, ms deadline, struct backup_verification *out);
 void intake_close(struct backup_intake *i); /* an uncommitted file goes; idempotent */
 
-/* names.c: etcd-snapshot-YYYYMMDD-HHMMSS.db */
+/* names.c: etcd-snapshot-YYYYMMDD-HHMMSS.db, and what we write beside it */
+enum backup_name_kind {
+    NAME_OTHER = 0, /* nobody's: never touched */
+    NAME_SNAPSHOT = 1,
+    NAME_RECORD = 2,   /* + ".json" */
+    NAME_BAD = 4,      /* + ".bad" */
+    NAME_LEFTOVER = 8, /* + ".part-XXXXXXXX", of any of these */
+};
 void backup_name(int64_t epoch_s, char out[BACKUP_NAME_MAX]);
 bool backup_name_time(const char *name, int64_t *epoch_s);
+enum backup_name_kind backup_name_kind(const char *name, int64_t *epoch_s);
+/* FOLDER/NAME + suffix of `kind`. E_RANGE: too long. */
+MUST_USE err backup_path(const struct backup_destination *to, int64_t epoch_s, enum backup_name_kind kind, char out[OS_PATH_MAX]);
+
+/* record.c */
+MUST_USE err backup_record_write(struct lane *l, const struct backup_record *r, ms deadline); /* NAME.json beside r->path, anew */
+void backup_finding_add(struct backup_verification *v, const char *code, uint64_t page, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+void backup_verification_put(struct json_writer *w, const struct backup_verification *v); /* verdict … errors, into an object */
+
+/* catalogue.c: one look at a destination. */
+struct backup_entry {
+    int64_t at_s;
+    unsigned kinds; /* enum backup_name_kind bits */
+};
+struct catalogue {
+    struct backup_entry *entries; /* ascending by time; those without a file (NAME_RECORD only) too */
+    size_t count, room;
+    char (*leftovers)[OS_NAME_MAX]; /* LEFTOVERS_MAX at most; the rest next time */
+    size_t leftover_count;
+    bool cut; /* there are more than BACKUP_RECORDS_MAX: nothing may be concluded of what is not here */
+};
+#define BACKUP_LEFTOVERS_MAX 64
+MUST_USE err catalogue_open(struct backup_destination *to, struct catalogue *out); /* E_ABSENT: no such folder */
+void catalogue_close(struct catalogue *c);                                         /* idempotent; legal on a zeroed one */
+/* The record of what lies under that time's name; see backup_list() for what it is when there is none. */
+MUST_USE err catalogue_record(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out);
+/* Removes the snapshot of that time: its record first. A kill between the two leaves a snapshot nobody speaks for, which is
+ * listed as unknown, kept, and verified anew; the other way round a later snapshot of the same name could meet the word of an
+ * older one. */
+MUST_USE err backup_remove(struct backup_destination *to, const struct backup_entry *entry);
 
 /* metrics.c */
 MUST_USE err backup_metrics_open(struct backup_destination *d);
 void backup_metrics_done(struct backup_destination *d, const struct backup_record *r);
-void backup_metrics_failed(struct backup_destination *d, err why);
+void backup_metrics_failed(struct backup_destination *d, const char *reason);
+
+/* take.c: among writers of a destination. E_BUSY: one is at work in this one. */
+MUST_USE err backup_begin(struct backup *b, unsigned destination);
+void backup_end(struct backup *b, unsigned destination);
 
 #endif

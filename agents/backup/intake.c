@@ -73,31 +73,47 @@ err intake_add(struct backup_intake *i, struct bytes data, ms deadline)
     return OK;
 }
 
-static err digest_check(struct backup_intake *i)
+static void digest_check(struct backup_intake *i, struct backup_verification *v)
 {
-    if (i->total_bytes % PAGE_DIVISOR != SHA256_BYTES)
-        return trail(E_CORRUPT, "the snapshot has %llu bytes: not whole pages and a SHA-256", (unsigned long long)i->total_bytes);
     uint8_t computed[SHA256_BYTES];
     struct digest *d = writer_tap_state(i->writer);
-    if (!d->started)
-        return trail(E_CORRUPT, "the snapshot is empty");
     struct sha256 copy = d->sha;
+    if (!d->started)
+        sha256_start(&copy);
     sha256_finish(&copy, computed);
-    if (memcmp(computed, i->tail, SHA256_BYTES) != 0)
-        return trail(E_CORRUPT, "the snapshot's SHA-256 is not that of its bytes");
-    return OK;
+    hex_encode((struct bytes){computed, SHA256_BYTES}, v->sha256, sizeof v->sha256);
+    if (memcmp(computed, i->tail, SHA256_BYTES) == 0)
+        v->level = 2;
+    else
+        backup_finding_add(v, "sha256", 0, "the SHA-256 at the end is not that of the %llu bytes before it",
+                           (unsigned long long)v->db_bytes);
 }
 
-err intake_check(struct backup_intake *i, ms deadline, char sha256[2 * SHA256_BYTES + 1])
+static err append_tail(struct backup_intake *i, ms deadline)
+{
+    if (i->tail_len == 0)
+        return OK;
+    TRY(buf_wait(SHA256_BYTES, deadline, &i->filling));
+    memcpy(i->filling->at, i->tail, i->tail_len);
+    i->filling->len = i->tail_len;
+    return push(i, false, deadline);
+}
+
+err intake_check(struct backup_intake *i, ms deadline, struct backup_verification *v)
 {
     TRY(push(i, true, deadline));
+    TRY(append_tail(i, deadline));
     TRY(writer_flush(i->writer, deadline));
-    TRY(digest_check(i));
-    hex_encode((struct bytes){i->tail, SHA256_BYTES}, sha256, 2 * SHA256_BYTES + 1);
-    TRY(buf_wait(SHA256_BYTES, deadline, &i->filling));
-    memcpy(i->filling->at, i->tail, SHA256_BYTES);
-    i->filling->len = SHA256_BYTES;
-    return push(i, false, deadline);
+    *v = (struct backup_verification){.bytes = i->total_bytes};
+    if (i->total_bytes % PAGE_DIVISOR != SHA256_BYTES || i->total_bytes == SHA256_BYTES) {
+        backup_finding_add(v, "length", 0, "%llu bytes: not whole pages of 512 and a SHA-256",
+                           (unsigned long long)i->total_bytes);
+        return OK;
+    }
+    v->level = 1;
+    v->db_bytes = i->total_bytes - SHA256_BYTES;
+    digest_check(i, v);
+    return OK;
 }
 
 void intake_close(struct backup_intake *i)

@@ -26,30 +26,39 @@ static struct family failures = {.name = "holdfast_backup_failures_total",
                                  .type = METRIC_COUNTER,
                                  .labels = {"destination", "reason"}};
 
+static struct family verified_level = {.name = "holdfast_backup_verified_level",
+                                       .help = "What of the newest good snapshot was verified: 2 its SHA-256, 4 all.",
+                                       .type = METRIC_GAUGE,
+                                       .labels = {"destination"}};
+
 err backup_metrics_open(struct backup_destination *d)
 {
     const char *const labels[] = {d->config->name};
     TRY(metric_series(&last_success, labels, &d->last_success));
     TRY(metric_series(&size, labels, &d->size));
     TRY(metric_series(&duration, labels, &d->duration));
+    TRY(metric_series(&verified_level, labels, &d->level));
     return metric_series(&next_run, labels, &d->next_run);
 }
 
 void backup_metrics_done(struct backup_destination *d, const struct backup_record *r)
 {
     series_set(d->last_success, (double)r->taken_at_s);
-    series_set(d->size, (double)r->bytes);
+    series_set(d->size, (double)r->verification.bytes);
     series_set(d->duration, (double)r->took_ms / 1000.0);
+    series_set(d->level, r->verification.level);
 }
 
-/* E_NOSPACE becomes reason="nospace": the names of err.h are the whole list. */
-void backup_metrics_failed(struct backup_destination *d, err why)
+void backup_reason_of(err e, char out[BACKUP_REASON_MAX])
 {
-    char reason[32];
-    struct text t = text_over(reason, sizeof reason);
-    text_add(&t, err_name(why) + sizeof "E_" - 1);
-    for (char *c = reason; *c; c++)
+    struct text t = text_over(out, BACKUP_REASON_MAX);
+    text_add(&t, err_name(e) + sizeof "E_" - 1);
+    for (char *c = out; *c; c++)
         *c = (char)tolower((unsigned char)*c);
+}
+
+void backup_metrics_failed(struct backup_destination *d, const char *reason)
+{
     const char *const labels[] = {d->config->name, reason};
     struct series *s = NULL;
     if (metric_series(&failures, labels, &s) == OK) /* none left is counted by the registry */

@@ -1,6 +1,8 @@
 /* names: the time a snapshot was begun is its name. UTC, so that names sort as times do. */
 #include "agents/backup/backup_internal.h"
 
+#include "board/rt/text.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -43,4 +45,40 @@ bool backup_name_time(const char *name, int64_t *epoch_s)
     char again[BACKUP_NAME_MAX]; /* 20260231 is no day: it would come back as another name */
     backup_name(*epoch_s, again);
     return strcmp(again, name) == 0;
+}
+
+static enum backup_name_kind kind_of_suffix(const char *suffix)
+{
+    static const struct {
+        const char *suffix;
+        enum backup_name_kind kind;
+    } kinds[] = {{"", NAME_SNAPSHOT}, {".json", NAME_RECORD}, {".bad", NAME_BAD}};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (strcmp(suffix, kinds[i].suffix) == 0)
+            return kinds[i].kind;
+    const char *mark = strstr(suffix, ".part-");
+    for (size_t i = 0; mark && i < COUNT_OF(kinds); i++)
+        if ((size_t)(mark - suffix) == strlen(kinds[i].suffix) && strncmp(suffix, kinds[i].suffix, (size_t)(mark - suffix)) == 0)
+            return writer_is_leftover(suffix - 1) ? NAME_LEFTOVER : NAME_OTHER;
+    return NAME_OTHER;
+}
+
+enum backup_name_kind backup_name_kind(const char *name, int64_t *epoch_s)
+{
+    char whole[BACKUP_NAME_MAX];
+    size_t len = strlen(PREFIX "YYYYMMDD-HHMMSS" SUFFIX);
+    if (strlen(name) < len)
+        return NAME_OTHER;
+    memcpy(whole, name, len);
+    whole[len] = 0;
+    return backup_name_time(whole, epoch_s) ? kind_of_suffix(name + len) : NAME_OTHER;
+}
+
+err backup_path(const struct backup_destination *to, int64_t epoch_s, enum backup_name_kind kind, char out[OS_PATH_MAX])
+{
+    char name[BACKUP_NAME_MAX];
+    struct text t = text_over(out, OS_PATH_MAX);
+    backup_name(epoch_s, name);
+    text_addf(&t, "%s/%s%s", to->config->path, name, kind == NAME_RECORD ? ".json" : kind == NAME_BAD ? ".bad" : "");
+    return t.cut ? trail(E_RANGE, "%s: path too long", to->config->path) : OK;
 }

@@ -122,14 +122,15 @@ static err run_one(struct backup *b, unsigned i)
     struct backup_destination *to = &b->destinations[i];
     struct backup_record record;
     log_info("backup begins", F("destination", to->config->name));
-    err e = backup_take(b, i, NULL, &record);
+    err e = backup_take(b, i, 2, NULL, &record);
     if (e == E_CANCELED)
         return e;
     if (e == OK) {
         to->failures_in_a_row = 0;
         plan(to, loop_now() + period(b));
-        log_info("backup done", F("destination", to->config->name), F("file", record.name), F_U64("bytes", record.bytes),
-                 F_MS("took", record.took_ms), F("endpoint", record.endpoint), F("sha256", record.sha256));
+        log_info("backup done", F("destination", to->config->name), F("file", record.name),
+                 F_U64("bytes", record.verification.bytes), F_MS("took", record.took_ms), F("endpoint", record.endpoint),
+                 F("sha256", record.verification.sha256));
         return OK;
     }
     to->failures_in_a_row++;
@@ -173,9 +174,9 @@ bool backup_is_well(void *arg, struct text *why)
     bool well = true;
     for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
         const struct backup_destination *to = &b->destinations[i];
-        if (to->last_error == OK)
+        if (!to->failed[0])
             continue;
-        text_addf(why, "%s%s: %s", well ? "" : "; ", to->config->name, err_text(to->last_error));
+        text_addf(why, "%s%s: %s", well ? "" : "; ", to->config->name, to->failed_words);
         well = false;
     }
     return well;

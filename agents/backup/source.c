@@ -72,7 +72,7 @@ static err load_tls(struct backup *b, ms deadline, struct tls_config **out)
 
 err backup_source_open(struct backup *b, ms deadline, struct etcd **out)
 {
-    struct etcd_options options = {.endpoint_count = b->config->backup.endpoint_count, .dns = b->dns};
+    struct etcd_options options = {.endpoint_count = b->config->backup.endpoint_count, .dns = b->options.dns};
     for (unsigned i = 0; i < options.endpoint_count; i++)
         options.endpoints[i] = b->config->backup.endpoints[i];
     TRY(load_tls(b, deadline, &options.tls));

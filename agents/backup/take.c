@@ -9,21 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DISK_MS_MAX      SECONDS(60) /* for what is not the stream: open, fsync, rename */
 #define NAME_CLASHES_MAX 5
 
-err backup_open(const struct config *c, struct dns *d, struct backup **out)
+err backup_open(const struct backup_options *o, struct backup **out)
 {
     *out = NULL;
     struct backup *b = calloc(1, sizeof *b);
     if (!b)
         return E_BUDGET;
-    b->config = c;
-    b->dns = d;
+    b->options = *o;
+    b->config = o->config;
+    sem_init_count(&b->one, 1);
     lane_open(&b->files, "backup certificates", TASK_BACKUP, 1);
-    for (unsigned i = 0; i < c->backup.destination_count; i++) {
+    for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
         struct backup_destination *to = &b->destinations[i];
-        to->config = &c->backup.destinations[i];
+        to->config = &b->config->backup.destinations[i];
         lane_open(&to->lane, to->config->name, TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
         err e = backup_metrics_open(to);
         if (e != OK)
@@ -43,6 +43,25 @@ void backup_close(struct backup *b)
     free(b);
 }
 
+err backup_begin(struct backup *b, unsigned destination)
+{
+    ASSERT(destination < b->config->backup.destination_count);
+    struct backup_destination *to = &b->destinations[destination];
+    if (to->busy)
+        return trail(E_BUSY, "another run writes into %s", to->config->name);
+    to->busy = true;
+    err e = sem_take(&b->one, FOREVER); /* each run before it has a deadline */
+    if (e != OK)
+        to->busy = false;
+    return e;
+}
+
+void backup_end(struct backup *b, unsigned destination)
+{
+    b->destinations[destination].busy = false;
+    sem_give(&b->one);
+}
+
 struct run { /* one snapshot in the making */
     struct backup *backup;
     struct backup_destination *to;
@@ -51,12 +70,14 @@ struct run { /* one snapshot in the making */
     struct etcd *etcd;
     struct etcd_snapshot *stream;
     struct backup_intake intake;
-    ms deadline; /* of the whole run */
+    ms began, deadline; /* of the whole run */
+    unsigned level;
+    bool recorded;
 };
 
 static ms disk_deadline(const struct run *r)
 {
-    return ms_min(r->deadline, loop_now() + DISK_MS_MAX);
+    return ms_min(r->deadline, loop_now() + BACKUP_DISK_MS_MAX);
 }
 
 static err check_space(struct run *r, const struct etcd_status *status)
@@ -78,12 +99,15 @@ static void record_begin(struct run *r, const struct etcd_status *status)
     (void)snprintf(record->endpoint, sizeof record->endpoint, "%s", etcd_endpoint(r->etcd));
 }
 
+static bool is_bad(const struct run *r)
+{
+    return r->record->verification.verdict == VERDICT_BAD;
+}
+
 static err record_name(struct run *r)
 {
-    struct backup_record *record = r->record;
-    backup_name(record->taken_at_s, record->name);
-    int n = snprintf(record->path, sizeof record->path, "%s/%s", r->to->config->path, record->name);
-    return n > 0 && (size_t)n < sizeof record->path ? OK : trail(E_RANGE, "%s: path too long", r->to->config->path);
+    backup_name(r->record->taken_at_s, r->record->name);
+    return backup_path(r->to, r->record->taken_at_s, is_bad(r) ? NAME_BAD : NAME_SNAPSHOT, r->record->path);
 }
 
 static err connect_source(struct run *r)
@@ -120,9 +144,47 @@ static err receive(struct run *r)
         TRY(intake_add(&r->intake, blob, disk_deadline(r)));
         pulse_beat(TASK_BACKUP, loop_now());
         if (r->watcher)
-            r->watcher->progress(r->watcher->arg, r->intake.total_bytes, r->intake.total_bytes + remaining);
+            r->watcher->progress(r->watcher->arg, "snapshot", r->intake.total_bytes, r->intake.total_bytes + remaining);
         fiber_breathe();
     }
+}
+
+/* --- its name --- */
+
+static err is_there(struct run *r, enum backup_name_kind kind, bool *there)
+{
+    char path[OS_PATH_MAX];
+    struct os_stat stat;
+    uint64_t mark = trail_mark();
+    TRY(backup_path(r->to, r->record->taken_at_s, kind, path));
+    err e = file_stat(&r->to->lane, path, disk_deadline(r), &stat);
+    *there = e == OK;
+    if (e != E_ABSENT)
+        return e;
+    trail_rewind(mark);
+    return OK;
+}
+
+/* A snapshot and a damaged one of the same second would share a record; a record that is there without either is of a file that
+ * has gone, and must not speak for this one. */
+static err take_name(struct run *r, bool *taken)
+{
+    bool record = false;
+    char path[OS_PATH_MAX];
+    TRY(is_there(r, is_bad(r) ? NAME_SNAPSHOT : NAME_BAD, taken));
+    if (*taken)
+        return OK;
+    TRY(is_there(r, NAME_RECORD, &record));
+    if (record) {
+        TRY(is_there(r, is_bad(r) ? NAME_BAD : NAME_SNAPSHOT, taken));
+        if (*taken)
+            return OK;
+        TRY(backup_path(r->to, r->record->taken_at_s, NAME_RECORD, path));
+        TRY(file_remove(&r->to->lane, path, disk_deadline(r)));
+    }
+    err e = writer_commit(r->intake.writer, disk_deadline(r));
+    *taken = e == E_EXISTS;
+    return e == E_EXISTS ? OK : e;
 }
 
 /* Two snapshots begun in one second: the later one takes the next second's name, once that has come. By the clock that does not
@@ -130,16 +192,54 @@ static err receive(struct run *r)
 static err commit(struct run *r)
 {
     for (unsigned i = 0;; i++) {
-        err e = writer_commit(r->intake.writer, disk_deadline(r));
-        if (e != E_EXISTS || i == NAME_CLASHES_MAX)
-            return e;
+        bool taken = false;
+        TRY(record_name(r));
+        TRY(writer_rename(r->intake.writer, r->record->path));
+        TRY(take_name(r, &taken));
+        if (!taken)
+            return OK;
+        if (i == NAME_CLASHES_MAX)
+            return trail(E_EXISTS, "%s", r->record->path);
         r->record->taken_at_s++;
         ms wait = r->record->taken_at_s * 1000 - loop_wall_ms();
         if (wait > 0)
             TRY(fiber_sleep(loop_now() + ms_min(wait, SECONDS(1))));
-        TRY(record_name(r));
-        TRY(writer_rename(r->intake.writer, r->record->path));
     }
+}
+
+/* --- only the newest damaged one stays --- */
+
+static void remove_older_bad(struct run *r)
+{
+    struct catalogue c;
+    err e = catalogue_open(r->to, &c);
+    for (size_t i = 0; e == OK && i < c.count; i++)
+        if ((c.entries[i].kinds & NAME_BAD) && !(c.entries[i].kinds & NAME_SNAPSHOT) && c.entries[i].at_s < r->record->taken_at_s)
+            e = backup_remove(r->to, &c.entries[i]);
+    catalogue_close(&c);
+    if (e != OK && e != E_CANCELED && e != E_ABSENT)
+        log_warn("an older damaged snapshot could not be removed", F("destination", r->to->config->name), F_ERR(e));
+}
+
+/* --- the whole --- */
+
+static err keep(struct run *r)
+{
+    TRY(commit(r));
+    TRY(backup_record_write(&r->to->lane, r->record, disk_deadline(r)));
+    r->recorded = true;
+    if (!is_bad(r))
+        return OK;
+    remove_older_bad(r);
+    const struct backup_verification *v = &r->record->verification;
+    return trail(E_CORRUPT, "the snapshot is damaged, kept as %s: %s", r->record->path,
+                 v->finding_count ? v->findings[0].text : v->reason);
+}
+
+static void level_reached(struct backup_verification *v)
+{
+    if (v->verdict == VERDICT_UNKNOWN && !v->reason[0])
+        (void)snprintf(v->reason, sizeof v->reason, "level"); /* less was asked */
 }
 
 static err take(struct run *r)
@@ -148,10 +248,10 @@ static err take(struct run *r)
     TRY(record_name(r));
     TRY(intake_open(&r->intake, &r->to->lane, r->record->path, disk_deadline(r)));
     TRY(receive(r));
-    TRY(intake_check(&r->intake, disk_deadline(r), r->record->sha256));
-    r->record->bytes = r->intake.total_bytes;
-    r->record->db_bytes = r->intake.total_bytes - SHA256_BYTES;
-    return commit(r);
+    TRY(intake_check(&r->intake, disk_deadline(r), &r->record->verification));
+    level_reached(&r->record->verification);
+    r->record->took_ms = loop_now() - r->began;
+    return keep(r);
 }
 
 /* A clock that is not set stands at its floor: seconds since boot then tell one snapshot from the next. */
@@ -160,24 +260,54 @@ static int64_t begin_s(ms now)
     return (loop_wall_ms() + (os_wall_is_trusted() ? 0 : now)) / 1000;
 }
 
-err backup_take(struct backup *b, unsigned destination, const struct backup_watcher *w, struct backup_record *out)
+static err finish(struct run *r, err e)
 {
-    ASSERT(destination < b->config->backup.destination_count);
+    struct backup *b = r->backup;
+    struct backup_record *record = r->record;
+    char words[256];
+    if (e == E_CANCELED)
+        return e;
+    if (e == OK) {
+        r->to->failed[0] = 0;
+        backup_metrics_done(r->to, record);
+        if (b->options.events.done)
+            b->options.events.done(b->options.events.arg, record);
+        return OK;
+    }
+    bool damaged = e == E_CORRUPT && r->recorded;
+    if (damaged)
+        (void)snprintf(r->to->failed, sizeof r->to->failed, "%s", record->verification.reason);
+    else
+        backup_reason_of(e, r->to->failed);
+    (void)snprintf(r->to->failed_words, sizeof r->to->failed_words, "%s%s%s", err_text(e), damaged ? ": " : "",
+                   damaged ? r->to->failed : "");
+    backup_metrics_failed(r->to, r->to->failed);
+    if (b->options.events.failed)
+        b->options.events.failed(b->options.events.arg, record->destination, r->to->failed, trail_text(e, words, sizeof words));
+    return trail(e, "backup into %s", record->destination);
+}
+
+err backup_take(struct backup *b, unsigned destination, unsigned level, const struct backup_watcher *w, struct backup_record *out)
+{
     ms began = loop_now();
-    struct run r = {.backup = b, .to = &b->destinations[destination], .watcher = w, .record = out};
-    r.deadline = began + b->config->backup.total_timeout_ms;
-    *out = (struct backup_record){.taken_at_s = begin_s(began)};
+    TRY(backup_begin(b, destination));
+    struct run r = {.backup = b,
+                    .to = &b->destinations[destination],
+                    .watcher = w,
+                    .record = out,
+                    .began = began,
+                    .level = level,
+                    .deadline = loop_now() + b->config->backup.total_timeout_ms};
+    *out = (struct backup_record){.taken_at_s = begin_s(loop_now()), .took_ms = -1};
     (void)snprintf(out->destination, sizeof out->destination, "%s", r.to->config->name);
     err e = take(&r);
     intake_close(&r.intake);
     etcd_snapshot_end(r.stream);
     etcd_close(r.etcd);
     out->took_ms = loop_now() - began;
-    if (e != E_CANCELED)
-        r.to->last_error = e;
-    if (e == OK)
-        backup_metrics_done(r.to, out);
-    else if (e != E_CANCELED)
-        backup_metrics_failed(r.to, e);
-    return e == OK || e == E_CANCELED ? e : trail(e, "backup into %s", out->destination);
+    if (!r.recorded)
+        out->path[0] = 0;
+    e = finish(&r, e);
+    backup_end(b, destination);
+    return e;
 }

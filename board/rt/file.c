@@ -115,6 +115,27 @@ err file_remove(struct lane *l, const char *path, ms deadline)
     return trail(path_call(l, run_remove, path, deadline, &job), "removing %s", path);
 }
 
+/* A writer that commits in between has renamed it: then there is nothing left to remove. */
+static err run_remove_leftover(void *job)
+{
+    struct path_job *j = job;
+    os_fd fd;
+    TRY(os_file_open(j->path, OS_WRITE, &fd));
+    err e = os_file_lock(fd);
+    if (e == OK)
+        e = run_remove(j);
+    else if (e != E_BUSY)
+        e = E_UNSUPPORTED;
+    os_file_close(fd);
+    return e;
+}
+
+err file_remove_leftover(struct lane *l, const char *path, ms deadline)
+{
+    struct path_job job = {.free_bytes = 0};
+    return trail(path_call(l, run_remove_leftover, path, deadline, &job), "removing %s", path);
+}
+
 static err run_space(void *job)
 {
     struct path_job *j = job;

@@ -22,7 +22,8 @@ MUST_USE err file_make_folder(struct lane *l, const char *path, ms deadline);
  * each() must not remove what it sees: some file systems then skip names. */
 MUST_USE err file_list(struct lane *l, const char *folder, ms deadline, err (*each)(void *arg, const char *name), void *arg);
 
-/* --- durable writer: PATH.part-XXXXXXXX, then fsync, rename (never over an existing file), fsync of the folder --- */
+/* --- durable writer: PATH.part-XXXXXXXX, then fsync, rename (never over an existing file), fsync of the folder. The temporary
+ * file is locked (flock) as long as its writer lives. --- */
 struct writer;
 #define WRITER_TAP_BYTES_MAX 256
 /* The lane stays open until writer_close(); were it closed before, the writer fails with E_CLOSED, and what it left is a
@@ -38,9 +39,13 @@ MUST_USE err writer_flush(struct writer *w, ms deadline); /* all appended is han
 /* Makes it durable under its name. E_EXISTS: there is such a file; rename it with writer_rename() and commit again, or abort. */
 MUST_USE err writer_commit(struct writer *w, ms deadline);
 MUST_USE err writer_rename(struct writer *w, const char *path); /* another final name, same folder; before a commit */
+const char *writer_temporary_path(const struct writer *w);      /* what is flushed can be read there, until the commit */
 uint64_t writer_bytes(const struct writer *w);                  /* appended so far */
 /* After a commit: frees. Before it: removes the temporary file (shielded, bounded) and frees. NULL is fine. */
 void writer_close(struct writer *w);
 bool writer_is_leftover(const char *name); /* a temporary name of ours, for cleaning at start */
+/* Removes such a file, and fsync of the folder, when no writer holds it: E_BUSY when one does; E_UNSUPPORTED where files cannot
+ * be locked. */
+MUST_USE err file_remove_leftover(struct lane *l, const char *path, ms deadline);
 
 #endif

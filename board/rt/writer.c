@@ -106,6 +106,10 @@ static err run_open(void *job)
         e = os_file_open(w->part, OS_CREATE_NEW, &w->fd);
     }
     w->made = e == OK;
+    if (e == OK && os_file_lock(w->fd) == E_BUSY) { /* somebody takes it for a leftover. Where there are no locks, age tells */
+        e = E_BUSY;
+        remove_made(w);
+    }
     return job_ended(w, e);
 }
 
@@ -280,6 +284,11 @@ err writer_open(struct lane *l, const char *path, unsigned depth, void (*tap)(vo
 void *writer_tap_state(struct writer *w)
 {
     return w->tap_state;
+}
+
+const char *writer_temporary_path(const struct writer *w)
+{
+    return w->part;
 }
 
 uint64_t writer_bytes(const struct writer *w)

@@ -25,7 +25,7 @@ def back_up(hub, warned: str = "") -> tuple[Path, dict]:
     assert record["sha256"] == trailer.hex()
     assert record["name"] == file.name and record["destination"] == "local"
     assert record["bytes"] == file.stat().st_size == record["db_bytes"] + 32
-    assert record["verdict"] == "good" and record["reason"] is None and record["level"] == 2
+    assert (record["verdict"], record["reason"], record["level"]) == ("unknown", "level", 2)
     assert 0 <= record["took_ms"] <= done.took * 1000 + 50
     taken = time.strptime(record["taken_at"], "%Y-%m-%dT%H:%M:%SZ")
     assert "".join(NAME.fullmatch(file.name).groups()) == time.strftime("%Y%m%d%H%M%S", taken)
@@ -92,6 +92,8 @@ def test_two_destinations_of_which_one_fails(start_etcd, make_hub, tmp_path):
     assert done.code == 4, done.said
     assert "blocked" in done.said and str(tmp_path / "file") in done.said
     assert done.record["destination"] == "local"
+    (failure,) = done.failures
+    assert (failure["destination"], failure["verdict"], failure["reason"]) == ("blocked", "unknown", "exists")
     check_file(hub.snapshots()[0])
     assert (tmp_path / "file").read_text() == "in the way"
 
@@ -104,7 +106,7 @@ def test_the_destination_is_made(start_etcd, make_hub):
     done = now(hub)
     assert done.code == 0, done.said
     assert made.stat().st_mode & 0o7777 == 0o700
-    check_file(next(made.iterdir()))
+    check_file(next(made.glob("*.db")))
 
 
 @pytest.mark.parametrize("profile", ["edge16", "hub32", "hub64"])

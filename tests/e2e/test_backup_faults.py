@@ -1,6 +1,7 @@
 """`holdfast backup now` when etcd, the network or the disk fails it: a clear error, in time, and nothing left behind."""
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -62,6 +63,16 @@ def assert_failed(hub, done, kept: Folder, code: int, words: list[str], seconds:
     assert done.took <= seconds
     assert done.out == ""
     kept.assert_untouched()
+
+
+def assert_kept_aside(hub, done, earlier: Path, reason: str) -> None:
+    """A stream that came whole and is wrong: told, kept as NAME.bad with its record, and the earlier one as it was."""
+    assert done.code == 1 and f"damaged ({reason})" in done.said, done.said
+    assert hub.snapshots() == [earlier] and earlier.read_bytes() == b"earlier"
+    (bad,) = hub.damaged()
+    record = json.loads(bad.with_suffix(".json").read_text())
+    assert (record["verdict"], record["reason"], record["path"]) == ("bad", reason, str(bad))
+    assert record["bytes"] == bad.stat().st_size and record["errors"][0]["code"] == reason
 
 
 def start_now(hub) -> Proc:
@@ -158,9 +169,9 @@ def test_slow_but_steady_is_waited_for(kept_etcd, hub_via):
 def test_a_flipped_bit_in_the_stream_is_found(at, kept_etcd, hub_via):
     with Proxy(kept_etcd.back_port, down=Faults(flip_at=at)) as proxy:
         hub = hub_via(proxy)
-        kept = Folder(hub.backups)
+        (earlier,) = hub.snapshots()
         done = now(hub)
-    assert_failed(hub, done, kept, 1, ["damaged data", "SHA-256"], 5)
+    assert_kept_aside(hub, done, earlier, "sha256")
 
 
 def test_a_flipped_bit_under_tls_is_found(kept_etcd, hub_via):

@@ -30,11 +30,15 @@ class Outcome:
 
     @property
     def record(self) -> dict:
-        """The one record of -o json; PeerError when there are none or more."""
-        records = json.loads(self.out)
+        """The one record of -o json; PeerError when there are none or more. `failures`: the rest of the array."""
+        records = [item for item in json.loads(self.out) if "name" in item]
         if len(records) != 1:
             raise PeerError(f"{len(records)} records, not one: {self.out}")
         return records[0]
+
+    @property
+    def failures(self) -> list[dict]:
+        return [item for item in json.loads(self.out) if "name" not in item]
 
 
 def now(hub: Hub, *args: str, seconds: float = 60) -> Outcome:

@@ -37,6 +37,11 @@ class Stopped:
     log: str
 
 
+def record_of(snapshot: Path) -> Path:
+    """Where a snapshot's record lies."""
+    return snapshot.with_name(snapshot.name + ".json")
+
+
 class Hub:
     """profile    --profile, None for the default
     limited    RLIMIT_DATA equal to the profile, and a memory cgroup of profile + 16 MiB where one can be had
@@ -136,11 +141,15 @@ class Hub:
 
     def leftovers(self) -> list[Path]:
         """Everything else that lies in the destination: temporary files, most likely."""
-        return sorted(set(self.backups.iterdir()) - set(self.snapshots()))
+        return sorted(set(self.backups.iterdir()) - set(self.snapshots()) - set(map(record_of, self.snapshots())))
+
+    def damaged(self) -> list[Path]:
+        """Snapshots that failed their verification and were kept aside."""
+        return sorted(self.backups.glob("etcd-snapshot-*.db.bad"))
 
     def wait_snapshot(self, count: int = 1, seconds: float = 60) -> Path:
-        """Until there are so many; the newest."""
-        wait_for(lambda: len(self.snapshots()) >= count, f"{count} snapshots", seconds, self.proc, every=0.02)
+        """Until there are so many, and the newest has its record; the newest."""
+        wait_for(lambda: len(found := self.snapshots()) >= count and record_of(found[-1]).exists(), f"{count} snapshots", seconds, self.proc, every=0.02)
         return self.snapshots()[-1]
 
     def command(self, *args: object, seconds: float = 120, data: bytes | None = None) -> subprocess.CompletedProcess:

@@ -107,7 +107,7 @@ static err take_fiber(void *arg)
     struct dns_config numeric = {.ndots = 1, .timeout_s = 1, .attempts = 1};
     t->result = dns_open_with(&numeric, &dns);
     if (t->result == OK)
-        t->result = backup_open(&config, dns, &b);
+        t->result = backup_open(&(struct backup_options){.config = &config, .dns = dns}, &b);
     if (t->result == OK)
         t->result = t->run(b, t->arg);
     backup_close(b);
@@ -146,7 +146,7 @@ static err run_with(struct taking *t)
 static err take_one(struct backup *b, void *arg)
 {
     (void)arg;
-    return backup_take(b, 0, NULL, &record);
+    return backup_take(b, 0, 2, NULL, &record);
 }
 
 static err run_take(void *arg)
@@ -163,43 +163,72 @@ static err run_take(void *arg)
 
 /* --- what is left of it --- */
 
-/* How many whole snapshots; others may only be ours and unfinished. */
-static unsigned snapshots(bool leftovers_too)
+struct seen {
+    unsigned good, bad, records;
+};
+
+static void see_file(const char *path, bool is_good)
 {
+    size_t len = 0;
+    SIM_CHECK(sim_disk_get(path, back, sizeof back, &len) && len <= sizeof back);
+    SIM_CHECK(etcd_peer_is_whole(&peer, (struct bytes){back, len}) == is_good);
+}
+
+static void see_record(const char *path, const char *name)
+{
+    struct backup_record r;
+    size_t len = 0;
+    SIM_CHECK(sim_disk_get(path, back, sizeof back, &len) && len <= BACKUP_RECORD_JSON_MAX);
+    SIM_CHECK_ERR(backup_record_parse((struct bytes){back, len}, &r), OK);
+    SIM_CHECK(strncmp(r.name, name, strlen(r.name)) == 0 && strcmp(name + strlen(r.name), ".json") == 0);
+}
+
+/* Snapshots, whole ones and damaged ones, and their records; others may only be ours and unfinished. */
+static struct seen look(bool leftovers_too)
+{
+    struct seen seen = {0};
     const char *name;
-    unsigned good = 0;
     for (unsigned i = 0; (name = sim_disk_name(FOLDER, i)); i++) {
         char path[OS_PATH_MAX];
         int64_t at_s = 0;
-        size_t len = 0;
         (void)snprintf(path, sizeof path, FOLDER "/%s", name);
-        if (!backup_name_time(name, &at_s)) {
-            SIM_CHECK(leftovers_too && writer_is_leftover(name));
-            continue;
-        }
-        SIM_CHECK(sim_disk_get(path, back, sizeof back, &len) && len <= sizeof back);
-        SIM_CHECK(etcd_peer_is_whole(&peer, (struct bytes){back, len}));
-        good++;
+        enum backup_name_kind kind = backup_name_kind(name, &at_s);
+        SIM_CHECK(kind != NAME_OTHER && (leftovers_too || kind != NAME_LEFTOVER));
+        if (kind == NAME_RECORD)
+            see_record(path, name);
+        else if (kind != NAME_LEFTOVER)
+            see_file(path, kind == NAME_SNAPSHOT);
+        seen.good += kind == NAME_SNAPSHOT;
+        seen.bad += kind == NAME_BAD;
+        seen.records += kind == NAME_RECORD;
     }
-    return good;
+    return seen;
 }
 
+/* A stream that is whole but wrong is kept aside; of any other failure nothing is left but, when its record could not be written,
+ * the whole snapshot. */
 static void check_take(void *arg, err result)
 {
     const struct plan *p = arg;
     if (!sim_fault_name() && !(p->any_error && result != OK))
         SIM_CHECK_ERR(result, p->wanted);
-    SIM_CHECK(snapshots(false) == (result == OK ? 1u : 0u));
-    SIM_CHECK(result != OK || (record.db_bytes == peer.db_bytes && record.cluster_id == 0xC0FFEE && record.member_id == 7));
+    struct seen seen = look(false);
+    SIM_CHECK(seen.bad == (result == E_CORRUPT ? 1u : 0u) || sim_fault_name());
+    SIM_CHECK(seen.good == (result == OK ? 1u : 0u) || (sim_fault_name() && seen.records == 0));
+    SIM_CHECK(seen.records == seen.good + seen.bad || sim_fault_name());
+    SIM_CHECK((result == OK || result == E_CORRUPT) == (record.path[0] != 0));
+    SIM_CHECK(result != OK ||
+              (record.verification.db_bytes == peer.db_bytes && record.cluster_id == 0xC0FFEE && record.member_id == 7));
     SIM_CHECK(result != OK || strcmp(record.etcd_version, "3.5.21") == 0);
 }
 
 static void reboot_take(void *arg, bool ended, err result)
 {
     peer_fill(arg);
-    unsigned good = snapshots(true);
+    struct seen seen = look(true);
     SIM_CHECK(!ended || result == OK);
-    SIM_CHECK(good <= 1 && (good == 1 || sim_noted(COMMITTED) == 0));
+    SIM_CHECK(seen.good <= 1 && seen.bad == 0 && seen.records <= seen.good);
+    SIM_CHECK(sim_noted(COMMITTED) == 0 || (seen.good == 1 && seen.records == 1));
 }
 
 /* --- the cases: a line each --- */
@@ -358,9 +387,9 @@ static void check_schedule(void *arg, err result)
     const struct clockwork *c = arg;
     SIM_CHECK_ERR(result, OK);
     unsigned names = sim_disk_names(FOLDER), others = (c->age_s ? 1u : 0u) + (c->there && c->plan.jump_at >= 0 ? 1u : 0u);
-    SIM_CHECK(names == others + (c->plan.status_steps ? 0 : c->runs));
+    SIM_CHECK(names == others + (c->plan.status_steps ? 0 : 2 * c->runs));
     if (others == 0)
-        SIM_CHECK(snapshots(false) == names);
+        SIM_CHECK(look(false).good == names / 2);
 }
 
 #define LEFT FOLDER "/etcd-snapshot-20260101-000000.db.part-0123abcd"

@@ -18,31 +18,32 @@ static uint8_t snapshot[KIB(700) + SHA256_BYTES], back[sizeof snapshot + 1];
 struct intake_case {
     const char *name;
     size_t db_bytes;
-    size_t pieces[4]; /* sizes, in turn and again; 0 too */
-    size_t cut;       /* from its end */
-    size_t flip_at;   /* from 1 */
-    err want;
+    size_t pieces[4];   /* sizes, in turn and again; 0 too */
+    size_t cut;         /* from its end */
+    size_t flip_at;     /* from 1 */
+    unsigned level;     /* 2: good as far as it goes; less: bad */
+    const char *reason; /* then */
 };
 static const struct intake_case cases[] = {
-    {"whole", KIB(512), {KIB(32)}, 0, 0, OK},
-    {"etcd's way", KIB(600), {KIB(32)}, 0, 0, OK},
-    {"one page", 512, {544}, 0, 0, OK},
-    {"byte by byte", 1024, {1}, 0, 0, OK},
-    {"31 and 33", KIB(40), {31, 33}, 0, 0, OK},
-    {"32", KIB(40), {32}, 0, 0, OK},
-    {"empty pieces", KIB(40), {0, 7, 0, 5000}, 0, 0, OK},
-    {"a buffer exactly", BACKUP_PIECE_BYTES, {BACKUP_PIECE_BYTES}, 0, 0, OK},
-    {"one more", BACKUP_PIECE_BYTES + 512, {BACKUP_PIECE_BYTES + 1}, 0, 0, OK},
-    {"nothing", 0, {KIB(32)}, 32, 0, E_CORRUPT},
-    {"only a trailer", 0, {KIB(32)}, 0, 0, E_CORRUPT},
-    {"half a trailer", 0, {KIB(32)}, 16, 0, E_CORRUPT},
-    {"no trailer", KIB(40), {KIB(32)}, 32, 0, E_CORRUPT},
-    {"a byte short", KIB(40), {KIB(32)}, 1, 0, E_CORRUPT},
-    {"a page short", KIB(40), {KIB(32)}, 512, 0, E_CORRUPT},
-    {"first byte wrong", KIB(40), {KIB(32)}, 0, 1, E_CORRUPT},
-    {"last byte wrong", KIB(40), {KIB(32)}, 0, KIB(40), E_CORRUPT},
-    {"digest wrong", KIB(40), {KIB(32)}, 0, KIB(40) + 32, E_CORRUPT},
-    {"not whole pages", 1000, {KIB(32)}, 0, 0, E_CORRUPT},
+    {"whole", KIB(512), {KIB(32)}, 0, 0, 2, ""},
+    {"etcd's way", KIB(600), {KIB(32)}, 0, 0, 2, ""},
+    {"one page", 512, {544}, 0, 0, 2, ""},
+    {"byte by byte", 1024, {1}, 0, 0, 2, ""},
+    {"31 and 33", KIB(40), {31, 33}, 0, 0, 2, ""},
+    {"32", KIB(40), {32}, 0, 0, 2, ""},
+    {"empty pieces", KIB(40), {0, 7, 0, 5000}, 0, 0, 2, ""},
+    {"a buffer exactly", BACKUP_PIECE_BYTES, {BACKUP_PIECE_BYTES}, 0, 0, 2, ""},
+    {"one more", BACKUP_PIECE_BYTES + 512, {BACKUP_PIECE_BYTES + 1}, 0, 0, 2, ""},
+    {"nothing", 0, {KIB(32)}, 32, 0, 0, "length"},
+    {"only a trailer", 0, {KIB(32)}, 0, 0, 0, "length"},
+    {"half a trailer", 0, {KIB(32)}, 16, 0, 0, "length"},
+    {"no trailer", KIB(40), {KIB(32)}, 32, 0, 0, "length"},
+    {"a byte short", KIB(40), {KIB(32)}, 1, 0, 0, "length"},
+    {"a page short", KIB(40), {KIB(32)}, 512, 0, 1, "sha256"},
+    {"first byte wrong", KIB(40), {KIB(32)}, 0, 1, 1, "sha256"},
+    {"last byte wrong", KIB(40), {KIB(32)}, 0, KIB(40), 1, "sha256"},
+    {"digest wrong", KIB(40), {KIB(32)}, 0, KIB(40) + 32, 1, "sha256"},
+    {"not whole pages", 1000, {KIB(32)}, 0, 0, 0, "length"},
 };
 
 static void snapshot_make(const struct intake_case *c)
@@ -57,7 +58,7 @@ static void snapshot_make(const struct intake_case *c)
         snapshot[c->flip_at - 1] ^= 4;
 }
 
-static err feed(struct backup_intake *i, const struct intake_case *c, char digest[2 * SHA256_BYTES + 1])
+static err feed(struct backup_intake *i, const struct intake_case *c, struct backup_verification *found)
 {
     size_t total = c->db_bytes + SHA256_BYTES - c->cut, turn = 0, turns = 1;
     while (turns < 4 && c->pieces[turns])
@@ -69,7 +70,7 @@ static err feed(struct backup_intake *i, const struct intake_case *c, char diges
         TRY(intake_add(i, (struct bytes){n ? snapshot + at : NULL, n}, SOON));
     }
     CHECK(i->total_bytes == total);
-    TRY(intake_check(i, SOON, digest));
+    TRY(intake_check(i, SOON, found));
     return writer_commit(i->writer, SOON);
 }
 
@@ -86,20 +87,23 @@ static size_t file_bytes(const char *path)
 
 static void case_run(struct lane *l, const struct intake_case *c)
 {
-    char path[64], digest[2 * SHA256_BYTES + 1] = "";
+    char path[64];
+    struct backup_verification v;
     struct backup_intake i;
     trail_clear();
     snapshot_make(c);
     (void)snprintf(path, sizeof path, "%s/snapshot.db", folder);
     CHECK(intake_open(&i, l, path, SOON) == OK);
-    err e = feed(&i, c, digest);
+    err e = feed(&i, c, &v);
     intake_close(&i);
-    intake_close(&i); /* idempotent */
-    size_t len = file_bytes(path);
-    bool right =
-        e == OK ? len == c->db_bytes + SHA256_BYTES && memcmp(back, snapshot, len) == 0 && strlen(digest) == 64 : len == 0;
-    if (e != c->want || !right) {
-        print_error("%s: %s, %zu bytes\n", c->name, err_name(e), len);
+    intake_close(&i);                                                            /* idempotent */
+    size_t len = file_bytes(path), wanted = c->db_bytes + SHA256_BYTES - c->cut; /* what came is kept, good or not */
+    bool right = e == OK && len == wanted && memcmp(back, snapshot, len) == 0 && v.bytes == len && v.level == c->level &&
+                 strcmp(v.reason, c->reason) == 0 && (v.verdict == VERDICT_BAD) == (c->level < 2) &&
+                 (v.level == 0 || (strlen(v.sha256) == 64 && v.db_bytes == len - SHA256_BYTES)) &&
+                 v.finding_count == (c->level < 2 ? 1 : 0);
+    if (!right) {
+        print_error("%s: %s, %zu bytes, level %u, \"%s\"\n", c->name, err_name(e), len, v.level, v.reason);
         checks_failed++;
     }
 }

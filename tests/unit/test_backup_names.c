@@ -62,6 +62,40 @@ static void nobodys(void **state)
     }
 }
 
+#define ONE "etcd-snapshot-20260101-000000.db"
+static const struct {
+    const char *name;
+    enum backup_name_kind kind;
+} kinds[] = {
+    {ONE, NAME_SNAPSHOT},
+    {ONE ".json", NAME_RECORD},
+    {ONE ".bad", NAME_BAD},
+    {ONE ".part-0123abcd", NAME_LEFTOVER},
+    {ONE ".json.part-0123abcd", NAME_LEFTOVER},
+    {ONE ".bad.part-0123abcd", NAME_LEFTOVER},
+    {ONE ".part-0123abc", NAME_OTHER},
+    {ONE ".part-0123abcde", NAME_OTHER},
+    {ONE ".part-0123abcg", NAME_OTHER},
+    {ONE ".zst.part-0123abcd", NAME_OTHER},
+    {ONE ".zst", NAME_OTHER},
+    {ONE ".bad.json", NAME_OTHER},
+    {ONE ".JSON", NAME_OTHER},
+    {ONE "x.part-0123abcd", NAME_OTHER},
+    {"holdfast.db.part-0123abcd", NAME_OTHER},
+    {"etcd-snapshot-20260231-000000.db.json", NAME_OTHER},
+    {"", NAME_OTHER},
+};
+
+static void what_lies_beside(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        int64_t at_s = 0;
+        if (backup_name_kind(kinds[i].name, &at_s) != kinds[i].kind || (kinds[i].kind && at_s != 1767225600))
+            fail_msg("%s", kinds[i].name);
+    }
+}
+
 static void they_sort_as_times_do(void **state)
 {
     (void)state;
@@ -72,6 +106,6 @@ static void they_sort_as_times_do(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(there_and_back), cmocka_unit_test(nobodys),
-                                       cmocka_unit_test(they_sort_as_times_do)};
+                                       cmocka_unit_test(what_lies_beside), cmocka_unit_test(they_sort_as_times_do)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

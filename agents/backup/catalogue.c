@@ -1,0 +1,223 @@
+/* catalogue: what lies in a destination. The files are the truth: a snapshot is listed because it is there, and what is told of
+ * it is its record, as long as that speaks of a file of this size. */
+#include "agents/backup/backup_internal.h"
+
+#include "board/rt/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOM_FIRST   64
+#define ENTRIES_MAX  (3 * BACKUP_RECORDS_MAX) /* names: a snapshot has one or two, and perhaps a damaged twin */
+#define RECORD_BYTES (BACKUP_RECORD_JSON_MAX + 1)
+
+/* --- one look --- */
+
+static err room(struct catalogue *c)
+{
+    if (c->count < c->room)
+        return OK;
+    size_t more = c->room ? c->room * 2 : ROOM_FIRST;
+    struct backup_entry *entries = realloc(c->entries, more * sizeof *entries);
+    if (!entries)
+        return trail(E_BUDGET, "no memory for a list of %zu names", more);
+    c->entries = entries;
+    c->room = more;
+    return OK;
+}
+
+static err leftover(struct catalogue *c, const char *name)
+{
+    if (!c->leftovers)
+        c->leftovers = calloc(BACKUP_LEFTOVERS_MAX, sizeof *c->leftovers);
+    if (!c->leftovers)
+        return E_BUDGET;
+    if (c->leftover_count < BACKUP_LEFTOVERS_MAX)
+        (void)snprintf(c->leftovers[c->leftover_count++], sizeof *c->leftovers, "%s", name);
+    return OK;
+}
+
+static err see(void *arg, const char *name)
+{
+    struct catalogue *c = arg;
+    int64_t at_s = 0;
+    enum backup_name_kind kind = backup_name_kind(name, &at_s);
+    if (kind == NAME_LEFTOVER)
+        return leftover(c, name);
+    if (kind == NAME_OTHER)
+        return OK;
+    if (c->count == ENTRIES_MAX) {
+        c->cut = true;
+        return OK;
+    }
+    TRY(room(c));
+    c->entries[c->count++] = (struct backup_entry){at_s, (unsigned)kind};
+    return OK;
+}
+
+static int by_time(const void *left, const void *right)
+{
+    int64_t a = ((const struct backup_entry *)left)->at_s, b = ((const struct backup_entry *)right)->at_s;
+    return (a > b) - (a < b);
+}
+
+static void merge(struct catalogue *c)
+{
+    size_t kept = 0;
+    if (c->count)
+        qsort(c->entries, c->count, sizeof *c->entries, by_time);
+    for (size_t i = 0; i < c->count; i++)
+        if (kept && c->entries[kept - 1].at_s == c->entries[i].at_s)
+            c->entries[kept - 1].kinds |= c->entries[i].kinds;
+        else
+            c->entries[kept++] = c->entries[i];
+    c->cut = c->cut || kept > BACKUP_RECORDS_MAX;
+    c->count = size_min(kept, BACKUP_RECORDS_MAX);
+}
+
+err catalogue_open(struct backup_destination *to, struct catalogue *out)
+{
+    *out = (struct catalogue){0};
+    err e = file_list(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, see, out);
+    if (e != OK) {
+        catalogue_close(out);
+        return e;
+    }
+    merge(out);
+    if (out->cut)
+        log_warn("the destination holds more snapshots than are looked at: none is pruned", F("destination", to->config->name),
+                 F("path", to->config->path), F_U64("looked_at", BACKUP_RECORDS_MAX));
+    return OK;
+}
+
+void catalogue_close(struct catalogue *c)
+{
+    free(c->entries);
+    free(c->leftovers);
+    *c = (struct catalogue){0};
+}
+
+/* --- the record of one --- */
+
+struct record_job {
+    char path[OS_PATH_MAX], file[OS_PATH_MAX];
+    struct buf *into;
+    size_t got;
+    struct os_stat stat;
+    err read;
+};
+
+static err read_record(struct record_job *j)
+{
+    os_fd fd;
+    TRY(os_file_open(j->path, OS_READ, &fd));
+    err e = os_file_read(fd, 0, j->into->at, RECORD_BYTES, &j->got);
+    os_file_close(fd);
+    return e;
+}
+
+static err run_record(void *job)
+{
+    struct record_job *j = job;
+    TRY(os_stat_path(j->file, &j->stat));
+    j->read = read_record(j);
+    return OK;
+}
+
+/* What is told of a snapshot nobody has a good word for. */
+static void without_record(struct backup_record *r, bool is_bad, const char *reason)
+{
+    struct backup_verification *v = &r->verification;
+    *v = (struct backup_verification){.verdict = is_bad ? VERDICT_BAD : VERDICT_UNKNOWN};
+    (void)snprintf(v->reason, sizeof v->reason, "%s", reason);
+}
+
+static void judge(const struct record_job *j, bool is_bad, struct backup_record *r)
+{
+    uint64_t mark = trail_mark();
+    if (j->read == E_ABSENT)
+        without_record(r, is_bad, "no-record");
+    else if (j->read != OK || j->got >= RECORD_BYTES || backup_record_parse((struct bytes){j->into->at, j->got}, r) != OK)
+        without_record(r, is_bad, "record");
+    else if (r->verification.bytes != j->stat.bytes || (is_bad && r->verification.verdict != VERDICT_BAD) ||
+             (!is_bad && r->verification.verdict == VERDICT_BAD))
+        without_record(r, is_bad, "changed");
+    trail_rewind(mark);
+    r->verification.bytes = j->stat.bytes;
+}
+
+err catalogue_record(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out)
+{
+    bool is_bad = !(entry->kinds & NAME_SNAPSHOT);
+    struct record_job job = {.got = 0};
+    *out = (struct backup_record){.took_ms = -1};
+    TRY(backup_path(to, entry->at_s, NAME_RECORD, job.path));
+    TRY(backup_path(to, entry->at_s, is_bad ? NAME_BAD : NAME_SNAPSHOT, job.file));
+    TRY(buf_wait(RECORD_BYTES, loop_now() + BACKUP_DISK_MS_MAX, &job.into));
+    err e = lane_call(&to->lane, run_record, &job, sizeof job, &job.into->hold, loop_now() + BACKUP_DISK_MS_MAX);
+    if (e == OK)
+        judge(&job, is_bad, out);
+    buf_release(job.into);
+    backup_name(entry->at_s, out->name);
+    out->taken_at_s = entry->at_s;
+    (void)snprintf(out->path, sizeof out->path, "%s", job.file);
+    (void)snprintf(out->destination, sizeof out->destination, "%s", to->config->name);
+    return e == OK ? OK : trail(e, "looking at %s", job.file);
+}
+
+/* --- one goes --- */
+
+static err remove_if(struct backup_destination *to, int64_t at_s, enum backup_name_kind kind)
+{
+    char path[OS_PATH_MAX];
+    uint64_t mark = trail_mark();
+    TRY(backup_path(to, at_s, kind, path));
+    err e = file_remove(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX);
+    if (e != E_ABSENT)
+        return e;
+    trail_rewind(mark);
+    return OK;
+}
+
+err backup_remove(struct backup_destination *to, const struct backup_entry *entry)
+{
+    if (entry->kinds & NAME_RECORD)
+        TRY(remove_if(to, entry->at_s, NAME_RECORD));
+    if (entry->kinds & NAME_SNAPSHOT)
+        TRY(remove_if(to, entry->at_s, NAME_SNAPSHOT));
+    return entry->kinds & NAME_BAD ? remove_if(to, entry->at_s, NAME_BAD) : OK;
+}
+
+/* --- all of them --- */
+
+static err list_one(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *r,
+                    err (*each)(void *arg, const struct backup_record *r), void *arg)
+{
+    if (!(entry->kinds & (NAME_SNAPSHOT | NAME_BAD)))
+        return OK;
+    err e = catalogue_record(to, entry, r);
+    if (e == E_ABSENT) { /* it was removed just now */
+        trail_clear();
+        return OK;
+    }
+    return e == OK ? each(arg, r) : e;
+}
+
+err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, const struct backup_record *r), void *arg)
+{
+    ASSERT(destination < b->config->backup.destination_count);
+    struct backup_destination *to = &b->destinations[destination];
+    struct catalogue c;
+    struct backup_record *r = malloc(sizeof *r);
+    if (!r)
+        return E_BUDGET;
+    err e = catalogue_open(to, &c);
+    for (size_t i = 0; e == OK && i < c.count; i++) {
+        e = list_one(to, &c.entries[i], r, each, arg);
+        fiber_breathe();
+    }
+    catalogue_close(&c);
+    free(r);
+    return e;
+}

@@ -1,0 +1,143 @@
+/* backup_answer: from the agent's records to items. */
+#include "board/backup_answer.h"
+
+#include "board/rt/buf.h"
+#include "net/format/json_write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ITEM_BYTES BACKUP_RECORD_JSON_MAX
+
+static bool wanted(const struct config *c, unsigned i, const char *destination)
+{
+    return !destination || strcmp(c->backup.destinations[i].name, destination) == 0;
+}
+
+bool answer_knows(const struct config *c, const char *destination)
+{
+    bool found = !destination;
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        found = found || wanted(c, i, destination);
+    return found;
+}
+
+enum exit_code answer_check(const struct command_line *line, const struct config *c)
+{
+    if (c->backup.endpoint_count == 0) {
+        (void)fprintf(stderr, "holdfast: %s: backup.etcd.endpoints is not set: nothing to back up\n", line->config_path);
+        return EXIT_WRONG_USE;
+    }
+    if (answer_knows(c, line->destination))
+        return EXIT_GOOD;
+    (void)fprintf(stderr, "holdfast: %s: there is no destination \"%s\"; there is %s%s\n", line->config_path, line->destination,
+                  c->backup.destinations[0].name, c->backup.destination_count > 1 ? ", and others" : "");
+    return EXIT_WRONG_USE;
+}
+
+/* Writes one item by put() and hands it over. */
+static err item(const struct answer *to, void (*put)(struct json_writer *w, const void *what), const void *what)
+{
+    struct buf *page = NULL;
+    TRY(buf_wait(ITEM_BYTES, FOREVER, &page));
+    struct text t = text_over((char *)page->at, ITEM_BYTES);
+    struct json_writer w = json_write_to(&t);
+    put(&w, what);
+    err e =
+        json_done(&w) ? to->item(to->arg, (struct bytes){page->at, t.len}) : trail(E_RANGE, "an item of the answer is too large");
+    buf_release(page);
+    return e;
+}
+
+static void put_record(struct json_writer *w, const void *what)
+{
+    backup_record_json(w, what);
+}
+
+static err record_item(void *arg, const struct backup_record *r)
+{
+    return item(arg, put_record, r);
+}
+
+struct failure {
+    const char *destination, *verdict, *reason, *words;
+};
+
+static void put_failure(struct json_writer *w, const void *what)
+{
+    const struct failure *f = what;
+    json_object(w);
+    json_put_text(w, "destination", f->destination);
+    json_put_text(w, "verdict", f->verdict);
+    json_put_text(w, "reason", f->reason);
+    json_put_text(w, "error", f->words);
+    json_object_end(w);
+}
+
+static err failure_item(const struct answer *to, const char *destination, err e)
+{
+    char words[512], reason[BACKUP_REASON_MAX];
+    backup_reason_of(e, reason);
+    struct failure f = {destination, "unknown", reason, trail_text(e, words, sizeof words)};
+    trail_clear();
+    return item(to, put_failure, &f);
+}
+
+static enum exit_code code_of(unsigned good, unsigned all)
+{
+    return good == all ? EXIT_GOOD : good ? EXIT_PARTLY : EXIT_BAD;
+}
+
+/* --- now --- */
+
+/* A damaged snapshot that was kept has its record, which says what is wrong with it. */
+static err now_one(struct backup *b, const char *name, unsigned i, unsigned level, const struct backup_watcher *w,
+                   const struct answer *to, bool *good)
+{
+    struct backup_record *r = malloc(sizeof *r);
+    if (!r)
+        return E_BUDGET;
+    err e = backup_take(b, i, level, w, r);
+    err told = OK;
+    *good = e == OK;
+    if (e != E_CANCELED)
+        told = r->path[0] ? record_item((void *)(uintptr_t)to, r) : failure_item(to, name, e);
+    trail_clear();
+    free(r);
+    return e == E_CANCELED ? e : told;
+}
+
+/* One after another; one failing does not stop the others. */
+enum exit_code answer_now(struct backup *b, const struct config *c, const char *destination, unsigned level,
+                          const struct backup_watcher *w, const struct answer *to)
+{
+    unsigned good = 0, all = 0;
+    for (unsigned i = 0; i < c->backup.destination_count; i++) {
+        bool one = false;
+        if (!wanted(c, i, destination))
+            continue;
+        all++;
+        if (now_one(b, c->backup.destinations[i].name, i, level, w, to, &one) != OK)
+            return good ? EXIT_PARTLY : EXIT_BAD;
+        good += one;
+    }
+    return code_of(good, all);
+}
+
+/* --- list --- */
+
+enum exit_code answer_list(struct backup *b, const struct config *c, const char *destination, const struct answer *to)
+{
+    unsigned good = 0, all = 0;
+    for (unsigned i = 0; i < c->backup.destination_count; i++) {
+        if (!wanted(c, i, destination))
+            continue;
+        all++;
+        err e = backup_list(b, i, record_item, (void *)(uintptr_t)to);
+        good += e == OK;
+        if (e == E_CANCELED || (e != OK && failure_item(to, c->backup.destinations[i].name, e) != OK))
+            break;
+    }
+    return code_of(good, all);
+}

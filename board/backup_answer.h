@@ -1,0 +1,53 @@
+/* backup_answer: what the backup commands print and a running hub answers: made in one place, item by item.
+ *
+ * Layer    board.                          Blocks   parks the fiber, as the agent does.
+ * Owner    the caller of everything.       Memory   one I/O buffer for the item in work.
+ * Errors   are items too, so that nothing is silent: {"destination", "verdict", "reason", "error"}.  */
+#ifndef HOLDFAST_BACKUP_ANSWER_H
+#define HOLDFAST_BACKUP_ANSWER_H
+
+#include "agents/backup/backup.h"
+#include "board/command.h"
+#include "net/format/json_read.h"
+
+/* Takes the items of a JSON array one after another; an error ends the answer. */
+struct answer {
+    err (*item)(void *arg, struct bytes json);
+    void *arg;
+};
+
+/* Is there something to back up, and the destination asked for? Else it is told on stderr, and the exit code is not EXIT_GOOD. */
+enum exit_code answer_check(const struct command_line *line, const struct config *c);
+/* Below, destination: NULL all of them. */
+bool answer_knows(const struct config *c, const char *destination);
+
+/* A snapshot into each: 0 all good, 4 some, 1 none. */
+enum exit_code answer_now(struct backup *b, const struct config *c, const char *destination, unsigned level,
+                          const struct backup_watcher *w, const struct answer *to);
+/* All records, oldest first: 0, 4 when a destination cannot be listed, 1 when none can. */
+enum exit_code answer_list(struct backup *b, const struct config *c, const char *destination, const struct answer *to);
+
+/* --- printing, for the commands --- */
+struct printer {
+    bool json;                             /* -o json: an array on stdout */
+    void (*line)(const struct json *item); /* else: prints an item's line of text */
+    unsigned items;
+};
+struct answer printer_open(struct printer *p);
+void printer_close(struct printer *p); /* ends the array */
+/* A whole array as a hub sent it. */
+MUST_USE err printer_whole(struct printer *p, struct bytes array);
+void print_taken(const struct json *item);  /* what `backup now` says of a record */
+void print_listed(const struct json *item); /* a row of `backup list` */
+
+/* Bytes, rate and time left on a terminal; silent elsewhere. */
+struct progress {
+    ms began, shown_at;
+    const char *what;
+    bool terminal, shown;
+};
+struct progress progress_open(bool wanted);
+void progress_show(void *progress, const char *what, uint64_t done_bytes, uint64_t total_bytes);
+void progress_close(struct progress *p); /* wipes the line */
+
+#endif

@@ -1,0 +1,153 @@
+/* backup_print: items as an array or as lines, and how far it is. What is wrong goes to stderr in either. */
+#include "board/backup_answer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define PROGRESS_MS 200
+
+static const char *text_at(const struct json *item, const char *key, char *out, size_t cap)
+{
+    return json_to_text(json_get(item, key), out, cap) ? out : "";
+}
+
+static uint64_t number_at(const struct json *item, const char *key)
+{
+    uint64_t n = 0;
+    return json_to_u64(json_get(item, key), &n) ? n : 0;
+}
+
+/* --- what is wrong --- */
+
+static void tell_damage(const struct json *item)
+{
+    char path[OS_PATH_MAX], reason[BACKUP_REASON_MAX], text[128];
+    const struct json *first = json_next(json_get(item, "errors"), NULL);
+    (void)fprintf(stderr, "holdfast: %s: damaged (%s): %s\n", text_at(item, "path", path, sizeof path),
+                  text_at(item, "reason", reason, sizeof reason), text_at(first, "text", text, sizeof text));
+}
+
+/* True: the item is an error, or what it tells of is damaged. */
+static bool tell_wrong(const struct json *item)
+{
+    char error[512], verdict[16];
+    if (json_to_text(json_get(item, "error"), error, sizeof error)) {
+        (void)fprintf(stderr, "holdfast: %s\n", error);
+        return true;
+    }
+    text_at(item, "verdict", verdict, sizeof verdict);
+    return bytes_equal_text(bytes_of(verdict), "bad");
+}
+
+/* --- lines --- */
+
+void print_taken(const struct json *item)
+{
+    char path[OS_PATH_MAX], endpoint[CONFIG_URL_MAX], version[64], sha256[2 * SHA256_BYTES + 1];
+    if (tell_wrong(item)) {
+        if (json_get(item, "path"))
+            tell_damage(item);
+        return;
+    }
+    (void)printf("%s: %" PRIu64 " bytes in %" PRIu64 " ms from %s (etcd %s), ", text_at(item, "path", path, sizeof path),
+                 number_at(item, "bytes"), number_at(item, "took_ms"), text_at(item, "endpoint", endpoint, sizeof endpoint),
+                 text_at(item, "etcd_version", version, sizeof version));
+    if (number_at(item, "level") >= 4)
+        (void)printf("good: %" PRIu64 " keys at revision %" PRIu64 ", ", number_at(item, "keys"), number_at(item, "revision"));
+    (void)printf("SHA-256 good: %s\n", text_at(item, "sha256", sha256, sizeof sha256));
+}
+
+void print_listed(const struct json *item)
+{
+    char taken[TIME_TEXT_MAX], verdict[16], reason[BACKUP_REASON_MAX], path[OS_PATH_MAX];
+    if (tell_wrong(item) && !json_get(item, "path"))
+        return;
+    text_at(item, "reason", reason, sizeof reason);
+    (void)printf("%-20s  %-7s  %u  %12" PRIu64 "  %10" PRIu64 "  %-10s  %s\n", text_at(item, "taken_at", taken, sizeof taken),
+                 text_at(item, "verdict", verdict, sizeof verdict), (unsigned)number_at(item, "level"), number_at(item, "bytes"),
+                 number_at(item, "keys"), reason[0] ? reason : "-", text_at(item, "path", path, sizeof path));
+}
+
+/* --- arrays --- */
+
+static err print_item(struct printer *p, const struct json *parsed, struct bytes json)
+{
+    if (!p->json) {
+        p->line(parsed);
+        return OK;
+    }
+    (void)printf("%s%.*s", p->items++ ? ",\n " : "[", (int)json.len, (const char *)json.at);
+    if (tell_wrong(parsed) && json_get(parsed, "path"))
+        tell_damage(parsed);
+    return OK;
+}
+
+static err take_item(void *arg, struct bytes json)
+{
+    struct json *parsed = NULL;
+    unsigned line = 0;
+    TRY(json_parse(json, &parsed, &line));
+    err e = print_item(arg, parsed, json);
+    json_free(parsed);
+    return e;
+}
+
+struct answer printer_open(struct printer *p)
+{
+    p->items = 0;
+    return (struct answer){take_item, p};
+}
+
+void printer_close(struct printer *p)
+{
+    if (p->json)
+        (void)printf("%s]\n", p->items ? "" : "[");
+}
+
+/* The text goes out as it came; parsed, it tells what is wrong. */
+err printer_whole(struct printer *p, struct bytes array)
+{
+    struct json *parsed = NULL;
+    unsigned line = 0;
+    TRY(json_parse(array, &parsed, &line));
+    if (p->json)
+        (void)printf("%.*s\n", (int)array.len, (const char *)array.at);
+    for (const struct json *at = NULL; (at = json_next(parsed, at));)
+        if (!p->json)
+            p->line(at);
+        else if (tell_wrong(at) && json_get(at, "path"))
+            tell_damage(at);
+    json_free(parsed);
+    return OK;
+}
+
+/* --- progress --- */
+
+struct progress progress_open(bool wanted)
+{
+    return (struct progress){.terminal = wanted && isatty(STDERR_FILENO)};
+}
+
+void progress_show(void *arg, const char *what, uint64_t done, uint64_t total)
+{
+    struct progress *p = arg;
+    ms now = loop_now();
+    if (!p->terminal || (p->what == what && now < p->shown_at + PROGRESS_MS))
+        return;
+    if (p->what != what)
+        p->began = now;
+    p->what = what;
+    p->shown_at = now;
+    p->shown = true;
+    uint64_t rate = done * 1000 / (uint64_t)(now - p->began + 1), left = total > done ? total - done : 0;
+    (void)fprintf(stderr, "\r%s: %" PRIu64 " of %" PRIu64 " MiB, %" PRIu64 " MiB/s, %" PRIu64 " s left   ", what, done >> 20,
+                  total >> 20, rate >> 20, rate ? left / rate : 0);
+}
+
+void progress_close(struct progress *p)
+{
+    if (p->shown)
+        (void)fprintf(stderr, "\r%70s\r", "");
+    p->shown = false;
+}
