@@ -1,6 +1,6 @@
 """lab: the etcd behind `make run`.
 
-    tests/peers/lab --state DIR [--keys 5000] [--version system] [--listen 127.0.0.1:9464] [--every 6h]
+    tests/peers/lab --state DIR [--keys 5000] [--version system] [--listen 127.0.0.1:9464] [--every 1h]
 
 Makes a throwaway CA, starts a real etcd that wants client certificates on a free loopback port, fills it, and runs
 until SIGTERM, SIGINT or the death of its parent; then etcd is ended and the exit code is 0. Exit 1 with the reason
@@ -36,7 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keys", type=int, default=5000)
     parser.add_argument("--version", default="system", help="3.4, 3.5, 3.7 or system")
     parser.add_argument("--listen", default="127.0.0.1:9464", help="for holdfast.yaml")
-    parser.add_argument("--every", default="6h", help="for holdfast.yaml")
+    parser.add_argument("--every", help="for holdfast.yaml, instead of its schedule: the third minute of each hour")
     return parser.parse_args()
 
 
@@ -63,7 +63,13 @@ def _describe(options: argparse.Namespace, etcd: Etcd, client: Cert, keys: int, 
     env = {"ETCD_ENDPOINT": etcd.url, **{f"ETCD_{name.upper()}": path for name, path in paths.items()}}
     _write(state / "etcd.env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in env.items()))
     config = hub_config(data=state / "data", listen=options.listen, endpoints=[etcd.url], client=client,
-                        every=options.every, destination=state / "backups")
+                        every=options.every or "", destination=state / "backups")
+    backup = config["backup"]
+    if not options.every:
+        del backup["every"]
+        backup["schedule"] = "3 * * * *"
+    backup.update(timezone="UTC", max_age="90m")
+    backup["destinations"][0]["retention"] = {"last": 3, "hourly": 12, "daily": 7}
     _write(state / "holdfast.yaml", "# written by tests/peers/lab at each start\n" + to_yaml(config))
     _write(state / "etcd.json", json.dumps({"endpoint": etcd.url, **paths, "version": etcd.version, "pid": etcd.pid,
                                             "keys": keys, "revision": revision}, indent=1) + "\n")

@@ -10,8 +10,10 @@
 
 #define V        "version: 1\n"
 #define TEN(x)   x x x x x x x x x x
-#define K100     TEN(TEN("k"))
-#define X511     TEN(TEN("xxxxx")) "xxxxxxxxxxx"
+#define K10      TEN("k")
+#define K100     TEN(K10)
+#define X50      TEN("xxxxx")
+#define X511     TEN(X50) "xxxxxxxxxxx"
 #define LISTS_40 TEN("[[[[") TEN("]]]]")
 #define MAPS_40  TEN("{a: {a: {a: {a: ") TEN("}}}}")
 #define NO_ZONE(name)                                                                                                            \
