@@ -9,6 +9,7 @@
 #define LEAF1_ECX_PCLMULQDQ (1u << 1)
 #define LEAF1_ECX_SSSE3     (1u << 9)
 #define LEAF1_ECX_SSE41     (1u << 19)
+#define LEAF1_ECX_SSE42     (1u << 20)
 #define LEAF1_ECX_AES       (1u << 25)
 #define LEAF7_EBX_SHA       (1u << 29)
 
@@ -26,6 +27,8 @@ static unsigned cpu_ask(void)
         found |= CPU_SHA256;
     if (has_all(ecx, LEAF1_ECX_AES | LEAF1_ECX_PCLMULQDQ))
         found |= CPU_AES;
+    if (has_all(ecx, LEAF1_ECX_SSE42))
+        found |= CPU_CRC32C;
     return found;
 }
 
@@ -36,6 +39,7 @@ static unsigned cpu_ask(void)
 #define HWCAP_BIT_AES   (1ul << 3)
 #define HWCAP_BIT_PMULL (1ul << 4)
 #define HWCAP_BIT_SHA2  (1ul << 6)
+#define HWCAP_BIT_CRC32 (1ul << 7)
 
 static unsigned cpu_ask(void)
 {
@@ -45,6 +49,8 @@ static unsigned cpu_ask(void)
         found |= CPU_SHA256;
     if ((has & HWCAP_BIT_AES) != 0 && (has & HWCAP_BIT_PMULL) != 0)
         found |= CPU_AES;
+    if ((has & HWCAP_BIT_CRC32) != 0)
+        found |= CPU_CRC32C;
     return found;
 }
 

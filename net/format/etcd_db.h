@@ -2,9 +2,9 @@
  *
  * Level 3 is bbolt's structure, agreeing with `bbolt check`: both meta pages (magic, version, page size, FNV-64a checksum; one
  * good one is enough, the newest good txid counts), every page's id, flags, count and overflow, elements within their page,
- * branch keys equal to the first key below, keys in order within a page and between pages, children in range and referenced once,
- * buckets (inline ones too) to BBOLT_DEPTH_MAX, the freelist stored or absent, free pages not in use, no page lost. Level 4 is
- * what etcd sees: CRC-32C over every top-level bucket's name, keys and values in cursor order (etcdutl's `hash`), the last
+ * branch keys not above the first key below, keys in order within a page and between pages, children in range and referenced
+ * once, buckets (inline ones too) to BBOLT_DEPTH_MAX, the freelist stored or absent, free pages not in use, no page lost. Level 4
+ * is what etcd sees: CRC-32C over every top-level bucket's name, keys and values in cursor order (etcdutl's `hash`), the last
  * revision of bucket "key", distinct live keys (etcdutl >= 3.6), pairs (as 3.4 and 3.5 count: all keys of all buckets), storage
  * version; every record of bucket "key" is an mvccpb.KeyValue under a 17- or 18-byte revision.
  *
@@ -89,7 +89,9 @@ const struct etcd_db_status *etcd_db_status(const struct etcd_db *d); /* valid u
 unsigned etcd_db_permille(const struct etcd_db *d);
 /* After a good end: begins the hash that HashKV of etcd gives for `revision` on a member compacted at compact_revision (records
  * up to compact_revision count only where they are their key's last and no tombstone; etcd server/storage/mvcc/hash.go). Step
- * until done, then ask. E_INVALID: revision is not the database's own (status->revision), or it is not good. */
+ * until done, then ask. E_INVALID: the database is not good; revision is not its own (status->revision, or its compact_revision
+ * where that is above); compact_revision is below its own (those records are gone: a member that answers so remembered the hash
+ * from before). -1 is a member that was never compacted. E_RANGE: no memory to mark the records that count. */
 MUST_USE err etcd_db_hash_kv_start(struct etcd_db *d, int64_t revision, int64_t compact_revision);
 uint32_t etcd_db_hash_kv(const struct etcd_db *d);
 void etcd_db_close(struct etcd_db *d); /* NULL is fine */
