@@ -120,7 +120,7 @@ static err pass_end(struct etcd_db *d)
 static err walk_end(struct etcd_db *d)
 {
     bbolt_lost_find(&d->b);
-    if (!d->key_seen)
+    if (!d->key_seen && d->status.structure_good) /* else it may be behind the damage */
         bbolt_found(&d->b, ETCD_DB_BUCKET_MISSING, d->b.meta.root, "there is no bucket \"key\"");
     d->status.hash = d->crc;
     d->records = d->ordinal;
