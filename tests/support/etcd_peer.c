@@ -11,6 +11,11 @@ uint8_t etcd_peer_byte(uint64_t at)
     return (uint8_t)(at * 131 + (at >> 9) * 7 + 3);
 }
 
+static uint8_t byte_at(const struct etcd_peer *p, uint64_t at)
+{
+    return p->database ? p->database[at] : etcd_peer_byte(at);
+}
+
 static uint32_t blob_bytes(const struct etcd_peer *p)
 {
     return p->blob_bytes ? p->blob_bytes : (uint32_t)BLOB_BYTES;
@@ -27,7 +32,7 @@ static size_t snapshot_message(const struct etcd_peer *p, uint32_t index, uint8_
     uint64_t from = (uint64_t)index * blob_bytes(p);
     size_t len = index < blobs(p) ? (size_t)size_min(blob_bytes(p), (size_t)(p->db_bytes - from)) : 0;
     for (size_t i = 0; i < len; i++)
-        blob[i] = (uint8_t)(etcd_peer_byte(from + i) ^ (from + i + 1 == p->flip_at ? 1 : 0));
+        blob[i] = (uint8_t)(byte_at(p, from + i) ^ (from + i + 1 == p->flip_at ? 1 : 0));
     struct pb_writer w = pb_write_over(out, cap);
     uint64_t rest = p->db_bytes > from + len ? p->db_bytes - from - len : 0;
     if (rest > 0)
@@ -125,7 +130,7 @@ void etcd_peer_open(struct etcd_peer *p)
     struct sha256 sha;
     sha256_start(&sha);
     for (uint64_t at = 0; at < p->db_bytes; at++) {
-        uint8_t byte = etcd_peer_byte(at);
+        uint8_t byte = byte_at(p, at);
         sha256_update(&sha, (struct bytes){&byte, 1});
     }
     sha256_finish(&sha, p->sha256);
@@ -139,7 +144,7 @@ bool etcd_peer_is_whole(const struct etcd_peer *p, struct bytes file)
     if (file.len != p->db_bytes + SHA256_BYTES)
         return false;
     for (uint64_t at = 0; at < p->db_bytes; at++)
-        if (file.at[at] != etcd_peer_byte(at))
+        if (file.at[at] != byte_at(p, at))
             return false;
     return memcmp(file.at + p->db_bytes, p->sha256, SHA256_BYTES) == 0;
 }

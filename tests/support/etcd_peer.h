@@ -1,4 +1,4 @@
-/* etcd_peer: an etcd that answers Status, MemberList and Snapshot by a script; its database is a pattern.
+/* etcd_peer: an etcd that answers Status, MemberList and Snapshot by a script; its database is a pattern, or given.
  *
  * Layer    tests.   Owner   the test; it outlives the fibers.   Blocks   never; server_listen() does.
  * Memory   as grpc_server.h says.   Errors   none of its own. */
@@ -13,6 +13,7 @@
 struct etcd_peer {
     struct server server;
     /* the test's, before etcd_peer_open() */
+    const uint8_t *database; /* db_bytes of it, as etcd_file_make() makes one; NULL: a pattern, which is no database */
     uint64_t db_bytes;
     uint64_t says_bytes; /* in its Status, when not 0 */
     uint32_t blob_bytes; /* 0: 32 KiB */
@@ -32,7 +33,7 @@ struct etcd_peer {
     struct server_step steps[8];
 };
 void etcd_peer_open(struct etcd_peer *p);
-uint8_t etcd_peer_byte(uint64_t at); /* of the database */
+uint8_t etcd_peer_byte(uint64_t at); /* of the pattern */
 /* The file is this peer's database and its digest. */
 bool etcd_peer_is_whole(const struct etcd_peer *p, struct bytes file);
 
