@@ -123,6 +123,16 @@ static bool configuration_is_well(void *arg, struct text *why)
     return !*h->why;
 }
 
+static err start_notify(struct hub *h)
+{
+    struct hub_epoch *e = &h->epoch;
+    struct notify_options o = {.config = e->config, .dns = h->dns, .version = version_text()};
+    TRY(notify_open(&o, &e->notify));
+    if (e->config->notify.webhook[0] || e->config->notify.ping_url[0])
+        e->lines[e->line_count++] = (struct ready_line){"notify", notify_is_well, e->notify};
+    return group_spawn(&e->agents, "notify", notify_run, e->notify);
+}
+
 static err start_backup(struct hub *h)
 {
     struct hub_epoch *e = &h->epoch;
@@ -130,7 +140,10 @@ static err start_backup(struct hub *h)
         log_info("no backup.etcd.endpoints: no backups", F("config", h->line->config_path));
         return OK;
     }
-    TRY(backup_open(&(struct backup_options){.config = e->config, .dns = h->dns}, &e->backup));
+    TRY(start_notify(h));
+    struct backup_options o = {.config = e->config, .dns = h->dns};
+    o.events = (struct backup_events){.done = notify_done, .failed = notify_failed, .stale = notify_stale, .arg = e->notify};
+    TRY(backup_open(&o, &e->backup));
     e->lines[e->line_count++] = (struct ready_line){"backup", backup_is_well, e->backup};
     return group_spawn(&e->agents, "backup schedule", backup_schedule, e->backup);
 }
@@ -165,6 +178,7 @@ struct config *epoch_stop(struct hub *h, ms deadline)
         log_error("an agent did not end in time", F_ERR(ended));
     group_close(&e->agents);
     backup_close(e->backup);
+    notify_close(e->notify);
     *e = (struct hub_epoch){0};
     return c;
 }

@@ -13,6 +13,7 @@
 #include "board/command.h"
 
 #include "agents/backup/backup.h"
+#include "agents/backup/notify.h"
 #include "agents/metrics/metrics.h"
 #include "board/rt/sync.h"
 #include "hal/watchdog.h"
@@ -23,7 +24,8 @@
 struct hub_epoch {
     struct config *config; /* NULL: there is none */
     struct group agents;   /* their fibers; work that others start for an agent is spawned here too, so that it ends with it */
-    struct backup *backup; /* NULL: nothing to back up */
+    struct backup *backup; /* NULL: nothing to back up, and nothing to tell of */
+    struct notify *notify;
     struct ready_line lines[HUB_LINES_MAX];
     size_t line_count;
 };
