@@ -22,6 +22,7 @@ err os_file_open(const char *path, enum os_open how, os_fd *out)
         [OS_READ] = O_RDONLY,
         [OS_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL,
         [OS_WRITE] = O_RDWR,
+        [OS_CREATE] = O_RDWR | O_CREAT,
     };
     int fd;
     do
@@ -97,11 +98,28 @@ err os_file_stat(os_fd fd, struct os_stat *out)
     return OK;
 }
 
+err os_file_truncate(os_fd fd, uint64_t bytes)
+{
+    int result;
+    do
+        result = ftruncate(fd, (off_t)bytes);
+    while (result != 0 && errno == EINTR);
+    return os_err_or(result);
+}
+
 err os_file_lock(os_fd fd)
 {
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         return OK;
     return errno == EWOULDBLOCK ? E_BUSY : os_err(errno);
+}
+
+err os_file_lock_range(os_fd fd, uint64_t at, uint64_t bytes)
+{
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = (off_t)bytes};
+    if (fcntl(fd, F_OFD_SETLK, &range) == 0)
+        return OK;
+    return errno == EACCES || errno == EAGAIN ? E_BUSY : os_err(errno);
 }
 
 void os_file_close(os_fd fd)

@@ -59,6 +59,7 @@ void inodes_collect(void);       /* frees those that nothing names or holds open
 uint64_t disk_used_bytes(void);
 void inode_read(const struct inode *f, uint64_t at, uint8_t *into, size_t len);
 err inode_write(struct inode *f, uint64_t at, const uint8_t *from, size_t len); /* E_NOSPACE after what fitted */
+void inode_truncate(struct inode *f, uint64_t bytes);                           /* shorter or longer; in the cache */
 void inode_settle(struct inode *f, unsigned keep_permille); /* each dirty sector reaches the disk with that chance */
 void inode_sync(struct inode *f);                           /* all that the cache calls dirty */
 void inode_sync_fails(struct inode *f);                     /* some reach it; the rest is called clean all the same */

@@ -133,7 +133,7 @@ void inode_read(const struct inode *f, uint64_t at, uint8_t *into, size_t len)
 static uint8_t *block_to_write(struct inode *f, uint64_t index)
 {
     uint32_t old = f->cached[index];
-    if (old == f->durable[index])
+    if (old == 0 || old == f->durable[index])
         f->cached[index] = block_new(old ? disk->blocks[old] : NULL);
     f->lost[index] = false; /* dirty again, as a whole page */
     return disk->blocks[f->cached[index]];
@@ -155,7 +155,31 @@ err inode_write(struct inode *f, uint64_t at, const uint8_t *from, size_t len)
     return OK;
 }
 
+/* What is cut off reads as zeros when the file grows again. */
+void inode_truncate(struct inode *f, uint64_t bytes)
+{
+    size_t inside = (size_t)(bytes % BLOCK_BYTES), b = (size_t)(bytes / BLOCK_BYTES);
+    if (bytes < f->bytes && inside > 0 && f->cached[b] != 0)
+        memset(block_to_write(f, b++) + inside, 0, BLOCK_BYTES - inside);
+    else
+        b += inside > 0;
+    for (; b * BLOCK_BYTES < f->bytes; b++) {
+        if (f->cached[b] != f->durable[b])
+            block_free(f->cached[b]);
+        f->cached[b] = 0;
+        f->lost[b] = false;
+    }
+    f->bytes = bytes;
+}
+
 /* --- what reaches the disk --- */
+/* Blocks to look at: also those that a truncation took away and the disk still has. */
+static size_t blocks_of(const struct inode *f)
+{
+    uint64_t bytes = f->bytes > f->durable_bytes ? f->bytes : f->durable_bytes;
+    return (size_t)((bytes + BLOCK_BYTES - 1) / BLOCK_BYTES);
+}
+
 static void block_settle(struct inode *f, size_t b)
 {
     block_free(f->durable[b]);
@@ -177,19 +201,32 @@ static bool is_dirty(const struct inode *f, size_t b)
     return f->cached[b] != f->durable[b] && !f->lost[b];
 }
 
+/* The truncation is durable: what lay behind the end never comes back. */
+static void length_cut(struct inode *f)
+{
+    size_t end = blocks_of(f);
+    for (size_t b = (size_t)((f->bytes + BLOCK_BYTES - 1) / BLOCK_BYTES); b < end; b++)
+        block_settle(f, b);
+    f->durable_bytes = f->bytes;
+}
+
 void inode_settle(struct inode *f, unsigned keep_permille)
 {
-    for (size_t b = 0; b * BLOCK_BYTES < f->bytes; b++)
+    for (size_t b = 0; b < blocks_of(f); b++)
         if (is_dirty(f, b))
             sectors_settle(f, b, keep_permille);
-    /* The length is metadata of its own: old, new, or on the way between them. */
-    if (sim_chance(keep_permille) && f->bytes > f->durable_bytes)
+    /* The length is metadata of its own: old, new, or, when it grows, on the way between them. */
+    if (!sim_chance(keep_permille))
+        return;
+    if (f->bytes > f->durable_bytes)
         f->durable_bytes = sim_chance(500) ? f->bytes : f->durable_bytes + sim_draw(f->bytes - f->durable_bytes);
+    else if (f->bytes < f->durable_bytes)
+        length_cut(f);
 }
 
 void inode_sync(struct inode *f)
 {
-    for (size_t b = 0; b * BLOCK_BYTES < f->bytes; b++)
+    for (size_t b = 0; b < blocks_of(f); b++)
         if (is_dirty(f, b))
             block_settle(f, b);
     f->durable_bytes = f->bytes;
@@ -198,7 +235,7 @@ void inode_sync(struct inode *f)
 void inode_sync_fails(struct inode *f)
 {
     inode_settle(f, 500);
-    for (size_t b = 0; b * BLOCK_BYTES < f->bytes; b++)
+    for (size_t b = 0; b < blocks_of(f); b++)
         f->lost[b] = f->cached[b] != f->durable[b];
 }
 

@@ -14,7 +14,7 @@
 #define LIFE_S_MAX   60 /* of real time; a loop that never asks the world for anything ends here */
 #define SURVIVALS    4  /* ways in which a disk outlives one power cut: nothing, everything, and two of the seed's */
 #define SEED_DEFAULT 1
-#define ALWAYS_TRIED 20 /* calls of a case that SIM_STEP leaves none out of */
+#define ALWAYS_TRIED 20 /* calls, and power cuts, of a case that SIM_STEP leaves none out of */
 
 static struct shared {
     uint64_t notes[SIM_NOTES_MAX];
@@ -269,6 +269,7 @@ static enum verdict one_cut(const struct sim_case *c, uint64_t seed, uint64_t cu
             return BAD;
         disk_power_cut(seed * SIM_RUNS_MAX + cut_at, variant);
         plan.on = false;
+        shared->cuts = cut_at; /* no change of the next life is the one */
         if (in_a_child(c, live_again) != GOOD)
             return BAD;
     }
@@ -280,7 +281,8 @@ bool sim_each_power_cut(const struct sim_case *c)
     if (is_left_out(c))
         return true;
     uint64_t seed = number_from("SIM_SEED", SEED_DEFAULT), only = number_from("SIM_CUT", 0);
-    for (uint64_t at = only ? only : 1; at < SIM_RUNS_MAX; at++) {
+    uint64_t step = number_from("SIM_STEP", 1);
+    for (uint64_t at = only ? only : 1; at < SIM_RUNS_MAX; at += at < ALWAYS_TRIED ? 1 : step) {
         enum verdict v = one_cut(c, seed, at);
         if (v == BAD)
             return false;

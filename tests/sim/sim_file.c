@@ -56,18 +56,19 @@ err os_file_open(const char *path, enum os_open how, os_fd *out)
     char leaf[OS_NAME_MAX] = "";
     *out = -1;
     TRY(path_check(path));
-    TRY(how == OS_CREATE_NEW ? change("os_file_open", sim_chance(500) ? E_NOSPACE : E_BUDGET)
-                             : call("os_file_open", sim_chance(500) ? E_IO : E_BUDGET));
+    bool makes = how == OS_CREATE_NEW || (how == OS_CREATE && path_find(path, &folder, leaf) == NO_INODE);
+    TRY(makes ? change("os_file_open", sim_chance(500) ? E_NOSPACE : E_BUDGET)
+              : call("os_file_open", sim_chance(500) ? E_IO : E_BUDGET));
     unsigned inode = path_find(path, &folder, leaf);
     if (how == OS_CREATE_NEW && inode != NO_INODE)
         return E_EXISTS;
-    if (folder == NO_INODE || (how != OS_CREATE_NEW && inode == NO_INODE))
+    if (folder == NO_INODE || (!makes && inode == NO_INODE))
         return E_ABSENT;
-    if (how == OS_CREATE_NEW)
+    if (inode == NO_INODE)
         TRY(disk_create(folder, leaf, false, &inode));
     if (disk->inodes[inode].folder)
         return E_INVALID;
-    if (how == OS_WRITE && sim.disk_readonly)
+    if (how != OS_READ && sim.disk_readonly)
         return E_READONLY;
     TRY(handle_open(HANDLE_FILE, inode, out));
     handle_at(*out, HANDLE_FILE)->writable = how != OS_READ;
@@ -109,6 +110,21 @@ err os_file_write(os_fd fd, uint64_t at, const void *from, size_t len)
     if (sim_chance(sim.disk_flush_permille))
         inode_settle(f, 500);
     return result;
+}
+
+err os_file_truncate(os_fd fd, uint64_t bytes)
+{
+    struct inode *f = inode_at(fd);
+    if (!handle_at(fd, HANDLE_FILE)->writable)
+        sim_fail("truncation of descriptor %d, which was opened for reading", fd);
+    TRY(change("os_file_truncate", E_IO));
+    if (bytes > (uint64_t)FILE_BLOCKS_MAX * BLOCK_BYTES)
+        return E_NOSPACE;
+    f->modified_ms = modified_now();
+    inode_truncate(f, bytes);
+    if (sim_chance(sim.disk_flush_permille))
+        inode_settle(f, 500);
+    return OK;
 }
 
 void os_file_push(os_fd fd, uint64_t at, uint64_t len)
@@ -161,6 +177,18 @@ err os_file_lock(os_fd fd)
         if (other != fd && handle_is_lock(other, h->index))
             return E_BUSY;
     h->locked = true;
+    return OK;
+}
+
+err os_file_lock_range(os_fd fd, uint64_t at, uint64_t bytes)
+{
+    struct handle *h = handle_at(fd, HANDLE_FILE);
+    TRY(call("os_file_lock_range", E_BUSY));
+    for (os_fd other = 3; other < HANDLES_MAX + 3; other++)
+        if (other != fd && handle_locks_range(other, h->index, at, at + bytes))
+            return E_BUSY;
+    h->range_at = at;
+    h->range_end = at + bytes;
     return OK;
 }
 

@@ -48,6 +48,12 @@ bool handle_is_lock(os_fd fd, unsigned inode)
     return h->kind == HANDLE_FILE && h->index == inode && h->locked;
 }
 
+bool handle_locks_range(os_fd fd, unsigned inode, uint64_t at, uint64_t end)
+{
+    const struct handle *h = &handles[fd - 3];
+    return h->kind == HANDLE_FILE && h->index == inode && h->range_at < end && at < h->range_end;
+}
+
 bool handle_uses(enum handle_kind kind, unsigned index)
 {
     for (size_t i = 0; i < HANDLES_MAX; i++)

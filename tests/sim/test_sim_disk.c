@@ -73,6 +73,22 @@ static err run_plain(void *arg)
     SIM_CHECK_ERR(os_file_read(again, 5000, back, 8, &got), OK); /* still open, so still there */
     SIM_CHECK(got == 8);
     os_file_close(again);
+    SIM_CHECK_ERR(os_file_open("/data/made", OS_CREATE, &fd), OK);
+    SIM_CHECK_ERR(os_file_write(fd, 0, content, BYTES), OK);
+    SIM_CHECK_ERR(os_file_open("/data/made", OS_CREATE, &again), OK);
+    SIM_CHECK_ERR(os_file_lock_range(fd, 100, 10), OK);
+    SIM_CHECK_ERR(os_file_lock_range(again, 109, 1), E_BUSY);
+    SIM_CHECK_ERR(os_file_lock_range(again, 110, 10), OK);
+    SIM_CHECK_ERR(os_file_truncate(again, 5000), OK);
+    SIM_CHECK(os_file_stat(fd, &st) == OK && st.bytes == 5000);
+    SIM_CHECK_ERR(os_file_truncate(fd, 9000), OK);
+    SIM_CHECK(os_file_read(fd, 4998, back, 8, &got) == OK && got == 8 && memcmp(back, "nn\0\0\0\0\0", 8) == 0);
+    SIM_CHECK(os_file_read(fd, 8996, back, 8, &got) == OK && got == 4);
+    SIM_CHECK_ERR(os_file_write(fd, 8500, "n", 1), OK); /* in a block that the truncation took away */
+    SIM_CHECK(os_file_read(fd, 8499, back, 3, &got) == OK && got == 3 && memcmp(back, "\0n", 3) == 0);
+    os_file_close(fd);
+    os_file_close(again);
+    SIM_CHECK_ERR(os_unlink("/data/made"), OK);
     SIM_CHECK_ERR(os_mkdir("/data/sub"), OK);
     SIM_CHECK_ERR(os_mkdir("/data/sub"), E_EXISTS);
     SIM_CHECK(os_list("/data", &cursor, name) == OK && strcmp(name, "sub") == 0);
@@ -226,6 +242,42 @@ static void reboot_gated(void *arg, bool ended, err result)
         seen[WILD_SEEN]++;
 }
 
+/* A truncation is as durable as a write: the old length or the new one until it is synced; then the new one. */
+static err run_truncate(void *arg)
+{
+    os_fd fd;
+    (void)arg;
+    TRY(os_file_open("/data/old", OS_WRITE, &fd));
+    SIM_CHECK_ERR(os_file_truncate(fd, 5000), OK);
+    SIM_CHECK_ERR(os_file_truncate(fd, BYTES), OK);
+    SIM_CHECK_ERR(os_file_truncate(fd, 3000), OK);
+    sim_note(STEP, 1);
+    SIM_CHECK_ERR(os_file_sync(fd), OK);
+    sim_note(STEP, 2);
+    os_file_close(fd);
+    return OK;
+}
+
+static void reboot_truncate(void *arg, bool ended, err result)
+{
+    size_t len, count;
+    (void)arg;
+    SIM_CHECK(result == OK && count_of("/data/old", 'o', &len, &count));
+    SIM_CHECK(len == BYTES || len == 5000 || len == 3000);
+    SIM_CHECK(!ended || (len == 3000 && count == 3000));
+    seen[len == 3000 ? KEPT_SEEN : LOST_SEEN] += sim_noted(STEP) == 1;
+    seen[PARTS_SEEN] += len == BYTES && count < BYTES;
+}
+
+static void test_truncations(void **state)
+{
+    static const struct sim_case c = {.name = "truncate", .setup = setup_folder, .run = run_truncate, .reboot = reboot_truncate};
+    (void)state;
+    memset(seen, 0, SIM_NOTES_MAX * sizeof *seen);
+    assert_true(sim_each_power_cut(&c));
+    assert_true(sim_is_narrowed() || (seen[LOST_SEEN] > 0 && seen[KEPT_SEEN] > 0));
+}
+
 static void test_plain(void **state)
 {
     static const struct sim_case cases[] = {
@@ -284,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_the_safe_way_is_safe),
+        cmocka_unit_test(test_truncations),
         cmocka_unit_test(test_unsafe_ways_are_caught),
         cmocka_unit_test(test_a_failed_sync_loses_data),
     };

@@ -34,8 +34,9 @@ void fault_enable(bool on);
 enum handle_kind { HANDLE_FREE, HANDLE_SOCKET, HANDLE_FILE };
 struct handle {
     enum handle_kind kind;
-    unsigned index; /* end or inode */
-    bool locked;    /* files: holds the lock */
+    unsigned index;               /* end or inode */
+    bool locked;                  /* files: holds the lock */
+    uint64_t range_at, range_end; /* files: and this range; empty: none */
     bool writable;
 };
 err handle_open(enum handle_kind kind, unsigned index, os_fd *out); /* lowest free number, as the kernel does; E_BUDGET */
@@ -43,6 +44,7 @@ struct handle *handle_at(os_fd fd, enum handle_kind kind);          /* not open:
 void handle_close(os_fd fd);
 unsigned handles_open(void);
 bool handle_is_lock(os_fd fd, unsigned inode);
+bool handle_locks_range(os_fd fd, unsigned inode, uint64_t at, uint64_t end); /* some of it */
 bool handle_uses(enum handle_kind kind, unsigned index);
 
 /* --- network --- */

@@ -3,6 +3,7 @@
 #include "board/rt/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -303,6 +304,37 @@ static void a_refused_connect_says_so(void **state)
 
 /* --- files --- */
 
+static void files_are_made_truncated_and_locked_in_part(void **state)
+{
+    (void)state;
+    os_fd one, other;
+    struct os_stat stat;
+    char text[8] = "";
+    size_t n;
+    struct flock posix = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1};
+    assert_int_equal(os_file_open(at("m"), OS_WRITE, &one), E_ABSENT);
+    assert_int_equal(os_file_open(at("m"), OS_CREATE, &one), OK);
+    assert_int_equal(os_file_write(one, 0, "abcdef", 6), OK);
+    assert_int_equal(os_file_open(at("m"), OS_CREATE, &other), OK); /* what is there stays */
+    assert_int_equal(os_file_truncate(other, 3), OK);
+    assert_int_equal(os_file_truncate(other, 5), OK);
+    assert_int_equal(os_file_read(one, 0, text, sizeof text, &n), OK);
+    assert_int_equal(n, 5);
+    assert_memory_equal(text, "abc\0\0", 5);
+    assert_true(os_file_stat(one, &stat) == OK && stat.bytes == 5);
+    assert_int_equal(os_file_lock_range(one, 100, 10), OK);
+    assert_int_equal(os_file_lock_range(other, 109, 10), E_BUSY);
+    assert_int_equal(os_file_lock_range(other, 110, 10), OK);
+    assert_int_equal(fcntl(other, F_SETLK, &posix), -1); /* as the stock sqlite3 would */
+    os_file_close(one);
+    assert_int_equal(os_file_lock_range(other, 100, 10), OK);
+    os_file_close(other);
+    assert_int_equal(os_file_open(at("m"), OS_READ, &one), OK);
+    assert_int_equal(os_file_truncate(one, 0), E_INVALID);
+    os_file_close(one);
+    assert_int_equal(os_unlink(at("m")), OK);
+}
+
 static void files_are_written_read_and_renamed(void **state)
 {
     (void)state;
@@ -484,6 +516,7 @@ int main(void)
         cmocka_unit_test(datagrams_cross_families),
         cmocka_unit_test(a_refused_connect_says_so),
         cmocka_unit_test(files_are_written_read_and_renamed),
+        cmocka_unit_test(files_are_made_truncated_and_locked_in_part),
         cmocka_unit_test(a_lock_is_for_one),
         cmocka_unit_test(a_folder_of_a_thousand_names_is_told_whole),
         cmocka_unit_test(work_comes_back_done),
