@@ -29,7 +29,7 @@ CODEGEN  := -O2 -fno-strict-aliasing -ffunction-sections -fdata-sections -fno-om
 CFLAGS   := $(WARN) $(CODEGEN)
 # Mbed TLS's AES-GCM goes through net/format/crypto.c, which has a faster one where the CPU can (net/format/gcm.h).
 LDFLAGS  := -Wl,--gc-sections -Wl,--wrap=mbedtls_gcm_crypt_and_tag,--wrap=mbedtls_gcm_auth_decrypt
-LDLIBS   := -lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lyaml -lcjson -lzstd
+LDLIBS   := -lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lyaml -lcjson -lzstd -lsqlite3
 CC        = $(DEPS)/bin/cc
 
 ifeq ($(KIND),release)

@@ -26,7 +26,8 @@
 #define STORE_VALUE_BYTES_MAX KIB(64) /* larger things are files beside it */
 
 struct store;
-/* Each step once and for all, in order; PRAGMA user_version counts them. A file that knows more steps than we: E_UNSUPPORTED. */
+/* Static. Each step once and for all, in order; PRAGMA user_version counts them. A file that knows more steps than we:
+ * E_UNSUPPORTED. */
 struct store_schema {
     const char *const *steps; /* SQL, may be several statements; NULL ends */
 };
@@ -34,7 +35,8 @@ MUST_USE err store_open(const char *folder, const struct store_schema *schema, m
 /* After E_CORRUPT of store_open(): renames it and its WAL to holdfast.db.damaged (the newest only), so that a new one is begun.
  */
 MUST_USE err store_set_aside(const char *folder, ms deadline);
-void store_close(struct store *s, ms deadline); /* commits what waits, writes the WAL back; NULL is fine */
+/* Commits what waits, writes the WAL back. A commit that sticks is waited for up to 30 s beyond the deadline. NULL is fine. */
+void store_close(struct store *s, ms deadline);
 
 struct store_tx; /* one transaction; valid in the work function only */
 /* Runs on a pool thread: no waiting, nothing of the loop. An error undoes all it did. arg: the copy, see below. */

@@ -112,6 +112,19 @@ const char *trail_text(err e, char *out, size_t cap)
     return out;
 }
 
+void trail_take(err e, char *out, size_t cap)
+{
+    static const char between[] = ": ";
+    size_t end_len = strlen(err_text(e)), between_len = sizeof between - 1;
+    size_t len = strlen(trail_text(e, out, cap));
+    if (len >= end_len && strcmp(out + len - end_len, err_text(e)) == 0)
+        len -= end_len;
+    if (len >= between_len && memcmp(out + len - between_len, between, between_len) == 0)
+        len -= between_len;
+    out[len] = 0;
+    trail_clear();
+}
+
 void trail_clear(void)
 {
     trail_rewind(0);

@@ -67,6 +67,8 @@ MUST_USE err trail(err e, const char *format, ...) PRINTF_LIKE(2, 3);
 /* What led to `e`: the current fiber's newest entries, back to the first one with another code (which was of another failure),
  * outermost first, joined by ": ", ended by the error's text; cut to `cap` with the zero. Returns out. */
 const char *trail_text(err e, char *out, size_t cap);
+/* The same without the error's own text, for whoever tells the error elsewhere by trail(e, "%s", out); then forgets all. */
+void trail_take(err e, char *out, size_t cap);
 void trail_clear(void); /* forgets the current fiber's entries */
 /* Around what may fail without being a failure (a name that is no address, a cleanup): forgets what it added. */
 uint64_t trail_mark(void);

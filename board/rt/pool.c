@@ -59,26 +59,14 @@ struct pool_job *pool_job_new(struct lane *l, err (*run)(void *job), const void 
     return j;
 }
 
-/* What the job was doing, without the error's own text: whoever waits for it takes it into its own trail. */
-static void why_keep(struct pool_job *j)
-{
-    size_t end_len = strlen(err_text(j->result));
-    size_t len = strlen(trail_text(j->result, j->why, sizeof j->why));
-    if (len >= end_len && strcmp(j->why + len - end_len, err_text(j->result)) == 0)
-        len -= end_len;
-    if (len >= 2 && memcmp(j->why + len - 2, ": ", 2) == 0)
-        len -= 2;
-    j->why[len] = 0;
-}
-
 static void job_run(struct os_work *w)
 {
     struct pool_job *j = CONTAINER_OF(w, struct pool_job, work);
     enum task before = mem_task();
     mem_set_task(j->task);
     j->result = j->run(j->bytes);
-    if (j->result != OK)
-        why_keep(j);
+    if (j->result != OK) /* whoever waits for it takes it into its own trail */
+        trail_take(j->result, j->why, sizeof j->why);
     trail_clear();
     mem_set_task(before);
 }

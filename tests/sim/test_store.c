@@ -1,0 +1,177 @@
+/* The store under every power cut, a full disk and single faults: what was acknowledged is there, whole; nothing else is half. */
+#include "board/rt/fiber.h"
+#include "board/rt/metric.h"
+#include "hal/store.h"
+#include "tests/sim/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SOON        (loop_now() + SECONDS(60))
+#define WRITERS     3
+#define WRITES_EACH 3
+#define VALUE_BYTES 3000
+
+static const struct store_schema schema = {
+    (const char *const[]){"CREATE TABLE item(id INTEGER, part INTEGER, value BLOB, PRIMARY KEY(id, part)) WITHOUT ROWID",
+                          "CREATE TABLE count(one INTEGER PRIMARY KEY, items INTEGER); INSERT INTO count VALUES(1, 0)", NULL}};
+
+static void metrics_boot(void)
+{
+    static struct family any = {.name = "holdfast_sim", .help = "Here.", .type = METRIC_GAUGE};
+    struct series *s = NULL;
+    SIM_CHECK_ERR(metric_series(&any, NULL, &s), OK);
+}
+
+static void setup_folder(void *arg)
+{
+    (void)arg;
+    sim_boot(metrics_boot);
+    sim_disk_folder("/data");
+}
+
+/* --- work --- */
+
+/* Both parts of an item and the count of all of them, or nothing. */
+static err put_work(struct store_tx *tx, void *arg)
+{
+    static const uint8_t content[VALUE_BYTES] = {1, 2, 3};
+    for (int64_t part = 0; part < 2; part++) {
+        const struct store_value values[] = {store_integer(*(int64_t *)arg), store_integer(part),
+                                             store_blob((struct bytes){content, sizeof content})};
+        TRY(store_exec(tx, "INSERT INTO item VALUES(?1, ?2, ?3)", values, COUNT_OF(values)));
+    }
+    return store_exec(tx, "UPDATE count SET items = items + 1", NULL, 0);
+}
+
+struct look {
+    uint64_t items; /* a bit each, of those whose parts are both there */
+    uint64_t rows, counted;
+};
+
+static err item_row(void *arg, const struct store_value *columns, size_t count)
+{
+    struct look *l = arg;
+    SIM_CHECK(count == 3 && columns[1].integer == 2 && columns[2].integer == 2 * VALUE_BYTES);
+    l->items |= (uint64_t)1 << columns[0].integer;
+    l->rows++;
+    return OK;
+}
+
+static err counted_row(void *arg, const struct store_value *columns, size_t count)
+{
+    SIM_CHECK(count == 1);
+    ((struct look *)arg)->counted = (uint64_t)columns[0].integer;
+    return OK;
+}
+
+static err look_work(struct store_tx *tx, void *arg)
+{
+    TRY(store_query(tx, "SELECT id, count(*), sum(length(value)) FROM item GROUP BY id", NULL, 0, item_row, arg));
+    return store_query(tx, "SELECT items FROM count", NULL, 0, counted_row, arg);
+}
+
+static err check_row(void *arg, const struct store_value *columns, size_t count)
+{
+    (void)arg;
+    SIM_CHECK(count == 1 && columns[0].bytes.len == 2 && memcmp(columns[0].bytes.at, "ok", 2) == 0);
+    return OK;
+}
+
+static err check_work(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    return store_query(tx, "PRAGMA integrity_check", NULL, 0, check_row, NULL);
+}
+
+/* --- a run of acknowledged writes --- */
+
+struct writing {
+    struct store *store;
+    unsigned number;
+};
+
+static void acknowledged(int64_t id)
+{
+    sim_note(0, sim_noted(0) | (uint64_t)1 << id);
+}
+
+static err writing_fiber(void *arg)
+{
+    const struct writing *w = arg;
+    for (unsigned i = 0; i < WRITES_EACH; i++) {
+        int64_t id = w->number * WRITES_EACH + i;
+        TRY(store_write(w->store, put_work, &id, sizeof id, SOON));
+        acknowledged(id);
+    }
+    return OK;
+}
+
+static err write_all(struct store *s)
+{
+    struct writing w[WRITERS];
+    struct group g;
+    err e = OK;
+    group_open(&g, TASK_BACKUP);
+    for (unsigned i = 0; e == OK && i < WRITERS; i++) {
+        w[i] = (struct writing){s, i};
+        e = group_spawn(&g, "writing", writing_fiber, &w[i]);
+    }
+    if (e == OK)
+        e = group_join(&g, SOON);
+    group_close(&g);
+    return e;
+}
+
+static err run_writes(void *arg)
+{
+    struct store *s = NULL;
+    (void)arg;
+    TRY(store_open("/data", &schema, SOON, &s));
+    err e = write_all(s);
+    store_close(s, SOON);
+    return e;
+}
+
+/* The next boot. */
+static err look_after(void *arg)
+{
+    struct store *s = NULL;
+    struct look l = {0};
+    (void)arg;
+    SIM_CHECK_ERR(store_open("/data", &schema, SOON, &s), OK);
+    SIM_CHECK_ERR(store_read(s, look_work, &l, sizeof l, SOON), OK);
+    SIM_CHECK_ERR(store_read(s, check_work, NULL, 0, SOON), OK);
+    SIM_CHECK((l.items & sim_noted(0)) == sim_noted(0));
+    SIM_CHECK(l.rows == l.counted);
+    int64_t more = 60;
+    SIM_CHECK_ERR(store_write(s, put_work, &more, sizeof more, SOON), OK);
+    store_close(s, SOON);
+    return OK;
+}
+
+static void reboot_writes(void *arg, bool ended, err result)
+{
+    SIM_CHECK(!ended || result == OK);
+    sim_boot(metrics_boot);
+    SIM_CHECK_ERR(sim_loop(look_after, arg), OK);
+}
+
+static void test_power_cuts(void **state)
+{
+    static const struct sim_case c = {
+        .name = "store", .setup = setup_folder, .run = run_writes, .reboot = reboot_writes, .fibers = true};
+    (void)state;
+    assert_true(sim_each_power_cut(&c));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_power_cuts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
