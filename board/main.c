@@ -10,6 +10,8 @@ const struct command commands[] = {
     {"check", "tell whether the configuration is good, and what it means", "coP", command_check, NULL, NULL},
     {"backup now", "take a snapshot into every destination, now", "cpodv", command_backup_now, NULL, "24"},
     {"backup list", "list the snapshots of every destination, oldest first", "cpod", command_backup_list, NULL, NULL},
+    {"backup retention", "explain which backups stay and which go, by which rule; removes nothing", "cpokidte",
+     command_backup_retention, NULL, NULL},
     {"budget", "print what the board profile gives to each task", "po", command_budget, NULL, NULL},
     {"top", "watch a running hub: tasks, heaps, stacks, connections", "c", command_top, NULL, NULL},
     {"version", "print the version; --licenses prints the licences of all parts", "l", command_version, NULL, NULL},

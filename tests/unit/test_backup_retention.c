@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "agents/backup/retention.h"
+#include "agents/backup/retention_input.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,6 +293,84 @@ static void keep_texts_are_refused_in_words(void **state)
                 keep[RETENTION_DAILY] == 0);
 }
 
+/* --- standard input --- */
+
+static const struct {
+    const char *name, *text;
+    unsigned items[3], ignored[3]; /* lines, ended by 0 */
+} inputs[] = {
+    {"nothing", "", {0}, {0}},
+    {"one", "5\n", {1}, {0}},
+    {"no end", "5", {1}, {0}},
+    {"CR", "5\r\n6\r", {1, 2}, {0}},
+    {"CR alone is empty", "\r\n\n5\n\r", {3}, {0}},
+    {"CR within", "5\r6\n", {0}, {1}},
+    {"only empty ones", "\n\n\n", {0}, {0}},
+    {"empty ones are counted", "\n5\n\n\nx\n6\n", {2, 6}, {5}},
+    {"states", "5\tbad\r\n6\tbad \n", {1}, {2}},
+    {"a blank line is not empty", " \n5\n", {2}, {1}},
+};
+
+/* Fed in pieces of each size: all the same. */
+static void input_by(const char *text, size_t step, struct retention_input *in)
+{
+    *in = (struct retention_input){0};
+    for (struct bytes left = bytes_of(text); left.len > 0;) {
+        size_t len = size_min(step, left.len);
+        assert_int_equal(retention_input_add(in, (struct bytes){left.at, len}), OK);
+        left = (struct bytes){left.at + len, left.len - len};
+    }
+    assert_int_equal(retention_input_end(in), OK);
+}
+
+static void input_is_cut_into_lines(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(inputs); i++)
+        for (size_t step = 1; step < 20; step++) {
+            struct retention_input in;
+            input_by(inputs[i].text, step, &in);
+            for (size_t n = 0; n < in.count; n++)
+                assert_int_equal(in.items[n].id, inputs[i].items[n]);
+            for (size_t n = 0; n < in.ignored_count; n++)
+                assert_int_equal(in.ignored[n].line, inputs[i].ignored[n]);
+            if (inputs[i].items[in.count] != 0 || inputs[i].ignored[in.ignored_count] != 0)
+                fail_msg("%s: %zu and %zu", inputs[i].name, in.count, in.ignored_count);
+            retention_input_close(&in);
+        }
+}
+
+static void a_long_line_is_ignored_and_nothing_else(void **state)
+{
+    (void)state;
+    static char text[3 * RETENTION_LINE_BYTES];
+    for (size_t len = RETENTION_LINE_BYTES - 2; len <= RETENTION_LINE_BYTES + 3; len++)
+        for (size_t step = 1; step < 300; step += 97) {
+            struct retention_input in;
+            (void)memset(text, '0', len);
+            (void)strcpy(text + len, "\r\n7\n");
+            input_by(text, step, &in);
+            bool fits = len <= RETENTION_LINE_BYTES; /* a number this long is one, and it is 0 */
+            if (in.count != (fits ? 2 : 1) || in.ignored_count != (fits ? 0 : 1) || in.items[in.count - 1].at_s != 7)
+                fail_msg("%zu bytes in steps of %zu: %zu, %zu", len, step, in.count, in.ignored_count);
+            retention_input_close(&in);
+        }
+}
+
+static void too_many_lines_are_refused(void **state)
+{
+    (void)state;
+    struct retention_input in = {0};
+    for (unsigned i = 0; i < RETENTION_LINES_MAX; i++)
+        assert_int_equal(retention_input_add(&in, bytes_of(i % 2 ? "x\n" : "5\n")), OK);
+    assert_int_equal(retention_input_end(&in), OK);
+    assert_true(in.count == RETENTION_LINES_MAX / 2 && in.ignored_count == RETENTION_LINES_MAX / 2);
+    assert_int_equal(retention_input_add(&in, bytes_of("5")), OK);
+    assert_int_equal(retention_input_end(&in), E_RANGE);
+    retention_input_close(&in);
+    retention_input_close(&in);
+}
+
 /* --- against the obvious --- */
 
 static uint32_t seed;
@@ -407,6 +485,9 @@ int main(void)
         cmocka_unit_test(without_rules_the_newest_verified_stays),
         cmocka_unit_test(lines_are_read_or_say_why_not),
         cmocka_unit_test(keep_texts_are_refused_in_words),
+        cmocka_unit_test(input_is_cut_into_lines),
+        cmocka_unit_test(a_long_line_is_ignored_and_nothing_else),
+        cmocka_unit_test(too_many_lines_are_refused),
         cmocka_unit_test(it_is_what_the_obvious_one_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
