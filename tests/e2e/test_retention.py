@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from peers import apt
 from peers.backup import now
+from peers.proc import run
 
 UTC = datetime.timezone.utc
 BUCKETS = {
@@ -189,3 +191,33 @@ def test_destinations_are_asked_as_they_are(start_etcd, make_hub):
     assert [item["guard"] for item in everything["keep"]][0] == "unverified"
     assert sorted(path.name for path in hub.backups.iterdir()) == before
     assert hub.command("backup", "retention", "--explain", "--destination", "nas").returncode == 2
+
+
+RESTIC_POLICIES = [{"daily": 7, "weekly": 4, "monthly": 12}, {"last": 3, "yearly": 2}, {"hourly": 5, "daily": 2}, {"weekly": 6}, {"monthly": 3},
+                   {"last": 1, "hourly": 2, "daily": 3, "weekly": 4, "monthly": 5, "yearly": 6}, {"daily": 100}]
+
+
+@pytest.mark.cluster
+def test_it_is_what_restic_forgets(ask, tmp_path):
+    """The real one, on snapshots of made-up times: the same stay, for the same reasons, but for restic's "oldest" one, a rule we do not have."""
+    restic = apt.unpacked("bookworm", ["restic"]) / "usr/bin/restic"
+    env = {"PATH": "/usr/bin:/bin", "TZ": "UTC", "RESTIC_PASSWORD": "x", "RESTIC_REPOSITORY": str(tmp_path / "repository"), "HOME": str(tmp_path)}
+    run([restic, "init", "-q", "--no-cache"], env=env)
+    (tmp_path / "file").write_text("content")
+    dice = random.Random(53)
+    times = {int(datetime.datetime.fromisoformat(text + "+00:00").timestamp()) for text in
+             ["2026-12-27T23:59:59", "2026-12-28T00:00:00", "2027-01-03T23:59:59", "2027-01-04T00:00:00", "2024-02-29T12:00:00", "2027-01-04T00:30:00"]}
+    times |= {1798761600 - dice.randrange(dice.choice([86400 * 10, 86400 * 100, 86400 * 900])) for _ in range(24)}
+    for at in sorted(times, key=lambda at: at % 97):
+        when = datetime.datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        run([restic, "backup", "-q", "--no-cache", "--host", "h", "--time", when, tmp_path / "file"], env=env)
+    for keep in RESTIC_POLICIES:
+        done = run([restic, "forget", "--no-cache", "--dry-run", "--json", *(f"--keep-{rule}={n}" for rule, n in keep.items())], env=env)
+        want = {}
+        for reason in json.loads(done.stdout)[0]["reasons"]:
+            rules = [match.removesuffix(" snapshot") for match in reason["matches"] if not match.startswith("oldest")]
+            if rules:
+                want[int(datetime.datetime.fromisoformat(reason["snapshot"]["time"].replace("Z", "+00:00")).timestamp())] = rules
+        said = ask("".join(f"{at}\n" for at in times), "--keep", ",".join(f"{rule}={n}" for rule, n in keep.items()))
+        assert {item["at"]: item["reasons"] for item in said["keep"]} == want, keep
+        assert len(said["remove"]) == len(times) - len(want)
