@@ -65,6 +65,7 @@ static err board_start(struct hub *h)
     TRY(crypto_boot()); /* before a pool thread needs it */
     TRY(start_watchdog(h));
     TRY(hub_config_metrics());
+    TRY(hub_confine_metrics());
     return dns_open(&h->dns);
 }
 
@@ -102,6 +103,8 @@ err services_start(struct hub *h, const struct config *c)
     struct hub_services *s = &h->services;
     if (s->open && strcmp(s->data, c->data) == 0 && addr_equal(&h->listen, &c->listen))
         return OK;
+    if (confine_holds(CONFINE_SECCOMP) || confine_holds(CONFINE_LANDLOCK))
+        return trail(E_CONFIG, "restart needed: data or listen changed");
     services_stop(h, loop_now() + STOP_MS_MAX);
     TRY(hub_listen(h, &c->listen));
     (void)snprintf(s->data, sizeof s->data, "%s", c->data);
@@ -151,7 +154,6 @@ static err start_backup(struct hub *h)
 err epoch_start(struct hub *h, struct config *c)
 {
     h->epoch = (struct hub_epoch){.config = c, .lines = {{"configuration", configuration_is_well, h}}, .line_count = 1};
-    log_setup((enum log_level)c->log_level, (enum log_format)c->log_format, 2);
     group_open(&h->epoch.agents, TASK_BACKUP);
     err e = start_backup(h);
     if (e != OK) {
@@ -184,11 +186,23 @@ struct config *epoch_stop(struct hub *h, ms deadline)
 }
 
 /* --- the first configuration --- */
+/* Once, when it is known how the log is written, or that this is not to be known yet. */
+static void tell_budget(struct hub *h)
+{
+    if (!h->budget_told)
+        budget_log(mem_profile());
+    h->budget_told = true;
+}
+
 static err attempt(struct hub *h)
 {
     struct config *c = NULL;
     TRY(hub_config_read(h, &c));
+    log_setup((enum log_level)c->log_level, (enum log_format)c->log_format, 2);
+    tell_budget(h);
     err e = services_start(h, c);
+    if (e == OK)
+        e = hub_confine(h, c);
     if (e == OK)
         e = epoch_start(h, c);
     if (e == OK)
@@ -218,6 +232,7 @@ static err first_configuration(struct hub *h)
         err e = attempt(h);
         if (e == OK || !h->waits)
             return e;
+        tell_budget(h);
         if (strcmp(h->told, h->why) != 0)
             hub_config_wrong(h, "waiting for a configuration that can be used");
         (void)snprintf(h->told, sizeof h->told, "%s", h->why);
@@ -244,8 +259,12 @@ static err serve(struct hub *h)
         hub_dump_if_wanted(h);
         if (h->reload)
             e = hub_reload(h);
+        else if (loop_now() >= h->confine_again)
+            e = hub_confine(h, h->epoch.config);
         else
-            e = waitq_wait(&h->wanted, FOREVER);
+            e = waitq_wait(&h->wanted, h->confine_again);
+        if (e == E_TIMEOUT)
+            e = OK;
     }
     log_info("stopping", F("why", h->stop ? "signal" : err_text(e)));
     return e;
@@ -276,13 +295,9 @@ static err hub_fiber(void *arg)
     struct hub *h = arg;
     err e = board_start(h);
     mem_seal();
-    if (h->waits)
-        budget_log(mem_profile());
     if (e == OK)
         e = first_configuration(h);
     if (e == OK) {
-        if (!h->waits)
-            budget_log(mem_profile());
         announce(h);
         e = serve(h);
     } else {
@@ -299,6 +314,7 @@ static err hub_fiber(void *arg)
 enum exit_code command_hub(const struct command_line *line)
 {
     hub.line = line;
+    hub.confine_again = FOREVER;
     hub.waits = line->wait || init_is_us();
     if (init_is_us())
         init_mount();

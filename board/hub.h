@@ -16,6 +16,7 @@
 #include "agents/backup/notify.h"
 #include "agents/metrics/metrics.h"
 #include "board/rt/sync.h"
+#include "hal/confine.h"
 #include "hal/watchdog.h"
 
 #define HUB_LINES_MAX 8
@@ -49,6 +50,8 @@ struct hub {
     struct hub_epoch epoch;
     struct waitq wanted; /* a signal wants something: */
     bool reload, dump;
+    bool budget_told;
+    ms confine_again;               /* FOREVER: done, or not wanted */
     int stop;                       /* SIGTERM or SIGINT; 0: not yet */
     char why[CONFIG_ERRORS_BYTES];  /* what is wrong with the file that was read last, lines; "": nothing */
     char told[CONFIG_ERRORS_BYTES]; /* of that, what the log has */
@@ -74,6 +77,13 @@ void hub_config_good(void);                                /* the metrics of a c
 MUST_USE err hub_config_metrics(void);
 /* OK also when the file is not taken: the log says why, the old one stays. An error: no configuration is in force any more. */
 MUST_USE err hub_reload(struct hub *h);
+
+/* --- hub_confine.c --- */
+/* Gives up what the configuration does not need. OK also when it is to be called again later: then h->confine_again says when. */
+MUST_USE err hub_confine(struct hub *h, const struct config *c);
+/* Does c need a path that was given up? Says so in `why`. */
+bool hub_confined_from(const struct config *c, struct text *why);
+MUST_USE err hub_confine_metrics(void);
 
 /* --- hub_tasks.c --- */
 void hub_dump_if_wanted(struct hub *h); /* SIGUSR1: what each task uses now, into the log */

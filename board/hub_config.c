@@ -106,13 +106,14 @@ static bool needs_restart(const struct hub *h, const struct config *c, struct te
     else if (!addr_equal(&now->listen, &c->listen))
         text_addf(why, "restart needed: listen changed from %s to %s", addr_text(&now->listen, from, sizeof from),
                   addr_text(&c->listen, to, sizeof to));
-    return why->len > 0;
+    return why->len > 0 || hub_confined_from(c, why);
 }
 
 /* The old one takes over again when the new one does not start. */
 static err change(struct hub *h, struct config *c)
 {
     struct config *old = epoch_stop(h, loop_now() + STOP_MS_MAX);
+    log_setup((enum log_level)c->log_level, (enum log_format)c->log_format, 2);
     err e = epoch_start(h, c);
     if (e == OK) {
         config_free(old);

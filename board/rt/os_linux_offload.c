@@ -19,7 +19,8 @@ struct work_list {
 struct thread {
     pthread_t id;
     bool started; /* and not joined yet */
-    bool ended;   /* under the lock */
+    bool ended;   /* under the lock, as is: */
+    bool due;     /* has yet to do what os_offload_each() wants */
 };
 
 static struct {
@@ -30,6 +31,12 @@ static struct {
     struct work_list fetched;     /* the loop thread's */
     struct thread threads[THREADS_MAX];
     unsigned count;
+    struct { /* under the lock */
+        err (*run)(void *arg);
+        void *arg;
+        err first;
+        unsigned left;
+    } each;
 } offload = {.lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER};
 
 static void list_put(struct work_list *l, struct os_work *w)
@@ -68,15 +75,33 @@ static struct os_work *work_run(struct os_work *w)
     return w->follow;
 }
 
+/* What every thread has to do, by this one. Under the lock, but for the run. */
+static void each_run(struct thread *self)
+{
+    if (!self->due)
+        return;
+    self->due = false;
+    pthread_mutex_unlock(&offload.lock);
+    err e = offload.each.run(offload.each.arg);
+    pthread_mutex_lock(&offload.lock);
+    if (offload.each.first == OK)
+        offload.each.first = e;
+    offload.each.left--;
+    pthread_cond_signal(&offload.gone);
+}
+
 static void *thread_main(void *arg)
 {
     struct thread *self = arg;
     pthread_mutex_lock(&offload.lock);
     for (;;) {
+        each_run(self);
         struct os_work *w = list_take(&offload.queue);
         bool any = w != NULL;
-        while (w != NULL)
+        while (w != NULL) {
             w = work_run(w);
+            each_run(self);
+        }
         if (any)
             continue;
         if (offload.stop)
@@ -193,6 +218,40 @@ struct os_work *os_offload_done(void)
         pthread_mutex_unlock(&offload.lock);
     }
     return list_take(&offload.fetched);
+}
+
+/* Threads that do not come to it: it is no longer theirs to do. */
+static unsigned each_call_off(void)
+{
+    unsigned late = 0;
+    for (unsigned i = 0; i < offload.count; i++) {
+        late += offload.threads[i].due;
+        offload.each.left -= offload.threads[i].due;
+        offload.threads[i].due = false;
+    }
+    return late;
+}
+
+err os_offload_each(err (*run)(void *arg), void *arg, ms deadline)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000};
+    pthread_mutex_lock(&offload.lock);
+    offload.each.run = run;
+    offload.each.arg = arg;
+    offload.each.first = OK;
+    offload.each.left = 0;
+    for (unsigned i = 0; i < offload.count; i++)
+        offload.each.left += offload.threads[i].due = offload.threads[i].started && !offload.threads[i].ended;
+    pthread_cond_broadcast(&offload.wanted);
+    int waited = 0;
+    while (offload.each.left > 0 && waited != ETIMEDOUT)
+        waited = pthread_cond_timedwait(&offload.gone, &offload.lock, &until);
+    unsigned late = each_call_off();
+    while (offload.each.left > 0) /* they are at it */
+        pthread_cond_wait(&offload.gone, &offload.lock);
+    err e = offload.each.first != OK ? offload.each.first : late > 0 ? E_TIMEOUT : OK;
+    pthread_mutex_unlock(&offload.lock);
+    return e == E_TIMEOUT ? trail(e, "%u threads of the pool do not come back", late) : e;
 }
 
 static unsigned threads_left(void)

@@ -463,6 +463,49 @@ static void work_comes_back_done(void **state)
     }
 }
 
+static pthread_mutex_t visits_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned visits;
+static pthread_t visitors[8];
+
+static err visit(void *arg)
+{
+    pthread_mutex_lock(&visits_lock);
+    visitors[visits++] = pthread_self();
+    bool fails = arg != NULL && visits == 2;
+    pthread_mutex_unlock(&visits_lock);
+    return fails ? E_IO : OK;
+}
+
+static void stick_300_ms(struct os_work *w)
+{
+    (void)w;
+    usleep(300000);
+}
+
+static void each_thread_runs_it_once(void **state)
+{
+    (void)state;
+    static struct os_work stuck = {.run = stick_300_ms};
+    void *stacks = mem_map(3 * mem_profile()->pool_stack_bytes);
+    assert_int_equal(os_offload_boot(3, mem_profile()->pool_stack_bytes, stacks), OK);
+    assert_int_equal(os_offload_each(visit, NULL, os_mono() + SECONDS(5)), OK);
+    assert_int_equal(visits, 3);
+    for (int i = 0; i < 3; i++)
+        assert_true(!pthread_equal(visitors[i], visitors[(i + 1) % 3]) && !pthread_equal(visitors[i], pthread_self()));
+    visits = 0;
+    assert_int_equal(os_offload_each(visit, &visits, os_mono() + SECONDS(5)), E_IO); /* the first error, and all ran */
+    assert_int_equal(visits, 3);
+    os_offload(&stuck);
+    usleep(50000); /* a thread has taken it */
+    visits = 0;
+    assert_int_equal(os_offload_each(visit, NULL, os_mono() + 50), E_TIMEOUT);
+    trail_clear();
+    assert_int_equal(visits, 2);
+    assert_int_equal(os_offload_stop(os_mono() + SECONDS(5)), 0);
+    assert_int_equal(visits, 2); /* who is late does not run it later */
+    assert_ptr_equal(os_offload_done(), &stuck);
+}
+
 static void the_process_knows_its_cost(void **state)
 {
     (void)state;
@@ -520,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_lock_is_for_one),
         cmocka_unit_test(a_folder_of_a_thousand_names_is_told_whole),
         cmocka_unit_test(work_comes_back_done),
+        cmocka_unit_test(each_thread_runs_it_once),
         cmocka_unit_test(the_process_knows_its_cost),
     };
     return cmocka_run_group_tests_name("os", tests, folder_make, folder_remove);

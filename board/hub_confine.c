@@ -1,0 +1,191 @@
+/* hub_confine: what a hub may still do once it has its configuration. */
+#include "board/hub.h"
+
+#include "board/rt/file.h"
+#include "board/rt/log.h"
+#include "board/rt/metric.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/capability.h>
+
+#define LOOK_UP_MS SECONDS(5)
+#define AGAIN_MS   SECONDS(60)
+
+static struct family layer_family = {.name = "holdfast_confinement",
+                                     .help = "1 while this part of the confinement is in force.",
+                                     .type = METRIC_GAUGE,
+                                     .labels = {"layer"}};
+static struct series *layer_series[CONFINE_LAYER_COUNT];
+
+err hub_confine_metrics(void)
+{
+    for (enum confine_layer l = 0; l < CONFINE_LAYER_COUNT; l++) {
+        const char *name = confine_layer_name(l);
+        TRY(metric_series(&layer_family, &name, &layer_series[l]));
+    }
+    return OK;
+}
+
+/* --- which paths --- */
+/* Beside what the configuration names: names are resolved, zones and authorities read, our own numbers looked up. In /etc files
+ * are replaced by new ones, so it is the folder. */
+static const struct confine_path always[] = {
+    {"/etc", CONFINE_READ},       {"/usr/share/zoneinfo", CONFINE_READ}, {"/usr/share/ca-certificates", CONFINE_READ},
+    {"/proc/self", CONFINE_READ}, {"/dev/null", CONFINE_WRITE},
+};
+static const char *const linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/localtime", "/etc/ssl/certs/ca-certificates.crt"};
+
+#define FOLDERS_MAX 24
+struct list { /* on the heap while it is made */
+    struct confine_path paths[CONFINE_PATHS_MAX];
+    size_t count;
+    char folders[FOLDERS_MAX][OS_PATH_MAX];
+    size_t folder_count;
+};
+
+static void add(struct list *l, const char *path, enum confine_access access)
+{
+    ASSERT(l->count < CONFINE_PATHS_MAX);
+    l->paths[l->count++] = (struct confine_path){path, access};
+}
+
+/* The folder that a file lies in. */
+static void add_folder_of(struct list *l, const char *file)
+{
+    ASSERT(l->folder_count < FOLDERS_MAX);
+    char *folder = l->folders[l->folder_count++];
+    (void)snprintf(folder, OS_PATH_MAX, "%s", file);
+    char *slash = strrchr(folder, '/');
+    if (!slash)
+        (void)snprintf(folder, OS_PATH_MAX, ".");
+    else
+        slash[slash == folder] = 0; /* "/x" is in "/" */
+    add(l, folder, CONFINE_READ);
+}
+
+struct resolve_job {
+    char path[OS_PATH_MAX];
+    char real[OS_PATH_MAX]; /* "": the same, or none */
+};
+
+static err resolve(void *job)
+{
+    struct resolve_job *j = job;
+    char real[PATH_MAX];
+    if (realpath(j->path, real) && strcmp(real, j->path) != 0 && strlen(real) < sizeof j->real)
+        (void)snprintf(j->real, sizeof j->real, "%.*s", (int)sizeof j->real - 1, real);
+    return OK;
+}
+
+/* And, where the name is a link, as in a mounted Secret, the folder it leads to. */
+static void add_file(struct list *l, const char *file)
+{
+    struct resolve_job j = {.real = ""};
+    struct lane lane;
+    if (!*file)
+        return;
+    add_folder_of(l, file);
+    (void)snprintf(j.path, sizeof j.path, "%s", file);
+    lane_open(&lane, "links", TASK_BOARD, 1);
+    if (lane_call(&lane, resolve, &j, sizeof j, NULL, loop_now() + LOOK_UP_MS) == OK && *j.real)
+        add_folder_of(l, j.real);
+    lane_close(&lane);
+}
+
+/* Made now, so that it is this folder that is allowed, and not the one above. */
+static void add_made(struct list *l, const char *folder)
+{
+    struct lane lane;
+    lane_open(&lane, "folders", TASK_BOARD, 1);
+    err e = file_make_folder(&lane, folder, loop_now() + LOOK_UP_MS);
+    if (e != OK)
+        log_warn("cannot make a folder that is written to later", F("path", folder), F_ERR(e));
+    lane_close(&lane);
+    add(l, folder, CONFINE_WRITE);
+}
+
+static void list_paths(struct list *l, const char *config_path, const struct config *c)
+{
+    const char *const files[] = {c->backup.ca, c->backup.cert, c->backup.key, c->notify.ca, config_path};
+    add_made(l, c->data);
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        add_made(l, c->backup.destinations[i].path);
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        add_file(l, files[i]);
+    for (size_t i = 0; i < COUNT_OF(linked); i++)
+        add_file(l, linked[i]);
+    for (size_t i = 0; i < COUNT_OF(always); i++)
+        add(l, always[i].path, always[i].access);
+}
+
+/* --- giving up --- */
+static void tell(const char *missing)
+{
+    for (enum confine_layer l = 0; l < CONFINE_LAYER_COUNT; l++)
+        series_set(layer_series[l], confine_holds(l));
+    if (*missing)
+        log_warn("this kernel cannot confine us wholly", F("missing", missing));
+    else
+        log_info_0("privileges are given up");
+}
+
+static err give_up(struct hub *h, const struct list *l)
+{
+    char words[256];
+    struct text missing = text_over(words, sizeof words);
+    struct confine_options o = {.paths = l->paths,
+                                .path_count = l->count,
+                                .capabilities = (uint64_t)1 << CAP_DAC_READ_SEARCH,
+                                .capabilities_else = (uint64_t)1 << CAP_DAC_OVERRIDE,
+                                .deadline = loop_now() + LOOK_UP_MS};
+    if (init_of_machine())
+        o.capabilities |= (uint64_t)1 << CAP_SYS_BOOT;
+    err e = confine(&o, &missing);
+    if (e == E_TIMEOUT || e == E_BUSY) {
+        log_warn("privileges cannot be given up yet", F_ERR(e), F_MS("next_try", AGAIN_MS));
+        h->confine_again = loop_now() + AGAIN_MS;
+        return OK;
+    }
+    if (e == OK)
+        tell(words);
+    return e;
+}
+
+err hub_confine(struct hub *h, const struct config *c)
+{
+    bool again = h->confine_again != FOREVER;
+    if (h->line->unconfined || (!again && confine_holds(CONFINE_NO_NEW_PRIVS)))
+        return OK;
+    h->confine_again = FOREVER;
+    struct list *l = calloc(1, sizeof *l);
+    if (!l)
+        return E_BUDGET;
+    list_paths(l, h->line->config_path, c);
+    err e = give_up(h, l);
+    free(l);
+    return e;
+}
+
+static bool lacks(const char *path, enum confine_access access, struct text *why)
+{
+    if (!*path || confine_allows_path(path, access))
+        return false;
+    text_addf(why, "restart needed: %s may not be %s any more", path, access == CONFINE_WRITE ? "written to" : "read");
+    return true;
+}
+
+bool hub_confined_from(const struct config *c, struct text *why)
+{
+    const char *const files[] = {c->backup.ca, c->backup.cert, c->backup.key, c->notify.ca};
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        if (lacks(files[i], CONFINE_READ, why))
+            return true;
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        if (lacks(c->backup.destinations[i].path, CONFINE_WRITE, why))
+            return true;
+    return false;
+}
