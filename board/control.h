@@ -36,19 +36,23 @@ struct control_route {
     void *arg;
 };
 struct control;
-#define CONTROL_ROUTES_MAX 16
+#define CONTROL_ROUTES_MAX    16
+#define CONTROL_PARAMETER_MAX 64  /* of a value, decoded, with its zero; a longer one is refused with 400 before any handler */
+#define CONTROL_ERROR_MAX     512 /* of an error's words; more is cut */
+#define CONTROL_REPLY_MAX     KIB(255)
 MUST_USE err control_start(const char *data, const struct control_route *routes, size_t count, struct control **out);
 void control_stop(struct control *c, ms deadline); /* removes the socket; NULL is fine */
-/* The value of a query parameter of the request into out, decoded; false: not there. */
+/* The value of a query parameter of the request into out, decoded; cap >= CONTROL_PARAMETER_MAX. False: not there. */
 bool control_parameter(const struct http_exchange *x, const char *name, char *out, size_t cap);
 MUST_USE err control_progress(struct http_exchange *x, const char *what, uint64_t received_bytes, uint64_t total_bytes);
-/* Ends a stream: `json` is a whole JSON value; or, with exit codes that are no success, a text of what was wrong. */
+/* Ends a stream: `json` is a whole JSON value; or, NULL, `error` a text of what was wrong. A handler that returns an error before
+ * needs none: its trail is told, with exit_code_of() it. */
 MUST_USE err control_result(struct http_exchange *x, const char *json, const char *error, enum exit_code code);
 
 /* --- the command's side --- */
 struct control_reply {
     struct buf *json; /* the result as it came, len bytes and a zero; NULL: there was an error. The caller releases it */
-    char error[512];
+    char error[CONTROL_ERROR_MAX];
     enum exit_code code;
 };
 /* Asks the hub that holds the lock of `data`. E_ABSENT: none runs (no socket, or nobody listens on it): work yourself, under the
