@@ -6,24 +6,29 @@
 
 #define ROOM_FIRST 256
 
-static err room(void *array, size_t count, size_t *room_now, size_t each)
+/* The array with room for one more; NULL: no memory, and it is as it was. */
+static void *grown(void *array, size_t count, size_t *room, size_t each)
 {
-    void *at;
-    if (count < *room_now)
-        return OK;
-    size_t more = size_min(*room_now ? *room_now * 2 : ROOM_FIRST, RETENTION_LINES_MAX);
-    memcpy(&at, array, sizeof at);
-    if (!(at = realloc(at, more * each)))
-        return trail(E_BUDGET, "no memory for %zu lines", more);
-    memcpy(array, &at, sizeof at);
-    *room_now = more;
-    return OK;
+    if (count < *room)
+        return array;
+    size_t more = size_min(*room ? *room * 2 : ROOM_FIRST, RETENTION_LINES_MAX);
+    void *larger = realloc(array, more * each);
+    *room = larger ? more : *room;
+    return larger;
+}
+
+static err no_memory(const struct retention_input *in)
+{
+    return trail(E_BUDGET, "no memory for what line %u says", in->line);
 }
 
 static err ignore(struct retention_input *in, const char *why)
 {
-    TRY(room(&in->ignored, in->ignored_count, &in->ignored_room, sizeof *in->ignored));
-    in->ignored[in->ignored_count++] = (struct retention_ignored){why, in->line};
+    struct retention_ignored *all = grown(in->ignored, in->ignored_count, &in->ignored_room, sizeof *all);
+    if (!all)
+        return no_memory(in);
+    in->ignored = all;
+    all[in->ignored_count++] = (struct retention_ignored){why, in->line};
     return OK;
 }
 
@@ -33,9 +38,12 @@ static err line_take(struct retention_input *in, struct bytes line)
     const char *why = NULL;
     if (!retention_read_line(line, &item, &why))
         return ignore(in, why);
-    TRY(room(&in->items, in->count, &in->room, sizeof *in->items));
+    struct retention_item *all = grown(in->items, in->count, &in->room, sizeof *all);
+    if (!all)
+        return no_memory(in);
     item.id = in->line;
-    in->items[in->count++] = item;
+    in->items = all;
+    all[in->count++] = item;
     return OK;
 }
 
