@@ -4,6 +4,8 @@ from __future__ import annotations
 import http.server
 import json
 import re
+import signal
+import socket
 import ssl
 import threading
 
@@ -107,15 +109,32 @@ def test_a_receiver_that_is_out_of_order(make_hub, start_etcd, receiver, ca):
     assert SECRET not in log and "answered 503" in log
 
 
-def test_a_receiver_that_is_not_trusted(make_hub, start_etcd, ca, other_ca):
+@pytest.mark.parametrize("trusts", ["another", "the system's"])
+def test_a_receiver_that_is_not_trusted(make_hub, start_etcd, ca, other_ca, trusts):
+    """The system's bundle is read and parsed on the smallest board."""
     receiver = Receiver(ca.server("hooks"))
-    hub = make_hub(endpoints=[start_etcd().url])
-    hub.config["notify"] = receiver.config(ca=str(other_ca.cert))
+    hub = make_hub(endpoints=[start_etcd().url], profile="edge16", limited=True)
+    hub.config["notify"] = receiver.config(**({"ca": str(other_ca.cert)} if trusts == "another" else {}))
     hub.start()
     wait_for(lambda: "notification not delivered" in hub.log_text(), "an attempt", 20, hub.proc)
     log = hub.stop().log
-    assert "E_CERT_UNTRUSTED" in log and SECRET not in log and receiver.seen == []
+    assert "E_CERT_UNTRUSTED" in log and "E_BUDGET" not in log and SECRET not in log and receiver.seen == []
     receiver.close()
+
+
+def test_after_a_reload(make_hub, start_etcd, receiver, ca):
+    """A reload opens it anew, within what is left of the privileges."""
+    etcd = start_etcd()
+    etcd.stop()
+    hub = quick(make_hub(endpoints=[etcd.url]), receiver, ca).start()
+    wait_for(lambda: receiver.seen, "the failure", 20, hub.proc)
+    hub.config["backup"]["idle_timeout"] = "20s"
+    hub.write_config()
+    hub.proc.send(signal.SIGHUP)
+    wait_for(lambda: len(receiver.seen) >= 2, "the failure once more", 20, hub.proc)
+    assert receiver.events() == ["backup-failed"] * 2
+    assert receiver.seen[0][2]["host"] == receiver.seen[1][2]["host"] == socket.gethostname()
+    assert hub.stop().code == 0
 
 
 def test_nothing_is_told_where_nobody_is_named(make_hub, start_etcd):
