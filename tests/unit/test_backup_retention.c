@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "agents/backup/retention_input.h"
+#include "board/rt/heap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -371,6 +372,43 @@ static void too_many_lines_are_refused(void **state)
     retention_input_close(&in);
 }
 
+/* The allocation that is refused, counted down; 0: none. */
+static unsigned refuse_in;
+bool sim_fault_alloc(size_t bytes)
+{
+    (void)bytes;
+    return refuse_in > 0 && --refuse_in == 0;
+}
+
+static err input_of_600(struct retention_input *in)
+{
+    for (unsigned i = 0; i < 600; i++)
+        TRY(retention_input_add(in, bytes_of(i % 2 ? "x\n" : "5\n")));
+    return retention_input_end(in);
+}
+
+static void each_allocation_fails_once(void **state)
+{
+    (void)state;
+    unsigned failures = 0;
+    for (unsigned n = 1;; n++) {
+        struct retention_input in = {0};
+        refuse_in = n;
+        err e = input_of_600(&in);
+        bool refused = refuse_in == 0;
+        refuse_in = 0;
+        assert_int_equal(e, refused ? E_BUDGET : OK);
+        retention_decide(in.items, in.count, (const unsigned[RETENTION_RULE_COUNT]){1},
+                         RETENTION_NO_NOW); /* what came is whole */
+        retention_input_close(&in);
+        trail_clear();
+        if (!refused)
+            break;
+        failures++;
+    }
+    assert_int_equal(failures, 4); /* 256 and 512 of either */
+}
+
 /* --- against the obvious --- */
 
 static uint32_t seed;
@@ -488,6 +526,7 @@ int main(void)
         cmocka_unit_test(input_is_cut_into_lines),
         cmocka_unit_test(a_long_line_is_ignored_and_nothing_else),
         cmocka_unit_test(too_many_lines_are_refused),
+        cmocka_unit_test(each_allocation_fails_once),
         cmocka_unit_test(it_is_what_the_obvious_one_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
