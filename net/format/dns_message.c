@@ -74,12 +74,12 @@ static err match_question(struct dns_cursor *c, const struct dns_question *q, un
     return type == (unsigned)q->type && class == CLASS_IN && dns_name_equal(name, q->name) ? OK : E_AGAIN;
 }
 
-static err add_address(const struct dns_cursor *c, const struct record *r, struct dns_answer *out)
+static err add_address(const struct dns_cursor *c, const struct record *r, struct dns_reply *out)
 {
     size_t wanted = r->type == DNS_A ? 4 : 16;
     if (r->len != wanted)
         return E_PROTOCOL;
-    if (out->address_count == DNS_ADDRESSES_MAX) {
+    if (out->address_count == DNS_REPLY_ADDRESSES_MAX) {
         out->left_out++;
         return OK;
     }
@@ -89,7 +89,7 @@ static err add_address(const struct dns_cursor *c, const struct record *r, struc
     return OK;
 }
 
-static err add_service(const struct dns_cursor *c, const struct record *r, struct dns_answer *out)
+static err add_service(const struct dns_cursor *c, const struct record *r, struct dns_reply *out)
 {
     struct dns_cursor data = {.message = c->message, .at = r->at};
     struct dns_service s = {0};
@@ -117,7 +117,7 @@ struct chain {
     bool has_ttl;
 };
 
-static void lower_ttl(struct chain *chain, struct dns_answer *out, uint32_t ttl_s)
+static void lower_ttl(struct chain *chain, struct dns_reply *out, uint32_t ttl_s)
 {
     if (!chain->has_ttl || ttl_s < out->ttl_s)
         out->ttl_s = ttl_s;
@@ -135,7 +135,7 @@ static err follow_alias(const struct dns_cursor *c, const struct record *r, stru
 
 /* Records of other names and types are passed over. Servers send a chain in order (RFC 1034 4.3.2 builds it so). */
 static err use_record(const struct dns_cursor *c, const struct record *r, const struct dns_question *q, struct chain *chain,
-                      struct dns_answer *out)
+                      struct dns_reply *out)
 {
     if (r->class != CLASS_IN || !dns_name_equal(r->owner, chain->name))
         return OK;
@@ -149,7 +149,7 @@ static err use_record(const struct dns_cursor *c, const struct record *r, const 
 }
 
 /* RFC 2308 5: a negative answer is kept for the lesser of the SOA's own TTL and its last field. */
-static err use_authority(const struct dns_cursor *c, const struct record *r, struct chain *chain, struct dns_answer *out)
+static err use_authority(const struct dns_cursor *c, const struct record *r, struct chain *chain, struct dns_reply *out)
 {
     struct dns_cursor data = {.message = c->message, .at = r->at + r->len - 4};
     uint32_t least_s = 0;
@@ -163,7 +163,7 @@ static err use_authority(const struct dns_cursor *c, const struct record *r, str
 }
 
 static err read_records(struct dns_cursor *c, const struct dns_question *q, unsigned answers, unsigned authorities,
-                        struct dns_answer *out)
+                        struct dns_reply *out)
 {
     struct chain chain = {0};
     struct record r;
@@ -177,7 +177,7 @@ static err read_records(struct dns_cursor *c, const struct dns_question *q, unsi
     return OK;
 }
 
-err dns_parse_answer(struct bytes message, const struct dns_question *q, struct dns_answer *out)
+err dns_parse_answer(struct bytes message, const struct dns_question *q, struct dns_reply *out)
 {
     struct dns_cursor c = {.message = message};
     unsigned id = 0, flags = 0, questions = 0, answers = 0, authorities = 0, more = 0;

@@ -94,6 +94,7 @@ bool http1_find(const struct http1_head *h, const char *name, struct bytes *valu
 /* Is `token` an element of the comma-separated lists of all fields of this name? Case-insensitive: Connection, Upgrade, Accept…
  */
 bool http1_list_has(const struct http1_head *h, const char *name, const char *token);
+bool http1_is_token(struct bytes b); /* RFC 9110 5.6.2, not empty: a method, the name of a field */
 
 /* --- bodies --- */
 enum http1_body_result {

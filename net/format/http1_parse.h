@@ -20,7 +20,6 @@ enum http1_result http1_version(struct http1_head *h, struct bytes text);
 enum http1_result http1_lengths(struct http1_head *h);
 void http1_persistence(struct http1_head *h); /* h->keep_alive */
 
-bool http1_is_token(struct bytes b); /* RFC 9110 5.6.2, not empty */
 bool http1_is_token_char(uint8_t c);
 bool http1_cut(struct bytes *rest, uint8_t at, struct bytes *before); /* at the first such byte; false: there is none */
 struct bytes http1_trim(struct bytes b);                              /* SP and HTAB at both ends */

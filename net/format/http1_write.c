@@ -1,4 +1,4 @@
-#include "net/format/http1_parse.h"
+#include "net/format/http1.h"
 
 #include <stdio.h>
 #include <string.h>

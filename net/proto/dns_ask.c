@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(DNS_FOUND_MAX == DNS_ADDRESSES_MAX, "what a message holds is what is found");
+_Static_assert(DNS_FOUND_MAX == DNS_REPLY_ADDRESSES_MAX, "what a message holds is what is found");
 
 #define SERVERS_MAX     3
 #define HEAD_START_MS   SECONDS(1) /* of a server before the next is asked as well */
@@ -36,7 +36,7 @@ struct ask {
     unsigned server_count, first, step, steps, asked; /* asked: bit a server */
     ms timeout_ms, next_at, found_at;
     struct asked questions[QUESTIONS];
-    struct dns_answer answer;
+    struct dns_reply answer;
     struct dns_found *out;
 };
 
@@ -49,7 +49,7 @@ bool dns_is_host_name(const char *name)
 
 static void note_answer(struct ask *a, struct asked *q, unsigned server)
 {
-    const struct dns_answer *answer = &a->answer;
+    const struct dns_reply *answer = &a->answer;
     if (answer->rcode != DNS_NOERROR && answer->rcode != DNS_NXDOMAIN) {
         q->refused |= 1u << server;
         return;

@@ -3,15 +3,14 @@
  * Layer    proto.                        Blocks   dns_ask() parks the fiber; the rest never.
  * Owner    the caller.                   Memory   dns_ask(): one 4 KiB buffer and about 5 KiB of heap while it runs.
  * Time     a deadline a call.            Errors   dns_ask(): E_ABSENT the name is not there or has no address (ttl_s says for how
- * long that may be believed); E_NAME no server gave an answer; E_INVALID no host name; E_TIMEOUT, E_CANCELED, E_BUDGET. It does
- * not include dns.h: that has a struct dns_answer of its own, and so does net/format/dns_message.h. */
+ * long that may be believed); E_NAME no server gave an answer; E_INVALID no host name; E_TIMEOUT, E_CANCELED, E_BUDGET. */
 #ifndef HOLDFAST_DNS_INSIDE_H
 #define HOLDFAST_DNS_INSIDE_H
 
 #include "board/rt/addr.h"
 #include "board/rt/err.h"
 
-#define DNS_FOUND_MAX 16 /* = DNS_ADDRESSES_MAX of both headers, asserted */
+#define DNS_FOUND_MAX 16 /* = DNS_ADDRESSES_MAX and DNS_REPLY_ADDRESSES_MAX, asserted */
 #define DNS_PORT      53
 
 struct dns_ip { /* struct addr has room for a path; what is kept has not */

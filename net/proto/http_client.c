@@ -3,7 +3,6 @@
 #include "net/proto/http_client.h"
 
 #include "board/rt/buf.h"
-#include "net/format/http1_parse.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* http_server_exchange: the answer a handler gives, and what becomes of the connection afterwards. */
 #include "board/rt/log.h"
 #include "board/rt/os.h"
-#include "net/format/http1_parse.h"
 #include "net/proto/http_server_inside.h"
 
 #include <string.h>

@@ -12,12 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {.id = 0x1234, .type = DNS_AAAA, .name = "www.x"},
         {.id = 0x1234, .type = DNS_SRV, .name = "_e._tcp.h"},
     };
-    struct dns_answer a;
+    struct dns_reply a;
     if (size == 0)
         return 0;
     if (dns_parse_answer((struct bytes){data + 1, size - 1}, &questions[data[0] % 3], &a) != OK)
         return 0;
-    ASSERT(a.address_count <= DNS_ADDRESSES_MAX && a.service_count <= DNS_SERVICES_MAX && a.ttl_s <= INT32_MAX);
+    ASSERT(a.address_count <= DNS_REPLY_ADDRESSES_MAX && a.service_count <= DNS_SERVICES_MAX && a.ttl_s <= INT32_MAX);
     for (unsigned i = 0; i < a.address_count; i++)
         ASSERT(a.addresses[i].kind == (data[0] % 3 == 0 ? ADDR_IPV4 : ADDR_IPV6));
     for (unsigned i = 0; i < a.service_count; i++)

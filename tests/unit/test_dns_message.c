@@ -131,7 +131,7 @@ static const struct {
     {"SOA too short", "1234 8183 0001 0000 0001 0000 " QUESTION "c010 0006 0001 0000012c 0003 000000", "E_PROTOCOL"},
 };
 
-static const char *told(err e, const struct dns_answer *a, char *out, size_t cap)
+static const char *told(err e, const struct dns_reply *a, char *out, size_t cap)
 {
     struct text t = text_over(out, cap);
     if (e != OK) {
@@ -156,7 +156,7 @@ static void parses_answers(void **state)
     for (size_t i = 0; i < COUNT_OF(answers); i++) {
         uint8_t storage[1024];
         struct bytes message = wire(answers[i].message, storage, sizeof storage);
-        struct dns_answer a;
+        struct dns_reply a;
         char out[256];
         uint8_t *exact = malloc(message.len + 1); /* so that the sanitizer sees a read beyond it */
         assert_non_null(exact);
@@ -174,7 +174,7 @@ static void every_cut_is_an_error(void **state)
     uint8_t storage[1024];
     struct bytes m = wire(answers[4].message, storage, sizeof storage);
     for (size_t len = 0; len < m.len; len++) {
-        struct dns_answer a;
+        struct dns_reply a;
         assert_int_equal(dns_parse_answer((struct bytes){m.at, len}, &www, &a), E_PROTOCOL);
     }
 }
@@ -184,22 +184,22 @@ static void too_many_are_left_out(void **state)
     (void)state;
     static char script[8192];
     static uint8_t storage[4096];
-    struct dns_answer a;
+    struct dns_reply a;
     struct text t = text_over(script, sizeof script);
     text_add(&t, HEAD("0080 0000 0000 ")); /* DNS_RECORDS_MAX */
     for (unsigned i = 0; i < DNS_RECORDS_MAX; i++)
         text_addf(&t, A_RECORD("0000003c", "010203%02x"), i);
     assert_int_equal(dns_parse_answer(wire(script, storage, sizeof storage), &www, &a), OK);
-    assert_int_equal(a.address_count, DNS_ADDRESSES_MAX);
-    assert_int_equal(a.left_out, DNS_RECORDS_MAX - DNS_ADDRESSES_MAX);
-    assert_int_equal(a.addresses[DNS_ADDRESSES_MAX - 1].ip[3], DNS_ADDRESSES_MAX - 1);
+    assert_int_equal(a.address_count, DNS_REPLY_ADDRESSES_MAX);
+    assert_int_equal(a.left_out, DNS_RECORDS_MAX - DNS_REPLY_ADDRESSES_MAX);
+    assert_int_equal(a.addresses[DNS_REPLY_ADDRESSES_MAX - 1].ip[3], DNS_REPLY_ADDRESSES_MAX - 1);
 }
 
 static void six_and_services(void **state)
 {
     (void)state;
     uint8_t storage[1024];
-    struct dns_answer a;
+    struct dns_reply a;
     struct dns_question q = {.id = 1, .type = DNS_AAAA, .name = "h"};
     struct bytes m = wire("0001 8580 0001 0001 0000 0000 01 'h' 00 001c 0001 c00c 001c 0001 00000007 0010 "
                           "20010db8 00000000 00000000 00000001",
