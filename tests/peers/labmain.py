@@ -9,7 +9,7 @@ on stderr when it could not start, or when etcd ended by itself.
 In DIR it leaves, each written whole once etcd is ready (wait for etcd.json):
     etcd.json      endpoint, ca, cert, key (paths), version, pid, keys, revision
     etcd.env       the same for a shell: ETCD_ENDPOINT, ETCD_CA, ETCD_CERT, ETCD_KEY
-    holdfast.yaml  a configuration that backs it up to DIR/backups, with DIR/data
+    holdfast.yaml  a configuration that backs it up to DIR/backups, with DIR/data, and tells us: webhooks and pings are printed
 DIR/etcd and DIR/ca are made anew at each start; DIR/backups and DIR/data are holdfast's and stay.
 """
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .ca import Ca, Cert
 from .config import hub_config, to_yaml
 from .etcd import Etcd
 from .proc import PR_SET_PDEATHSIG, PeerError, _libc
+from .receiver import Receiver
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,7 +58,7 @@ def _start(options: argparse.Namespace) -> tuple[Etcd, Cert]:
     return Etcd(state / "etcd", options.version, ca.server("etcd")).start(), client
 
 
-def _describe(options: argparse.Namespace, etcd: Etcd, client: Cert, keys: int, revision: int) -> None:
+def _describe(options: argparse.Namespace, etcd: Etcd, client: Cert, receiver: Receiver, keys: int, revision: int) -> None:
     state = options.state
     paths = {"ca": str(client.ca), "cert": str(client.cert), "key": str(client.key)}
     env = {"ETCD_ENDPOINT": etcd.url, **{f"ETCD_{name.upper()}": path for name, path in paths.items()}}
@@ -70,9 +71,20 @@ def _describe(options: argparse.Namespace, etcd: Etcd, client: Cert, keys: int, 
         backup["schedule"] = "3 * * * *"
     backup.update(timezone="UTC", max_age="90m")
     backup["destinations"][0]["retention"] = {"last": 3, "hourly": 12, "daily": 7}
+    config["notify"] = {"webhook": receiver.webhook, "ping_url": receiver.ping}
     _write(state / "holdfast.yaml", "# written by tests/peers/lab at each start\n" + to_yaml(config))
     _write(state / "etcd.json", json.dumps({"endpoint": etcd.url, **paths, "version": etcd.version, "pid": etcd.pid,
                                             "keys": keys, "revision": revision}, indent=1) + "\n")
+
+
+def _tell(receiver: Receiver, told: tuple[int, int]) -> tuple[int, int]:
+    """What the hub has told since: a line each. `told` counts webhooks and pings."""
+    events, pings = receiver.events[told[0]:], receiver.pings[told[1]:]
+    for event in events:
+        print(f"webhook: {json.dumps(event.body)}", flush=True)
+    for _ in pings:
+        print("ping: a backup is good", flush=True)
+    return told[0] + len(events), told[1] + len(pings)
 
 
 def main() -> int:
@@ -97,15 +109,18 @@ def main() -> int:
         began = time.monotonic()
         etcd, client = _start(options)
         filled = etcd.fill(options.keys)
-        _describe(options, etcd, client, filled.live, filled.revision)
+        receiver = Receiver()
+        _describe(options, etcd, client, receiver, filled.live, filled.revision)
     except PeerError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     ready = True
     print(f"etcd {etcd.version} at {etcd.url}: {filled.live} keys, client certificates required "
           f"(ready in {time.monotonic() - began:.1f} s)", flush=True)
+    told = (0, 0)
     while not stop and etcd.proc.alive() and os.getppid() == parent:
         time.sleep(0.1)
+        told = _tell(receiver, told)
     if not stop and not etcd.proc.alive():
         print(f"lab: etcd ended by itself ({etcd.proc.code()})\n{etcd.proc.log_tail()}", file=sys.stderr)
         return 1
