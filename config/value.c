@@ -254,8 +254,10 @@ bool value_set_text(const struct config_row *r, char *to, struct bytes text, str
         words = "has a control character or is not UTF-8; remove that";
     else if (r->check)
         words = r->check(text);
+    if (words && r->secret)
+        text = (struct bytes){0};
     if (words)
-        return wrong(what, r->secret ? (struct bytes){0} : text, words, NULL);
+        return wrong(what, text, words, NULL);
     if (text.len >= r->bytes) {
         text_addf(what, "is longer than %zu bytes; shorten it", r->bytes - 1);
         return false;
