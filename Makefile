@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
 
-OUTER := help setup all run test check cluster bench soak fuzz sizes lint clean reproducible
+OUTER := help setup all run test boot check cluster bench soak fuzz sizes lint clean reproducible
 
 ARCH    ?= $(if $(filter aarch64,$(shell uname -m)),aarch64,x86_64)
 VARIANT ?= $(ARCH)
@@ -134,6 +134,9 @@ $(O)/sim/%: $(O)/obj/tests/sim/%.c.o $(call objects,$(SIM_SRC) $(SUPPORT)) $(O)/
 $(O)/e2e/%: $(O)/obj/tests/e2e/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
+$(O)/boot/%: $(O)/obj/tests/boot/%.c.o
+	@mkdir -p $(@D)
+	$(call say,ld) $(CC) $(CFLAGS) -static-pie -o $@ $^
 $(O)/bench/%: $(O)/obj/tests/bench/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
@@ -148,7 +151,7 @@ binary: $(O)/holdfast
 units: $(UNIT)
 sims: $(SIM)
 fuzzers: $(FUZZ)
-probes: $(patsubst tests/%.c,$(O)/%,$(wildcard tests/e2e/*.c tests/bench/*.c))
+probes: $(patsubst tests/%.c,$(O)/%,$(wildcard tests/e2e/*.c tests/bench/*.c tests/boot/*.c))
 objects: $(LIB_OBJ) $(call objects,board/main.c $(WORLD_SRC) $(SIM_SRC))
 run-units: units
 	@tools/run-tests --runner '$(RUN)' $(if $(RUN),--timeout 300) --label 'unit $(VARIANT)' $(UNIT)
@@ -194,6 +197,11 @@ test: ## install what tests need and run all that need no Go
 	$(call inner,fuzz,run-corpus)
 	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) tests/e2e
 	@$(MAKE) --no-print-directory sizes
+
+boot: ## boot the binary as PID 1 of a virtual machine, and show its console
+	@tools/setup test
+	$(call inner,x86_64,binary probes)
+	@HOLDFAST_CONSOLE=1 HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) -s tests/e2e/test_boot.py
 
 check: ## the quick part: layers, unit and simulation tests under ASan and UBSan
 	@tools/layers

@@ -5,6 +5,7 @@
 #include "board/rt/log.h"
 #include "board/rt/metric.h"
 #include "board/rt/os.h"
+#include "board/rt/proc.h"
 #include "net/format/crypto.h"
 
 #include <signal.h>
@@ -62,7 +63,8 @@ static err board_start(struct hub *h)
 {
     pulse_boot(loop_now());
     loop_on_signal(on_signal);
-    TRY(crypto_boot()); /* before a pool thread needs it */
+    (void)proc_reap_orphans(); /* those that ended before we were PID 1 send no signal any more */
+    TRY(crypto_boot());        /* before a pool thread needs it */
     TRY(start_watchdog(h));
     TRY(hub_config_metrics());
     TRY(hub_confine_metrics());

@@ -117,14 +117,25 @@ def _private_apt(folder: Path, release: str) -> dict[str, str]:
     return {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "LC_ALL": "C"}
 
 
-def unpacked(release: str, packages: Sequence[str]) -> Path:
-    """The folder with the packages' files, newest of that release when first asked. About 6 s, then nothing."""
+def _dependency(package: str, env: dict[str, str]) -> str:
+    """What a package without files stands for: the first it depends on."""
+    words = run(["apt-cache", "depends", "--important", package], env=env).stdout.decode().split()
+    if "Depends:" not in words:
+        raise PeerError(f"{package} depends on nothing")
+    return words[words.index("Depends:") + 1]
+
+
+def unpacked(release: str, packages: Sequence[str], *, stand_ins: bool = False) -> Path:
+    """The folder with the packages' files, newest of that release when first asked. About 6 s, then nothing.
+    stand_ins: they have no files themselves and stand for the package that each depends on."""
     target = cache_folder("deb") / f"{release}-{'+'.join(sorted(packages))}"
     if (target / ".complete").exists():
         return target
     private = cache_folder("apt", release)
     env = _private_apt(private, release)
     run(["apt-get", "update", "-q"], env=env, seconds=300)
+    if stand_ins:
+        packages = [_dependency(package, env) for package in packages]
     downloads = cache_folder("apt", release, "debs")
     run(["apt-get", "download", "-q", *packages], env=env, cwd=downloads, seconds=300)
     building = target.with_name(f"{target.name}.{os.getpid()}")
