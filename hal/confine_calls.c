@@ -124,12 +124,10 @@ static const struct call {
 #undef X
 };
 
-#if defined __x86_64__
+#ifdef __x86_64__
 #define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined __aarch64__
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
 #else
-#error "the machine's AUDIT_ARCH_"
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 #define X32_BIT           0x40000000u /* __X32_SYSCALL_BIT: the same calls by other numbers */
 #define INSTRUCTIONS_EACH 12          /* of the longest rule */

@@ -48,11 +48,11 @@ enum {
 #define BIND_TCP   1u
 #define SCOPES     3u /* abstract Unix sockets and signals of processes outside */
 
-#define READ_FILE  RIGHT_READ_FILE
-#define READ_DIR   (RIGHT_READ_FILE | RIGHT_READ_DIR)
-#define WRITE_FILE (RIGHT_READ_FILE | RIGHT_WRITE_FILE | RIGHT_TRUNCATE)
-#define WRITE_DIR                                                                                                                \
-    (READ_DIR | WRITE_FILE | RIGHT_REMOVE_DIR | RIGHT_REMOVE_FILE | RIGHT_MAKE_DIR | RIGHT_MAKE_REG | RIGHT_MAKE_SOCK |          \
+#define FILE_READS   RIGHT_READ_FILE
+#define FOLDER_READS (RIGHT_READ_FILE | RIGHT_READ_DIR)
+#define FILE_WRITES  (RIGHT_READ_FILE | RIGHT_WRITE_FILE | RIGHT_TRUNCATE)
+#define FOLDER_WRITES                                                                                                            \
+    (FOLDER_READS | FILE_WRITES | RIGHT_REMOVE_DIR | RIGHT_REMOVE_FILE | RIGHT_MAKE_DIR | RIGHT_MAKE_REG | RIGHT_MAKE_SOCK |     \
      RIGHT_REFER)
 
 struct ruleset_attributes {
@@ -69,14 +69,20 @@ struct port_attributes {
 static const struct confine_options *remembered; /* what is asked by name later */
 static bool in_force;
 
+static const struct right {
+    uint64_t bit;
+    int since;
+} all_rights[] = {
+#define X(right, bit, since) {RIGHT_##right, since},
+    RIGHTS(X)
+#undef X
+};
+
 static uint64_t rights_of(int abi)
 {
     uint64_t all = 0;
-#define X(right, bit, since)                                                                                                     \
-    if (abi >= (since))                                                                                                          \
-        all |= RIGHT_##right;
-    RIGHTS(X)
-#undef X
+    for (size_t i = 0; i < COUNT_OF(all_rights); i++)
+        all |= abi >= all_rights[i].since ? all_rights[i].bit : 0;
     return all;
 }
 
@@ -152,8 +158,8 @@ static err rule_add(struct confine_files *f, const struct confine_path *p, int f
         f->foreign = true;
     if (f->abi == 0)
         return OK;
-    uint64_t file = p->access == CONFINE_WRITE ? WRITE_FILE : READ_FILE;
-    uint64_t folder = p->access == CONFINE_WRITE ? WRITE_DIR : READ_DIR;
+    uint64_t file = p->access == CONFINE_WRITE ? FILE_WRITES : FILE_READS;
+    uint64_t folder = p->access == CONFINE_WRITE ? FOLDER_WRITES : FOLDER_READS;
     struct path_attributes a = {.allowed = (S_ISDIR(s.st_mode) ? folder : file) & rights_of(f->abi), .parent = fd};
     if (syscall(SYS_landlock_add_rule, f->ruleset, RULE_PATH_BENEATH, &a, 0u) == 0)
         return OK;
