@@ -289,7 +289,7 @@ static void test_stuck_disk(void **state)
 {
     static const struct sim_case c = {.name = "stuck", .setup = setup_folder, .run = run_stuck, .fibers = true};
     (void)state;
-    assert_true(sim_seeds(&c, 40));
+    assert_true(sim_seeds(&c, 25));
 }
 
 static void test_each_fault(void **state)
