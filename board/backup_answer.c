@@ -10,7 +10,7 @@
 
 #define ITEM_BYTES BACKUP_RECORD_JSON_MAX
 
-static bool wanted(const struct config *c, unsigned i, const char *destination)
+bool answer_wants(const struct config *c, unsigned i, const char *destination)
 {
     return !destination || strcmp(c->backup.destinations[i].name, destination) == 0;
 }
@@ -19,7 +19,7 @@ bool answer_knows(const struct config *c, const char *destination)
 {
     bool found = !destination;
     for (unsigned i = 0; i < c->backup.destination_count; i++)
-        found = found || wanted(c, i, destination);
+        found = found || answer_wants(c, i, destination);
     return found;
 }
 
@@ -115,7 +115,7 @@ enum exit_code answer_now(struct backup *b, const struct config *c, const char *
     unsigned good = 0, all = 0;
     for (unsigned i = 0; i < c->backup.destination_count; i++) {
         bool one = false;
-        if (!wanted(c, i, destination))
+        if (!answer_wants(c, i, destination))
             continue;
         all++;
         if (now_one(b, c->backup.destinations[i].name, i, level, w, to, &one) != OK)
@@ -131,10 +131,55 @@ enum exit_code answer_list(struct backup *b, const struct config *c, const char 
 {
     unsigned good = 0, all = 0;
     for (unsigned i = 0; i < c->backup.destination_count; i++) {
-        if (!wanted(c, i, destination))
+        if (!answer_wants(c, i, destination))
             continue;
         all++;
         err e = backup_list(b, i, record_item, (void *)(uintptr_t)to);
+        good += e == OK;
+        if (e == E_CANCELED || (e != OK && failure_item(to, c->backup.destinations[i].name, e) != OK))
+            break;
+    }
+    return code_of(good, all);
+}
+
+/* --- prune --- */
+
+struct pruned {
+    const struct answer *to;
+    bool dry_run;
+    const struct backup_record *r;
+    const char *why;
+};
+
+static void put_pruned(struct json_writer *w, const void *what)
+{
+    const struct pruned *p = what;
+    json_object(w);
+    json_put_text(w, "name", p->r->name);
+    json_put_text(w, "destination", p->r->destination);
+    json_put_text(w, "why", p->why);
+    json_put_bool(w, "removed", !p->dry_run);
+    json_object_end(w);
+}
+
+static err pruned_item(void *arg, const struct backup_record *r, const char *why)
+{
+    struct pruned p = *(const struct pruned *)arg;
+    p.r = r;
+    p.why = why;
+    return item(p.to, put_pruned, &p);
+}
+
+enum exit_code answer_prune(struct backup *b, const struct config *c, const char *destination, bool dry_run,
+                            const struct answer *to)
+{
+    unsigned good = 0, all = 0;
+    struct pruned p = {.to = to, .dry_run = dry_run};
+    for (unsigned i = 0; i < c->backup.destination_count; i++) {
+        if (!answer_wants(c, i, destination))
+            continue;
+        all++;
+        err e = backup_prune(b, i, dry_run, pruned_item, &p);
         good += e == OK;
         if (e == E_CANCELED || (e != OK && failure_item(to, c->backup.destinations[i].name, e) != OK))
             break;

@@ -20,12 +20,26 @@ struct answer {
 enum exit_code answer_check(const struct command_line *line, const struct config *c);
 /* Below, destination: NULL all of them. */
 bool answer_knows(const struct config *c, const char *destination);
+bool answer_wants(const struct config *c, unsigned i, const char *destination); /* is the i-th one meant */
 
 /* A snapshot into each: 0 all good, 4 some, 1 none. */
 enum exit_code answer_now(struct backup *b, const struct config *c, const char *destination, unsigned level,
                           const struct backup_watcher *w, const struct answer *to);
 /* All records, oldest first: 0, 4 when a destination cannot be listed, 1 when none can. */
 enum exit_code answer_list(struct backup *b, const struct config *c, const char *destination, const struct answer *to);
+
+/* What each destination's rules do not keep goes, or would: {name, destination, why, removed}. 0 all pruned, 4 some, 1 none. */
+enum exit_code answer_prune(struct backup *b, const struct config *c, const char *destination, bool dry_run,
+                            const struct answer *to);
+
+/* --- a command, from its line to its exit code --- */
+struct answer_way {
+    void (*line)(const struct json *item); /* prints an item as text */
+    bool only_reads;                       /* takes no lock */
+    enum exit_code (*answer)(const struct command_line *line, const struct config *c, struct backup *b,
+                             const struct backup_watcher *w, const struct answer *to);
+};
+enum exit_code answer_command(const struct command_line *line, const struct answer_way *way);
 
 /* --- printing, for the commands --- */
 struct printer {
@@ -39,6 +53,7 @@ void printer_close(struct printer *p); /* ends the array */
 MUST_USE err printer_whole(struct printer *p, struct bytes array);
 void print_taken(const struct json *item);  /* what `backup now` says of a record */
 void print_listed(const struct json *item); /* a row of `backup list` */
+void print_pruned(const struct json *item);
 
 /* Bytes, rate and time left on a terminal; silent elsewhere. */
 struct progress {

@@ -69,6 +69,18 @@ void print_listed(const struct json *item)
                  number_at(item, "keys"), reason[0] ? reason : "-", text_at(item, "path", path, sizeof path));
 }
 
+void print_pruned(const struct json *item)
+{
+    char name[BACKUP_NAME_MAX], destination[CONFIG_NAME_MAX], why[96];
+    bool removed = false;
+    if (tell_wrong(item))
+        return;
+    (void)json_to_bool(json_get(item, "removed"), &removed);
+    (void)printf("%s %s %s: %s\n", removed ? "removed" : "would remove",
+                 text_at(item, "destination", destination, sizeof destination), text_at(item, "name", name, sizeof name),
+                 text_at(item, "why", why, sizeof why));
+}
+
 /* --- arrays --- */
 
 static err print_item(struct printer *p, const struct json *parsed, struct bytes json)

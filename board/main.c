@@ -10,6 +10,8 @@ const struct command commands[] = {
     {"check", "tell whether the configuration is good, and what it means", "coP", command_check, NULL, NULL},
     {"backup now", "take a snapshot into every destination, now", "cpodv", command_backup_now, NULL, "24"},
     {"backup list", "list the snapshots of every destination, oldest first", "cpod", command_backup_list, NULL, NULL},
+    {"backup verify", "tell whether a snapshot is good, down to its last key", "opv", command_backup_verify, "FILE", "1234"},
+    {"backup prune", "remove the snapshots that the destinations' rules do not keep", "cpodn", command_backup_prune, NULL, NULL},
     {"backup retention", "explain which backups stay and which go, by which rule; removes nothing", "cpokidte",
      command_backup_retention, NULL, NULL},
     {"budget", "print what the board profile gives to each task", "po", command_budget, NULL, NULL},

@@ -7,23 +7,35 @@
 #include "board/rt/metric.h"
 #include "board/rt/sync.h"
 #include "net/api/etcd/etcd.h"
+#include "net/format/cron.h"
+#include "net/format/zone.h"
 
 #define BACKUP_DISK_MS_MAX SECONDS(50) /* for one call of the disk that is not the stream; less than the stall limit */
 
 struct backup_destination {
     const struct config_destination *config;
-    struct lane lane; /* the disk */
-    bool busy;        /* a run is on its way */
-    ms next_at;       /* the schedule's */
+    struct lane lane, second; /* the disk; the second reader of a verification */
+    bool busy;                /* a run is on its way, or waits for another destination's */
+    /* plan.c */
+    ms next_at;           /* of `every` */
+    int64_t considered_s; /* of `schedule`: done with up to this moment */
+    ms retry_at;          /* 0: the last run was good */
     unsigned failures_in_a_row;
-    char failed[BACKUP_REASON_MAX]; /* the last run's reason; "": it was good, or there was none */
-    char failed_words[64];          /* the same for people */
-    struct series *last_success, *size, *duration, *next_run, *level;
+    bool never_ran, waits_for_clock;
+    /* stale.c */
+    int64_t newest_good_s; /* 0: none */
+    ms good_at;
+    bool stale;
+    /* of the last run; "": it was good, or there was none */
+    char failed[BACKUP_REASON_MAX];
+    char failed_words[64]; /* the same for people */
+    struct series *last_success, *size, *duration, *next_run, *level, *stale_series;
 };
 
 struct backup {
     const struct config *config;
     struct backup_options options;
+    struct cron cron;  /* config->backup.schedule; where every_ms is 0 */
     struct lane files; /* certificates and keys */
     struct sem one;    /* what writes into a destination: one at a time, so that memory for one is enough */
     struct backup_destination destinations[CONFIG_DESTINATIONS_MAX];
@@ -87,6 +99,12 @@ MUST_USE err catalogue_record(struct backup_destination *to, const struct backup
  * listed as unknown, kept, and verified anew; the other way round a later snapshot of the same name could meet the word of an
  * older one. */
 MUST_USE err backup_remove(struct backup_destination *to, const struct backup_entry *entry);
+
+/* tidy.c, prune.c: as backup_tidy() and backup_prune(), for who has begun already. */
+MUST_USE err backup_tidy_now(struct backup *b, struct backup_destination *to, bool unknown_too);
+MUST_USE err backup_keep_newest_bad(struct backup_destination *to);
+MUST_USE err backup_prune_now(struct backup_destination *to, bool dry_run,
+                              err (*each)(void *arg, const struct backup_record *r, const char *why), void *arg);
 
 /* metrics.c */
 MUST_USE err backup_metrics_open(struct backup_destination *d);

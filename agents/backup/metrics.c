@@ -4,6 +4,7 @@
 #include "board/rt/text.h"
 
 #include <ctype.h>
+#include <math.h>
 
 static struct family last_success = {.name = "holdfast_backup_last_success_timestamp_seconds",
                                      .help = "When the newest good snapshot was begun, Unix time.",
@@ -31,12 +32,18 @@ static struct family verified_level = {.name = "holdfast_backup_verified_level",
                                        .type = METRIC_GAUGE,
                                        .labels = {"destination"}};
 
+static struct family stale = {.name = "holdfast_backup_stale",
+                              .help = "1: the newest good snapshot is older than max_age.",
+                              .type = METRIC_GAUGE,
+                              .labels = {"destination"}};
+
 err backup_metrics_open(struct backup_destination *d)
 {
     const char *const labels[] = {d->config->name};
     TRY(metric_series(&last_success, labels, &d->last_success));
     TRY(metric_series(&size, labels, &d->size));
     TRY(metric_series(&duration, labels, &d->duration));
+    TRY(metric_series(&stale, labels, &d->stale_series));
     TRY(metric_series(&verified_level, labels, &d->level));
     return metric_series(&next_run, labels, &d->next_run);
 }
@@ -45,7 +52,7 @@ void backup_metrics_done(struct backup_destination *d, const struct backup_recor
 {
     series_set(d->last_success, (double)r->taken_at_s);
     series_set(d->size, (double)r->verification.bytes);
-    series_set(d->duration, (double)r->took_ms / 1000.0);
+    series_set(d->duration, r->took_ms >= 0 ? (double)r->took_ms / 1000.0 : NAN);
     series_set(d->level, r->verification.level);
 }
 

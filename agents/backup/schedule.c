@@ -1,171 +1,175 @@
-/* schedule: every N, for ever. */
-#include "agents/backup/backup_internal.h"
+/* schedule: one fiber, all destinations, for ever. */
+#include "agents/backup/plan.h"
 
 #include "board/rt/log.h"
 #include "board/rt/pulse.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define LIST_MS_MAX    SECONDS(30)
-#define RETRY_FIRST_MS SECONDS(30)
-#define RETRY_MS_MAX   MINUTES(10)
-#define JITTER_DIVISOR 8 /* up to an eighth more, so that hubs do not meet */
-#define LEFTOVERS_MAX  64
+#define LOOK_MS_MAX MINUTES(1) /* the wall clock may be set at any moment: it is read again at least so often */
 
-struct found { /* what lies in a destination at start */
-    struct backup_destination *to;
-    int64_t newest_s;
-    unsigned leftover_count;
-    char leftovers[LEFTOVERS_MAX][OS_NAME_MAX];
-};
-
-static err see_name(void *arg, const char *name)
-{
-    struct found *f = arg;
-    int64_t at_s = 0;
-    if (backup_name_time(name, &at_s) && at_s > f->newest_s)
-        f->newest_s = at_s;
-    else if (writer_is_leftover(name) && f->leftover_count < LEFTOVERS_MAX)
-        (void)snprintf(f->leftovers[f->leftover_count++], OS_NAME_MAX, "%s", name);
-    return OK;
-}
-
-/* A temporary file older than any run can last belongs to a process that was killed. A younger one may be a `backup now` at work.
- */
-static void clean(struct backup *b, struct found *f)
-{
-    for (unsigned i = 0; i < f->leftover_count; i++) {
-        char path[OS_PATH_MAX];
-        struct os_stat stat;
-        int n = snprintf(path, sizeof path, "%s/%s", f->to->config->path, f->leftovers[i]);
-        ms deadline = loop_now() + LIST_MS_MAX;
-        if (n <= 0 || (size_t)n >= sizeof path || file_stat(&f->to->lane, path, deadline, &stat) != OK)
-            continue;
-        if (loop_wall_ms() - stat.modified_ms < b->config->backup.total_timeout_ms)
-            continue;
-        err e = file_remove(&f->to->lane, path, deadline);
-        if (e == OK)
-            log_info("removed what an interrupted backup left", F("path", path));
-        else
-            log_warn("cannot remove what an interrupted backup left", F("path", path), F_ERR(e));
-    }
-}
+/* --- what is there --- */
 
 /* What a hub before this one achieved is not forgotten: an alert on its age must not fire at every restart. */
-static void remember(const struct found *f)
+static err remember(struct backup *b, struct backup_destination *to, const struct catalogue *c, struct backup_record *r)
 {
-    struct backup_destination *to = f->to;
-    char name[BACKUP_NAME_MAX], path[OS_PATH_MAX];
-    struct os_stat stat;
-    if (f->newest_s == 0)
-        return;
-    series_set(to->last_success, (double)f->newest_s);
-    series_set(to->duration, NAN); /* its file does not tell */
-    backup_name(f->newest_s, name);
-    int n = snprintf(path, sizeof path, "%s/%s", to->config->path, name);
-    if (n > 0 && (size_t)n < sizeof path && file_stat(&to->lane, path, loop_now() + LIST_MS_MAX, &stat) == OK)
-        series_set(to->size, (double)stat.bytes);
-}
-
-/* From one run to the next. */
-static ms period(const struct backup *b)
-{
-    return b->config->backup.every_ms > 0 ? b->config->backup.every_ms : HOURS(24);
-}
-
-/* When the first run is due: `every` after the newest file there, or now. */
-static ms first_run(struct backup *b, const struct found *f)
-{
-    int64_t age_ms = loop_wall_ms() - f->newest_s * 1000;
-    if (f->newest_s == 0 || age_ms < 0 || age_ms >= period(b))
-        return loop_now();
-    return loop_now() + period(b) - age_ms;
-}
-
-static void plan(struct backup_destination *to, ms at)
-{
-    to->next_at = at;
-    series_set(to->next_run, (double)(loop_wall_ms() + at - loop_now()) / 1000.0);
+    int64_t attempt_s = 0, good_s = 0;
+    for (size_t i = c->count; i-- > 0 && good_s == 0;) {
+        if (!(c->entries[i].kinds & (NAME_SNAPSHOT | NAME_BAD)))
+            continue;
+        attempt_s = attempt_s ? attempt_s : c->entries[i].at_s;
+        err e = catalogue_record(to, &c->entries[i], r);
+        if (e == E_CANCELED)
+            return e;
+        if (e == OK && r->verification.verdict == VERDICT_GOOD) {
+            good_s = r->taken_at_s;
+            backup_metrics_done(to, r);
+        }
+        fiber_breathe();
+    }
+    trail_clear();
+    plan_first(b, to, attempt_s);
+    stale_found(to, good_s);
+    return OK;
 }
 
 static err look(struct backup *b, struct backup_destination *to)
 {
-    struct found *f = calloc(1, sizeof *f);
-    if (!f)
-        return E_BUDGET;
-    f->to = to;
-    err e = file_list(&to->lane, to->config->path, loop_now() + LIST_MS_MAX, see_name, f);
-    if (e == OK) {
-        remember(f);
-        clean(b, f);
-    } else if (e != E_ABSENT && e != E_CANCELED) { /* absent: the first run makes it */
+    struct catalogue c = {0};
+    struct backup_record *r = malloc(sizeof *r);
+    err e = r ? catalogue_open(to, &c) : E_BUDGET;
+    if (e != OK && e != E_ABSENT && e != E_CANCELED) /* absent: the first run makes it */
         log_warn("cannot list the destination", F("destination", to->config->name), F("path", to->config->path), F_ERR(e));
-    }
-    plan(to, first_run(b, f));
-    free(f);
+    trail_clear();
+    if (r && e != E_CANCELED)
+        e = remember(b, to, &c, r);
+    catalogue_close(&c);
+    free(r);
     return e == E_CANCELED ? e : OK;
 }
 
-static ms retry_after(const struct backup *b, const struct backup_destination *to)
-{
-    ms wait = RETRY_FIRST_MS << size_min(to->failures_in_a_row - 1, 8);
-    wait = ms_min(ms_min(wait, RETRY_MS_MAX), period(b));
-    uint32_t random = 0;
-    os_random(&random, sizeof random);
-    return wait + (ms)(random % (uint32_t)(wait / JITTER_DIVISOR + 1));
-}
-
-static err run_one(struct backup *b, unsigned i)
+static err start(struct backup *b, unsigned i)
 {
     struct backup_destination *to = &b->destinations[i];
-    struct backup_record record;
-    log_info("backup begins", F("destination", to->config->name));
-    err e = backup_take(b, i, 2, NULL, &record);
+    pulse_beat(TASK_BACKUP, loop_now());
+    plan_first(b, to, 0);
+    stale_found(to, 0);
+    err e = backup_tidy(b, i);
     if (e == E_CANCELED)
         return e;
-    if (e == OK) {
-        to->failures_in_a_row = 0;
-        plan(to, loop_now() + period(b));
-        log_info("backup done", F("destination", to->config->name), F("file", record.name),
-                 F_U64("bytes", record.verification.bytes), F_MS("took", record.took_ms), F("endpoint", record.endpoint),
-                 F("sha256", record.verification.sha256));
-        return OK;
-    }
-    to->failures_in_a_row++;
-    ms wait = retry_after(b, to);
-    plan(to, loop_now() + wait);
-    log_error("backup failed", F("destination", to->config->name), F_ERR(e), F_MS("next_try", wait));
+    if (e != OK)
+        log_warn("cannot tidy the destination", F("destination", to->config->name), F_ERR(e));
+    trail_clear();
+    return look(b, to);
+}
+
+/* --- a run --- */
+
+static err tell_removal(void *arg, const struct backup_record *r, const char *why)
+{
+    (void)arg;
+    log_info("removing an old backup", F("destination", r->destination), F("file", r->name), F("why", why));
     return OK;
 }
 
-static unsigned earliest(const struct backup *b)
+/* A clock that is not set gives snapshots old names: rules of age are for people then. */
+static err prune(struct backup *b, unsigned i)
+{
+    if (!os_wall_is_trusted())
+        return OK;
+    TRY(backup_begin(b, i));
+    err e = backup_tidy_now(b, &b->destinations[i], true);
+    if (e == OK)
+        e = backup_prune_now(&b->destinations[i], false, tell_removal, NULL);
+    backup_end(b, i);
+    if (e != OK && e != E_CANCELED)
+        log_warn("old backups were not removed", F("destination", b->destinations[i].config->name), F_ERR(e));
+    trail_clear();
+    return e == E_CANCELED ? e : OK;
+}
+
+static void tell_good(const struct backup_record *r)
+{
+    log_info("backup done", F("destination", r->destination), F("file", r->name), F_U64("bytes", r->verification.bytes),
+             F_MS("took", r->took_ms), F("endpoint", r->endpoint), F("sha256", r->verification.sha256),
+             F_U64("keys", r->verification.keys), F("hash_kv", r->hash_kv ? "agrees" : r->hash_kv_why));
+}
+
+/* What was kept but could not be verified is not taken again at once: it would fill the disk. */
+static void tell_failure(struct backup *b, struct backup_destination *to, err e, const struct backup_record *r)
+{
+    bool kept = r->path[0] && r->verification.verdict == VERDICT_UNKNOWN;
+    ms wait = kept ? plan_wait(b, to) : plan_failed(b, to);
+    log_error("backup failed", F("destination", to->config->name), F_ERR(e), F_MS("next_try", wait == FOREVER ? -1 : wait));
+}
+
+static err run_one(struct backup *b, unsigned i, struct backup_record *r)
+{
+    struct backup_destination *to = &b->destinations[i];
+    log_info("backup begins", F("destination", to->config->name));
+    plan_began(b, to);
+    err e = backup_take(b, i, 4, NULL, r);
+    if (e == E_CANCELED)
+        return e;
+    if (e == OK) {
+        plan_good(to);
+        tell_good(r);
+        e = prune(b, i);
+    } else if (e == E_BUSY && to->busy) {
+        log_info("another backup is at work there: this one is left out", F("destination", to->config->name));
+        e = OK;
+    } else {
+        tell_failure(b, to, e, r);
+        e = OK;
+    }
+    plan_tell(b, to);
+    return e;
+}
+
+/* --- for ever --- */
+
+/* The destination that is due first, and how long that is. */
+static unsigned earliest(struct backup *b, ms *wait)
 {
     unsigned first = 0;
-    for (unsigned i = 1; i < b->config->backup.destination_count; i++)
-        if (b->destinations[i].next_at < b->destinations[first].next_at)
+    *wait = FOREVER;
+    for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
+        ms one = plan_wait(b, &b->destinations[i]);
+        stale_look(b, &b->destinations[i]);
+        plan_tell(b, &b->destinations[i]);
+        if (one < *wait) {
+            *wait = one;
             first = i;
+        }
+    }
     return first;
+}
+
+static err run_all(struct backup *b, struct backup_record *r)
+{
+    for (unsigned i = 0; i < b->config->backup.destination_count; i++)
+        TRY(start(b, i));
+    for (;;) {
+        ms wait = FOREVER;
+        unsigned i = earliest(b, &wait);
+        pulse_rest(TASK_BACKUP);
+        if (wait > 0 || b->config->backup.destination_count == 0) {
+            TRY(fiber_sleep(loop_now() + ms_min(wait, LOOK_MS_MAX)));
+            continue;
+        }
+        pulse_beat(TASK_BACKUP, loop_now());
+        TRY(run_one(b, i, r));
+    }
 }
 
 err backup_schedule(void *arg)
 {
     struct backup *b = arg;
-    for (unsigned i = 0; i < b->config->backup.destination_count; i++)
-        TRY(look(b, &b->destinations[i]));
-    if (b->config->backup.destination_count == 0) {
-        pulse_rest(TASK_BACKUP);
-        return fiber_sleep(FOREVER);
-    }
-    for (;;) {
-        unsigned i = earliest(b);
-        pulse_rest(TASK_BACKUP);
-        if (b->destinations[i].next_at > loop_now())
-            TRY(fiber_sleep(b->destinations[i].next_at));
-        pulse_beat(TASK_BACKUP, loop_now());
-        TRY(run_one(b, i));
-    }
+    struct backup_record *r = malloc(sizeof *r);
+    err e = r ? run_all(b, r) : trail(E_BUDGET, "no memory for the schedule");
+    free(r);
+    return e;
 }
 
 bool backup_is_well(void *arg, struct text *why)
@@ -174,9 +178,10 @@ bool backup_is_well(void *arg, struct text *why)
     bool well = true;
     for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
         const struct backup_destination *to = &b->destinations[i];
-        if (!to->failed[0])
+        if (!to->failed[0] && !to->stale)
             continue;
-        text_addf(why, "%s%s: %s", well ? "" : "; ", to->config->name, to->failed_words);
+        text_addf(why, "%s%s: %s%s%s", well ? "" : "; ", to->config->name, to->failed_words,
+                  to->failed[0] && to->stale ? ", " : "", to->stale ? "the newest good backup is too old" : "");
         well = false;
     }
     return well;

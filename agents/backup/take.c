@@ -1,15 +1,28 @@
 /* take: one snapshot into one directory. */
-#include "agents/backup/backup_internal.h"
+#include "agents/backup/hash_kv.h"
+#include "agents/backup/plan.h"
 
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
 #include "board/rt/pulse.h"
+#include "board/rt/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NAME_CLASHES_MAX 5
+
+/* The configuration was checked when it was read; one made by hand may be wrong. */
+static err read_schedule(struct backup *b)
+{
+    char words[160];
+    struct text why = text_over(words, sizeof words);
+    if (b->config->backup.every_ms > 0)
+        return OK;
+    err e = cron_parse(bytes_of(b->config->backup.schedule), &b->cron, &why);
+    return trail(e, "backup.schedule \"%s\": %s", b->config->backup.schedule, words);
+}
 
 err backup_open(const struct backup_options *o, struct backup **out)
 {
@@ -19,13 +32,19 @@ err backup_open(const struct backup_options *o, struct backup **out)
         return E_BUDGET;
     b->options = *o;
     b->config = o->config;
+    err e = read_schedule(b);
+    if (e != OK) {
+        free(b);
+        return e;
+    }
     sem_init_count(&b->one, 1);
     lane_open(&b->files, "backup certificates", TASK_BACKUP, 1);
     for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
         struct backup_destination *to = &b->destinations[i];
         to->config = &b->config->backup.destinations[i];
         lane_open(&to->lane, to->config->name, TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
-        err e = backup_metrics_open(to);
+        lane_open(&to->second, to->config->name, TASK_BACKUP, 1);
+        e = backup_metrics_open(to);
         if (e != OK)
             log_warn("backup metrics are incomplete", F("destination", to->config->name), F_ERR(e));
     }
@@ -37,8 +56,10 @@ void backup_close(struct backup *b)
 {
     if (!b)
         return;
-    for (unsigned i = 0; i < b->config->backup.destination_count; i++)
+    for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
+        lane_close(&b->destinations[i].second);
         lane_close(&b->destinations[i].lane);
+    }
     lane_close(&b->files);
     free(b);
 }
@@ -207,20 +228,6 @@ static err commit(struct run *r)
     }
 }
 
-/* --- only the newest damaged one stays --- */
-
-static void remove_older_bad(struct run *r)
-{
-    struct catalogue c;
-    err e = catalogue_open(r->to, &c);
-    for (size_t i = 0; e == OK && i < c.count; i++)
-        if ((c.entries[i].kinds & NAME_BAD) && !(c.entries[i].kinds & NAME_SNAPSHOT) && c.entries[i].at_s < r->record->taken_at_s)
-            e = backup_remove(r->to, &c.entries[i]);
-    catalogue_close(&c);
-    if (e != OK && e != E_CANCELED && e != E_ABSENT)
-        log_warn("an older damaged snapshot could not be removed", F("destination", r->to->config->name), F_ERR(e));
-}
-
 /* --- the whole --- */
 
 static err keep(struct run *r)
@@ -228,10 +235,16 @@ static err keep(struct run *r)
     TRY(commit(r));
     TRY(backup_record_write(&r->to->lane, r->record, disk_deadline(r)));
     r->recorded = true;
+    const struct backup_verification *v = &r->record->verification;
+    if (v->verdict == VERDICT_UNKNOWN && r->level > v->level)
+        return trail(strcmp(v->reason, "memory") == 0 ? E_BUDGET : E_IO,
+                     "the snapshot is kept as %s, but could not be verified: %s", r->record->path,
+                     v->finding_count ? v->findings[0].text : v->reason);
     if (!is_bad(r))
         return OK;
-    remove_older_bad(r);
-    const struct backup_verification *v = &r->record->verification;
+    err e = backup_keep_newest_bad(r->to);
+    if (e != OK && e != E_CANCELED)
+        log_warn("an older damaged snapshot could not be removed", F("destination", r->to->config->name), F_ERR(e));
     return trail(E_CORRUPT, "the snapshot is damaged, kept as %s: %s", r->record->path,
                  v->finding_count ? v->findings[0].text : v->reason);
 }
@@ -242,6 +255,27 @@ static void level_reached(struct backup_verification *v)
         (void)snprintf(v->reason, sizeof v->reason, "level"); /* less was asked */
 }
 
+static void hang_up(struct run *r)
+{
+    etcd_snapshot_end(r->stream);
+    etcd_close(r->etcd);
+    r->stream = NULL;
+    r->etcd = NULL;
+}
+
+/* From the disk, before it gets its name. */
+static err verify(struct run *r)
+{
+    struct backup_verification *v = &r->record->verification;
+    struct verifier *verifier = NULL;
+    err e =
+        verifier_run(&r->to->lane, &r->to->second, writer_temporary_path(r->intake.writer), r->level, r->watcher, v, &verifier);
+    if (e == OK && v->verdict == VERDICT_GOOD)
+        e = backup_hash_kv(r->backup, verifier, r->record);
+    verifier_close(verifier);
+    return e;
+}
+
 static err take(struct run *r)
 {
     TRY(connect_source(r));
@@ -249,7 +283,11 @@ static err take(struct run *r)
     TRY(intake_open(&r->intake, &r->to->lane, r->record->path, disk_deadline(r)));
     TRY(receive(r));
     TRY(intake_check(&r->intake, disk_deadline(r), &r->record->verification));
-    level_reached(&r->record->verification);
+    hang_up(r); /* its memory is the verification's */
+    if (r->level > 2)
+        TRY(verify(r));
+    else
+        level_reached(&r->record->verification);
     r->record->took_ms = loop_now() - r->began;
     return keep(r);
 }
@@ -268,19 +306,21 @@ static err finish(struct run *r, err e)
     if (e == E_CANCELED)
         return e;
     if (e == OK) {
-        r->to->failed[0] = 0;
-        backup_metrics_done(r->to, record);
+        r->to->failed[0] = r->to->failed_words[0] = 0;
+        if (record->verification.verdict == VERDICT_GOOD) {
+            stale_renewed(r->to, record->taken_at_s);
+            backup_metrics_done(r->to, record);
+        }
         if (b->options.events.done)
             b->options.events.done(b->options.events.arg, record);
         return OK;
     }
-    bool damaged = e == E_CORRUPT && r->recorded;
-    if (damaged)
+    if (r->recorded)
         (void)snprintf(r->to->failed, sizeof r->to->failed, "%s", record->verification.reason);
     else
         backup_reason_of(e, r->to->failed);
-    (void)snprintf(r->to->failed_words, sizeof r->to->failed_words, "%s%s%s", err_text(e), damaged ? ": " : "",
-                   damaged ? r->to->failed : "");
+    (void)snprintf(r->to->failed_words, sizeof r->to->failed_words, "%s%s%s", err_text(e), r->recorded ? ": " : "",
+                   r->recorded ? r->to->failed : "");
     backup_metrics_failed(r->to, r->to->failed);
     if (b->options.events.failed)
         b->options.events.failed(b->options.events.arg, record->destination, r->to->failed, trail_text(e, words, sizeof words));
@@ -302,9 +342,7 @@ err backup_take(struct backup *b, unsigned destination, unsigned level, const st
     (void)snprintf(out->destination, sizeof out->destination, "%s", r.to->config->name);
     err e = take(&r);
     intake_close(&r.intake);
-    etcd_snapshot_end(r.stream);
-    etcd_close(r.etcd);
-    out->took_ms = loop_now() - began;
+    hang_up(&r);
     if (!r.recorded)
         out->path[0] = 0;
     e = finish(&r, e);

@@ -115,6 +115,30 @@ err file_remove(struct lane *l, const char *path, ms deadline)
     return trail(path_call(l, run_remove, path, deadline, &job), "removing %s", path);
 }
 
+struct rename_job {
+    char from[OS_PATH_MAX], to[OS_PATH_MAX];
+};
+
+static err run_rename(void *job)
+{
+    struct rename_job *j = job;
+    char folder[OS_PATH_MAX];
+    TRY(os_rename_new(j->from, j->to));
+    path_folder(j->to, folder);
+    return os_sync_folder(folder);
+}
+
+err file_rename_new(struct lane *l, const char *from, const char *to, ms deadline)
+{
+    struct rename_job job;
+    err e = path_copy(job.from, from);
+    if (e == OK)
+        e = path_copy(job.to, to);
+    if (e == OK)
+        e = lane_call(l, run_rename, &job, sizeof job, NULL, deadline);
+    return trail(e, "renaming %s to %s", from, to);
+}
+
 /* A writer that commits in between has renamed it: then there is nothing left to remove. */
 static err run_remove_leftover(void *job)
 {

@@ -15,6 +15,8 @@
 MUST_USE err file_read_small(struct lane *l, const char *path, size_t bytes_max, ms deadline, struct buf **out);
 MUST_USE err file_stat(struct lane *l, const char *path, ms deadline, struct os_stat *out);
 MUST_USE err file_remove(struct lane *l, const char *path, ms deadline); /* and fsync of the folder; E_ABSENT */
+/* Never over an existing file: E_EXISTS; same folder, which is synced. */
+MUST_USE err file_rename_new(struct lane *l, const char *from, const char *to, ms deadline);
 MUST_USE err file_space(struct lane *l, const char *path, ms deadline, uint64_t *free_bytes, uint64_t *total_bytes);
 /* mkdir -p, 0700, each new level's parent synced. OK when it is there. */
 MUST_USE err file_make_folder(struct lane *l, const char *path, ms deadline);

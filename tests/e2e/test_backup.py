@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import calendar
+import json
 import re
 import time
 from pathlib import Path
@@ -10,6 +11,12 @@ import pytest
 
 from peers.backup import NAME, check_file, now
 from peers.etcd import Cluster, restore, snapshot_status
+from peers.hub import record_of
+
+
+# Compared and the same, or why it could not be: fill() compacts at its last revision.
+HASH_KV = [(True, None), (None, "the member was compacted at this very revision"),
+           (None, "the member has compacted this revision away"), (None, "the database has no revision")]
 
 
 def back_up(hub, warned: str = "") -> tuple[Path, dict]:
@@ -25,7 +32,13 @@ def back_up(hub, warned: str = "") -> tuple[Path, dict]:
     assert record["sha256"] == trailer.hex()
     assert record["name"] == file.name and record["destination"] == "local"
     assert record["bytes"] == file.stat().st_size == record["db_bytes"] + 32
-    assert (record["verdict"], record["reason"], record["level"]) == ("unknown", "level", 2)
+    assert (record["verdict"], record["reason"], record["level"]) == ("good", None, 4)
+    assert (record["hash_kv"], record["hash_kv_why"]) in HASH_KV
+    listed = hub.command("backup", "list", "-o", "json")
+    assert listed.returncode == 0 and json.loads(listed.stdout)[-1] == record
+    assert json.loads(record_of(file).read_text()) == record
+    verified = hub.verify(file)
+    assert verified == {key: record[key] for key in verified} and len(verified) == 12
     assert 0 <= record["took_ms"] <= done.took * 1000 + 50
     taken = time.strptime(record["taken_at"], "%Y-%m-%dT%H:%M:%SZ")
     assert "".join(NAME.fullmatch(file.name).groups()) == time.strftime("%Y%m%d%H%M%S", taken)
@@ -51,7 +64,20 @@ def test_every_etcd_is_backed_up_and_restored(etcd, etcd_version, make_hub, tmp_
     assert int(record["cluster_id"], 16) == int(status["header"]["cluster_id"])
     assert int(record["member_id"], 16) == int(status["header"]["member_id"])
     assert record["endpoint"] == etcd.url
+    stock = snapshot_status(file, etcd_version)
+    assert {key: stock[key] for key in ("hash", "revision")} == {key: record[key] for key in ("hash", "revision")}
+    assert stock["totalSize"] == record["db_bytes"] and stock["totalKey"] in (record["keys"], record["pairs"])
     assert_restores(file, tmp_path / "again", etcd_version, filled.live, digest)
+
+
+def test_the_member_is_asked_for_its_hash(etcd, make_hub):
+    etcd.fill(300, big=1)
+    etcd.gateway().put_many([(b"one more", b"after the compaction")])
+    file, record = back_up(make_hub(endpoints=[etcd.url]))
+    assert record["hash_kv"] is True, record
+    done = now(make_hub(endpoints=[etcd.url]), "--level", "2", "-o", "json")
+    assert done.code == 0 and done.record["hash_kv"] is None
+    assert (done.record["verdict"], done.record["level"], done.record["reason"]) == ("unknown", 2, "level")
 
 
 def test_it_is_told_in_words(start_etcd, make_hub):
@@ -59,7 +85,8 @@ def test_it_is_told_in_words(start_etcd, make_hub):
     etcd.fill(50, big=0)
     done = now(make_hub(endpoints=[etcd.url]))
     assert (done.code, done.said) == (0, "")
-    found = re.fullmatch(r"(\S+): (\d+) bytes in (\d+) ms from (\S+) \(etcd (\S+)\), SHA-256 good: ([0-9a-f]{64})\n", done.out)
+    found = re.fullmatch(r"(\S+): (\d+) bytes in (\d+) ms from (\S+) \(etcd (\S+)\), good: 50 keys at revision "
+                         r"\d+, SHA-256 good: ([0-9a-f]{64})\n", done.out)
     assert found, done.out
     file = Path(found[1])
     assert check_file(file).hex() == found[6]

@@ -11,6 +11,7 @@ import pytest
 from peers.backup import Folder, Unshared, check_file, now
 from peers.etcd import Cluster, Etcd
 from peers.faulty import Faults, Proxy, stuck
+from peers.hub import record_of
 from peers.nginx import Nginx
 from peers.proc import Proc, free_port, port_open, wait_for
 
@@ -50,6 +51,7 @@ def hub_via(make_hub):
         hub.config["backup"].update(backup)
         earlier = hub.backups / "etcd-snapshot-20200101-000000.db"
         earlier.write_bytes(b"earlier")
+        record_of(earlier).write_text('{"name":"%s","verdict":"good","level":4,"bytes":7}' % earlier.name)
         os.utime(earlier, (1577836800, 1577836800))
         return hub
 

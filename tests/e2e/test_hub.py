@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import calendar
+import fcntl
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from peers.ca import Ca
 from peers.curl import curl
 from peers.etcd import Etcd
 from peers.faulty import Faults, Proxy, stuck
-from peers.hub import PROFILE_BYTES
+from peers.hub import PROFILE_BYTES, record_of
 from peers.openmetrics import OpenMetricsError, read
 from peers.proc import run, wait_for
 
@@ -114,11 +115,27 @@ def test_an_old_one_is_followed_at_once(hub):
     name = time.strftime("etcd-snapshot-%Y%m%d-%H%M%S.db", time.gmtime(time.time() - 7 * 3600))
     (hub.backups / name).write_bytes(b"old")
     hub.start()
-    check_file(hub.wait_snapshot(2, 5))
-    assert (hub.backups / name).read_bytes() == b"old"
+    check_file(hub.wait_snapshot(1, 5))
+    assert not (hub.backups / name).exists()  # it was none: looked at, set aside, and gone when there was a good one
+    assert any("a snapshot is damaged" in line["msg"] and name in line["path"] for line in log_lines(hub))
 
 
-def test_leftovers_go_when_they_are_old(hub):
+def test_one_without_a_record_is_verified_and_given_one(hub):
+    hub.start()
+    first = hub.wait_snapshot(1, 5)
+    assert hub.stop().code == 0
+    record = json.loads(record_of(first).read_text())
+    record_of(first).unlink()
+    hub.start()
+    hub.wait_metric("holdfast_backup_verified_level", lambda level: level == 4, 5, destination="local")
+    again = json.loads(record_of(first).read_text())
+    assert hub.snapshots() == [first]
+    same = ("name", "verdict", "level", "reason", "bytes", "sha256", "hash", "revision", "keys", "pairs", "errors")
+    assert {key: again[key] for key in same} == {key: record[key] for key in same}
+    assert again["endpoint"] is None and again["took_ms"] is None
+
+
+def test_leftovers_go_unless_they_are_in_work(hub):
     old = hub.backups / "etcd-snapshot-20250101-000000.db.part-0123abcd"
     young = hub.backups / "etcd-snapshot-20250101-000001.db.part-89abcdef"
     others = [hub.backups / name for name in ("notes.txt", "x.part-1", "etcd-snapshot-1.db.part-0123ABCD", "a.tmp")]
@@ -126,9 +143,15 @@ def test_leftovers_go_when_they_are_old(hub):
         path.write_bytes(b"x")
     for path in (old, *others):
         os.utime(path, (time.time() - 3 * 3600,) * 2)
+    with open(young, "rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        hub.start()
+        hub.wait_snapshot(seconds=5)
+        assert not old.exists() and young.exists() and all(path.exists() for path in others)
+    assert hub.stop().code == 0
     hub.start()
-    hub.wait_snapshot(seconds=5)
-    assert not old.exists() and young.exists() and all(path.exists() for path in others)
+    hub.wait_metric("holdfast_backup_verified_level", lambda level: level == 4, 5, destination="local")
+    assert not young.exists() and all(path.exists() for path in others)
     assert any("interrupted backup" in line["msg"] and str(old) in line["path"] for line in log_lines(hub))
 
 

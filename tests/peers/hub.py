@@ -9,6 +9,7 @@ The configuration is hub.config, a dict: change it before start(). Loopback only
 from __future__ import annotations
 
 import http.client
+import json
 import resource
 import signal
 import subprocess
@@ -146,6 +147,12 @@ class Hub:
     def damaged(self) -> list[Path]:
         """Snapshots that failed their verification and were kept aside."""
         return sorted(self.backups.glob("etcd-snapshot-*.db.bad"))
+
+    def verify(self, file: Path, *args: str, code: int = 0) -> dict:
+        """What `backup verify FILE -o json` says; it must end with `code`."""
+        done = run([self.binary, "backup", "verify", str(file), "-o", "json", *args], env=self.env, check=False)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return json.loads(done.stdout)
 
     def wait_snapshot(self, count: int = 1, seconds: float = 60) -> Path:
         """Until there are so many, and the newest has its record; the newest."""

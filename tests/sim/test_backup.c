@@ -3,6 +3,7 @@
 #include "agents/backup/backup_internal.h"
 #include "board/rt/mem.h"
 #include "tests/sim/sim.h"
+#include "tests/support/etcd_file.h"
 #include "tests/support/etcd_peer.h"
 
 #include <setjmp.h>
@@ -23,8 +24,10 @@ struct plan { /* one case's world, in order of use */
     const char *name;
     err wanted;
     struct sim_link link;
+    unsigned keys; /* a real database of so many, verified to level 4; 0: a pattern, to level 2 */
     uint64_t db_bytes, says_bytes, flip_at, disk_bytes;
-    uint32_t messages; /* see etcd_peer.h */
+    uint64_t damage_at; /* a byte of the database that is wrong in etcd already: the digest is right */
+    uint32_t messages;  /* see etcd_peer.h */
     struct server_step ending[4];
     const struct server_step *status_steps;
     ms within_ms;        /* 0: any */
@@ -32,6 +35,8 @@ struct plan { /* one case's world, in order of use */
     ms pull_at;          /* the cable goes */
     ms cancel_at;
     bool is_learner, nobody, readonly, any_error;
+    unsigned level;     /* the record's, when not 0 */
+    const char *reason; /* the record's, when not NULL */
 };
 
 static struct etcd_peer peer;
@@ -41,9 +46,24 @@ static uint8_t back[FILES_MAX];
 
 /* --- the world --- */
 
+static uint8_t database[KIB(640)];
+
+static uint64_t database_make(const struct plan *p)
+{
+    struct etcd_file f = {.keys = p->keys, .deleted = 1, .value_bytes = 100};
+    etcd_file_make(&f, database, sizeof database);
+    if (p->damage_at)
+        database[p->damage_at] ^= 1;
+    return f.bytes;
+}
+
 static void peer_fill(const struct plan *p)
 {
-    peer = (struct etcd_peer){.db_bytes = p->db_bytes ? p->db_bytes : KIB(600),
+    uint64_t made = p->keys ? database_make(p) : 0;
+    peer = (struct etcd_peer){.db_bytes = made          ? made
+                                          : p->db_bytes ? p->db_bytes
+                                                        : KIB(600),
+                              .database = made ? database : NULL,
                               .says_bytes = p->says_bytes,
                               .flip_at = p->flip_at,
                               .messages = p->messages,
@@ -62,6 +82,8 @@ static void config_fill(void)
     (void)snprintf(config.backup.destinations[0].name, sizeof config.backup.destinations[0].name, "local");
     (void)snprintf(config.backup.destinations[0].path, sizeof config.backup.destinations[0].path, "%s", FOLDER);
     config.backup.every_ms = HOURS(6);
+    config.backup.max_age_ms = HOURS(26);
+    config.backup.destinations[0].retention[0] = 50; /* last */
     config.backup.idle_timeout_ms = SECONDS(30);
     config.backup.total_timeout_ms = HOURS(2);
 }
@@ -145,15 +167,15 @@ static err run_with(struct taking *t)
 
 static err take_one(struct backup *b, void *arg)
 {
-    (void)arg;
-    return backup_take(b, 0, 2, NULL, &record);
+    const struct plan *p = arg;
+    return backup_take(b, 0, p->keys ? 4 : 2, NULL, &record);
 }
 
 static err run_take(void *arg)
 {
     ms began = loop_now();
     const struct plan *p = arg;
-    struct taking t = {.plan = p, .run = take_one};
+    struct taking t = {.plan = p, .run = take_one, .arg = arg};
     err e = run_with(&t);
     SIM_CHECK(!p->within_ms || sim_fault_name() || loop_now() - began <= p->within_ms);
     if (e == OK)
@@ -169,6 +191,8 @@ struct seen {
 
 static void see_file(const char *path, bool is_good)
 {
+    if (!is_good && !peer.flip_at)
+        return;
     size_t len = 0;
     SIM_CHECK(sim_disk_get(path, back, sizeof back, &len) && len <= sizeof back);
     SIM_CHECK(etcd_peer_is_whole(&peer, (struct bytes){back, len}) == is_good);
@@ -214,12 +238,18 @@ static void check_take(void *arg, err result)
         SIM_CHECK_ERR(result, p->wanted);
     struct seen seen = look(false);
     SIM_CHECK(seen.bad == (result == E_CORRUPT ? 1u : 0u) || sim_fault_name());
-    SIM_CHECK(seen.good == (result == OK ? 1u : 0u) || (sim_fault_name() && seen.records == 0));
+    SIM_CHECK(seen.good == (result == OK ? 1u : 0u) ||
+              (sim_fault_name() && (seen.records == 0 || record.verification.verdict == VERDICT_UNKNOWN)));
     SIM_CHECK(seen.records == seen.good + seen.bad || sim_fault_name());
-    SIM_CHECK((result == OK || result == E_CORRUPT) == (record.path[0] != 0));
+    SIM_CHECK((result == OK || result == E_CORRUPT) == (record.path[0] != 0) || sim_fault_name());
     SIM_CHECK(result != OK ||
               (record.verification.db_bytes == peer.db_bytes && record.cluster_id == 0xC0FFEE && record.member_id == 7));
     SIM_CHECK(result != OK || strcmp(record.etcd_version, "3.5.21") == 0);
+    if (sim_fault_name() || !record.path[0])
+        return;
+    SIM_CHECK(!p->level || record.verification.level == p->level);
+    if (p->reason && strcmp(record.verification.reason, p->reason) != 0)
+        sim_fail("reason %s, wanted %s", record.verification.reason, p->reason);
 }
 
 static void reboot_take(void *arg, bool ended, err result)
@@ -245,6 +275,10 @@ static const struct plan plans[] = {
     {.name = "far", .link = FAR},
     {.name = "narrow", .link = {.window_bytes = 700}, .db_bytes = KIB(64)},
     {.name = "slow", .link = {.bytes_per_s = 1000}, .db_bytes = KIB(96), .within_ms = SECONDS(120)},
+    {.name = "verified", .keys = 6, .level = 4},
+    {.name = "verified_large", .keys = 2000, .level = 4},
+    {.name = "verified_flip", .keys = 6, .flip_at = 9000, .wanted = E_CORRUPT, .reason = "sha256"},
+    {.name = "damaged_in_etcd", .keys = 6, .damage_at = 3 * ETCD_FILE_PAGE + 8, .wanted = E_CORRUPT, .reason = "page-flags"},
     {.name = "one_page", .db_bytes = 512},
     {.name = "one_blob", .messages = 1, .ending = {{.what = SERVER_TRAILERS}}, .wanted = E_CORRUPT},
     {.name = "stuck_at_once", .ending = {{.what = SERVER_PING}}, .wanted = E_TIMEOUT, .within_ms = SECONDS(32)},
@@ -352,11 +386,17 @@ static err run_schedule(void *arg)
     config.backup.every_ms = c->every;
     struct taking t = {.plan = &c->plan, .run = watch_schedule};
     err e = run_with(&t);
-    SIM_CHECK(peer.statuses == c->runs);
-    for (unsigned i = 0; i < c->runs; last = peer.asked_at[i++]) {
-        ms gap = i < COUNT_OF(c->gaps) && (i == 0 || c->gaps[i]) ? c->gaps[i] : c->every, took = peer.asked_at[i] - last;
+    unsigned runs = 0;
+    for (unsigned i = 0; i < peer.statuses; i++) { /* a run asks twice: for the stream, and for the hash */
+        if (i && peer.asked_at[i] - peer.asked_at[i - 1] < SECONDS(5))
+            continue;
+        ms gap = runs < COUNT_OF(c->gaps) && (runs == 0 || c->gaps[runs]) ? c->gaps[runs] : c->every,
+           took = peer.asked_at[i] - last;
         SIM_CHECK(took >= gap - 1000 && took <= gap + gap / 8 + 2000);
+        last = peer.asked_at[i];
+        runs++;
     }
+    SIM_CHECK(runs == c->runs);
     return e;
 }
 
@@ -374,6 +414,10 @@ static void setup_schedule(void *arg)
         backup_name(os_wall_ms() / 1000 - c->age_s, name);
         (void)snprintf(path, sizeof path, FOLDER "/%s", name);
         sim_disk_put(path, (struct bytes){(const uint8_t *)"old", 3});
+        char json[128];
+        (void)snprintf(json, sizeof json, "{\"name\":\"%s\",\"verdict\":\"good\",\"level\":4,\"bytes\":3}", name);
+        (void)snprintf(path, sizeof path, FOLDER "/%s.json", name);
+        sim_disk_put(path, bytes_of(json));
     }
     if (c->there && c->wall_ms < 0 && c->plan.jump_at < 0)
         sim_wall_set(os_wall_ms() + HOURS(3));
@@ -386,7 +430,7 @@ static void check_schedule(void *arg, err result)
 {
     const struct clockwork *c = arg;
     SIM_CHECK_ERR(result, OK);
-    unsigned names = sim_disk_names(FOLDER), others = (c->age_s ? 1u : 0u) + (c->there && c->plan.jump_at >= 0 ? 1u : 0u);
+    unsigned names = sim_disk_names(FOLDER), others = (c->age_s ? 2u : 0u);
     SIM_CHECK(names == others + (c->plan.status_steps ? 0 : 2 * c->runs));
     if (others == 0)
         SIM_CHECK(look(false).good == names / 2);
@@ -394,16 +438,16 @@ static void check_schedule(void *arg, err result)
 
 #define LEFT FOLDER "/etcd-snapshot-20260101-000000.db.part-0123abcd"
 static const struct clockwork clockworks[] = {
-    {{.name = "hourly", .db_bytes = KIB(8)}, .every = HOURS(1), .span = MINUTES(330), .wall_ms = -1, .runs = 6},
-    {{.name = "jumping", .db_bytes = KIB(8)},
+    {{.name = "hourly", .keys = 6}, .every = HOURS(1), .span = MINUTES(330), .wall_ms = -1, .runs = 6},
+    {{.name = "jumping", .keys = 6},
      .every = HOURS(1),
      .span = MINUTES(330),
      .wall_ms = -1,
      .runs = 6,
      .jumps = {HOURS(1) + 60000, HOURS(3) + 60000},
      .jumps_by = {HOURS(9000), -HOURS(9011)}},
-    {{.name = "in_1970", .db_bytes = KIB(8)}, .every = HOURS(1), .span = MINUTES(330), .wall_ms = 0, .runs = 6},
-    {{.name = "set_later", .db_bytes = KIB(8)},
+    {{.name = "in_1970", .keys = 6}, .every = HOURS(1), .span = MINUTES(330), .wall_ms = 0, .runs = 6},
+    {{.name = "set_later", .keys = 6},
      .every = HOURS(1),
      .span = MINUTES(330),
      .wall_ms = 0,
@@ -422,22 +466,17 @@ static const struct clockwork clockworks[] = {
      .wall_ms = -1,
      .runs = 5,
      .gaps = {0, SECONDS(30)}},
-    {{.name = "young", .db_bytes = KIB(8)},
+    {{.name = "young", .keys = 6},
      .every = HOURS(1),
      .span = MINUTES(110),
      .wall_ms = -1,
      .age_s = 1200,
      .runs = 2,
      .gaps = {MINUTES(40)}},
-    {{.name = "missed", .db_bytes = KIB(8)}, .every = HOURS(1), .span = MINUTES(110), .wall_ms = -1, .age_s = 90000, .runs = 2},
-    {{.name = "from_tomorrow", .db_bytes = KIB(8)},
-     .every = HOURS(1),
-     .span = MINUTES(110),
-     .wall_ms = -1,
-     .age_s = -90000,
-     .runs = 2},
-    {{.name = "leftover", .db_bytes = KIB(8)}, .every = HOURS(1), .span = MINUTES(50), .wall_ms = -1, .there = LEFT, .runs = 1},
-    {{.name = "old_leftover", .db_bytes = KIB(8), .jump_at = -1},
+    {{.name = "missed", .keys = 6}, .every = HOURS(1), .span = MINUTES(110), .wall_ms = -1, .age_s = 90000, .runs = 2},
+    {{.name = "from_tomorrow", .keys = 6}, .every = HOURS(1), .span = MINUTES(110), .wall_ms = -1, .age_s = -90000, .runs = 2},
+    {{.name = "leftover", .keys = 6}, .every = HOURS(1), .span = MINUTES(50), .wall_ms = -1, .there = LEFT, .runs = 1},
+    {{.name = "old_leftover", .keys = 6, .jump_at = -1},
      .every = HOURS(1),
      .span = MINUTES(50),
      .wall_ms = -1,
@@ -459,7 +498,7 @@ static void schedule(void **state)
     }
 }
 
-static const struct plan small = {.name = "each", .db_bytes = KIB(40)};
+static const struct plan small = {.name = "each", .keys = 6};
 
 static void each_fault(void **state)
 {
