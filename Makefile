@@ -157,7 +157,7 @@ run-units: units
 	@tools/run-tests --runner '$(RUN)' $(if $(RUN),--timeout 300) --label 'unit $(VARIANT)' $(UNIT)
 run-sims: sims
 	@$(SLOW) tools/run-tests --runner '$(RUN)' $(if $(RUN),--timeout 300) --label 'sim $(VARIANT)' $(SIM)
-THREADED := $(addprefix $(O)/unit/test_,pool heap buf log metric os writer)
+THREADED := $(addprefix $(O)/unit/test_,pool heap buf log metric os writer store)
 run-threads: $(THREADED)
 	@tools/run-tests --label 'threads $(VARIANT)' $(THREADED)
 SECONDS ?= 15

@@ -1,6 +1,7 @@
 /* check: `holdfast check`. Is the configuration good, and what does it mean? */
 #include "board/check.h"
 
+#include "agents/backup/retention.h"
 #include "board/rt/buf.h"
 #include "board/zones.h"
 #include "net/format/json_write.h"
@@ -10,9 +11,6 @@
 #include <string.h>
 
 #define PAGE_BYTES KIB(64)
-
-/* As in holdfast.yaml, agents/backup/retention.h and docs. */
-static const char *const rules[CONFIG_RETENTION_RULES] = {"last", "hourly", "daily", "weekly", "monthly", "yearly"};
 
 /* 2026-11-22T02:00:00+01:00, by the clock of the place. */
 static void print_moment(const struct zone *z, int64_t at_s, struct text *out)
@@ -69,9 +67,9 @@ static void print_destination(const struct config_destination *d, struct text *o
 {
     const char *between = " ";
     text_addf(out, "  %-13s %s, keeps", d->name, d->path);
-    for (unsigned r = 0; r < CONFIG_RETENTION_RULES; r++)
+    for (enum retention_rule r = 0; r < RETENTION_RULE_COUNT; r++)
         if (d->retention[r] > 0) {
-            text_addf(out, "%s%s %lld", between, rules[r], (long long)d->retention[r]);
+            text_addf(out, "%s%s %lld", between, retention_rule_name(r), (long long)d->retention[r]);
             between = ", ";
         }
     text_add(out, "\n");
@@ -106,8 +104,8 @@ static void json_destination(struct json_writer *w, const struct config_destinat
     json_put_text(w, "path", d->path);
     json_key(w, "retention");
     json_object(w);
-    for (unsigned r = 0; r < CONFIG_RETENTION_RULES; r++)
-        json_put_i64(w, rules[r], d->retention[r]);
+    for (enum retention_rule r = 0; r < RETENTION_RULE_COUNT; r++)
+        json_put_i64(w, retention_rule_name(r), d->retention[r]);
     json_object_end(w);
     json_object_end(w);
 }

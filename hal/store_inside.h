@@ -9,6 +9,10 @@
 
 #include "hal/store.h"
 
+#include "board/rt/pool.h"
+#include "board/rt/sync.h"
+
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #define STORE_PAGE_BYTES         4096 /* https://sqlite.org/fileformat2.html#pages */
@@ -50,7 +54,7 @@ bool store_share_take(struct store_share *s, struct store_share_mine *m, unsigne
 void store_share_give(struct store_share *s, struct store_share_mine *m, unsigned first, unsigned count);
 void store_share_leave(struct store_share *s, struct store_share_mine *m);
 
-/* --- store_vfs.c: the files under the library --- */
+/* --- store_disk.c --- */
 struct store_disk { /* the database's file and who shares it */
     atomic_uint holders;
     os_fd fd;
@@ -60,6 +64,8 @@ struct store_disk { /* the database's file and who shares it */
 };
 MUST_USE err store_disk_open(const char *path, struct store_disk **out); /* makes it when it is not there; E_BUSY locked */
 void store_disk_release(struct store_disk *d);
+
+/* --- store_vfs.c: the files under the library --- */
 struct store_link; /* one connection's way to the disk: a VFS of its own */
 MUST_USE err store_link_open(struct store_disk *d, struct store_link **out); /* holds the disk */
 void store_link_close(struct store_link *l);                                 /* NULL is fine */
@@ -96,5 +102,82 @@ void store_disconnect(struct store_tx *tx); /* idempotent; the last one writes t
 MUST_USE err store_schema_apply(struct store_tx *tx, const char *path, const struct store_schema *schema);
 bool store_is_in_transaction(const struct store_tx *tx);
 MUST_USE err store_checkpoint(struct store_tx *tx);
+
+/* --- store.c: what loop and pool share. A request's bytes live until its caller and the job have both let go of it, so a caller
+ * may give up at any moment. What is decided on the pool (result, why) is read by the loop only when the job has come back; what
+ * the loop decides meanwhile (a deadline) is kept apart. */
+struct series;
+struct request {
+    struct hold hold; /* the caller's, and that of the queue, the batch or the job */
+    struct store *store;
+    store_work *work;
+    size_t arg_bytes;
+
+    /* the loop's */
+    struct request *next;
+    struct fiber *waiter; /* NULL: gave up */
+    bool taken, answered;
+    err answer;
+
+    /* the job's */
+    err result;
+    char why[TRAIL_TEXT_MAX];
+    alignas(max_align_t) unsigned char bytes[]; /* the argument as given, then the copy that the work has */
+};
+
+struct batch {
+    struct hold hold;
+    struct store *store;
+    size_t count;
+    unsigned commits;
+    bool checkpoint; /* is due */
+    struct request *request[STORE_REQUESTS_MAX];
+};
+
+/* Whose the connection of a lane is. The last one to let go of it closes it, so that a thread that comes back late leaves nothing
+ * open. */
+enum owner { LOOP, JOB, ABANDONED };
+struct end {
+    struct lane lane;
+    atomic_int owner; /* enum owner */
+    struct store_tx tx;
+};
+
+struct store {
+    struct hold hold;
+    struct end writer, reader;
+    struct store_disk *disk;
+    char path[OS_PATH_MAX];
+    const struct store_schema *schema;
+    size_t cache_bytes;
+
+    /* the loop's */
+    struct group group;
+    struct waitq wanted;
+    struct request *first, *last;
+    struct store_stats stats;
+    bool closing;
+    struct series *written_series, *commits_series, *writes_series, *reads_series;
+};
+
+struct store_job {
+    struct store *store;
+};
+
+static inline void *store_argument(struct request *r) /* the work's copy */
+{
+    return r->bytes + size_round_up(r->arg_bytes, alignof(max_align_t));
+}
+void *store_calloc(size_t bytes); /* of the store's slice, whoever asks */
+
+/* --- store_batch.c: jobs --- */
+err store_run_batch(void *job);      /* struct batch * */
+err store_run_read(void *job);       /* struct request * */
+err store_run_checkpoint(void *job); /* struct store_job */
+void store_job_begins(struct end *end);
+MUST_USE bool store_job_ends(struct end *end); /* false: the loop has abandoned the connection, which is the job's to close */
+
+/* --- store_request.c: the writer --- */
+err store_writer_main(void *arg); /* struct store *; a fiber's */
 
 #endif

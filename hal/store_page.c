@@ -57,7 +57,7 @@ static void frame_sum_add(struct frame_sum *s, const uint8_t *at, size_t len)
 bool store_frame_is_sound(const uint8_t before[STORE_FRAME_SUM_BYTES], const uint8_t header[STORE_FRAME_HEADER_BYTES],
                           const uint8_t page[STORE_PAGE_BYTES])
 {
-    const uint8_t *stored = header + STORE_FRAME_HEADER_BYTES - STORE_FRAME_SUM_BYTES;
+    const uint8_t *stored = &header[STORE_FRAME_HEADER_BYTES - STORE_FRAME_SUM_BYTES];
     struct frame_sum s = {big_endian(before), big_endian(before + 4)};
     frame_sum_add(&s, header, 8); /* page number, and the database's size after a commit */
     frame_sum_add(&s, page, STORE_PAGE_BYTES);

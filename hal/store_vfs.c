@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the stock library locks, at 1 GiB: https://sqlite.org/src/file/src/os.h, PENDING_BYTE to the end of SHARED_SIZE. While
- * we have it, whoever opens the file with that library is told "database is locked". */
-#define LOCK_AT    0x40000000u
-#define LOCK_BYTES 512u
-
 #define NOWHERE (-1) /* the whole file */
 
 struct store_link {
@@ -400,36 +395,4 @@ err store_link_error(struct store_link *l)
     err e = l->error;
     l->error = OK;
     return e;
-}
-
-/* --- the disk --- */
-
-err store_disk_open(const char *path, struct store_disk **out)
-{
-    struct store_disk *d = *out = calloc(1, sizeof *d);
-    if (d == NULL)
-        return trail(E_BUDGET, "opening %s", path);
-    atomic_init(&d->holders, 1);
-    d->fd = -1;
-    err e = path_copy(d->path, path);
-    if (e == OK)
-        e = store_share_open(&d->share);
-    if (e == OK)
-        e = os_file_open(path, OS_CREATE, &d->fd);
-    if (e == OK)
-        e = os_file_lock_range(d->fd, LOCK_AT, LOCK_BYTES);
-    if (e == OK)
-        return OK;
-    store_disk_release(d);
-    *out = NULL;
-    return trail(e, e == E_BUSY ? "%s is open in another process" : "opening %s", path);
-}
-
-void store_disk_release(struct store_disk *d)
-{
-    if (d == NULL || atomic_fetch_sub(&d->holders, 1) > 1)
-        return;
-    os_file_close(d->fd);
-    store_share_close(d->share);
-    free(d);
 }

@@ -24,7 +24,8 @@ struct sim_case {
     void (*reboot)(void *arg, bool ended, err result); /* next life after a power cut; ended: run() had returned `result` */
     void *arg;
     unsigned faults_max; /* sim_each_fault() stops after so many, where a library allocates for ever; 0: when none is hit */
-    bool fibers; /* run() under loop_run() on profile edge16; heap bytes, buffers and fibers must all be back at its end */
+    unsigned step; /* of the faults or power cuts after the first twenty only every so many-th; 0: all, or as SIM_STEP says */
+    bool fibers;   /* run() under loop_run() on profile edge16; heap bytes, buffers and fibers must all be back at its end */
 };
 /* Each: true when all went well, else false and the reason with its command on stderr. Bounded by SIM_RUNS_MAX lives. */
 #define SIM_RUNS_MAX 4000

@@ -238,6 +238,12 @@ bool sim_seeds(const struct sim_case *c, unsigned count)
     return true;
 }
 
+/* Between those tried after the first ALWAYS_TRIED. */
+static uint64_t step_of(const struct sim_case *c)
+{
+    return number_from("SIM_STEP", 1) * (c->step ? c->step : 1);
+}
+
 bool sim_each_fault(const struct sim_case *c)
 {
     if (is_left_out(c))
@@ -246,7 +252,7 @@ bool sim_each_fault(const struct sim_case *c)
     if (!only && one_life(c, seed, 0, 0) != GOOD)
         return false;
     uint64_t last = c->faults_max ? c->faults_max : SIM_RUNS_MAX - 1;
-    uint64_t step = number_from("SIM_STEP", 1); /* of those after the first ALWAYS_TRIED */
+    uint64_t step = step_of(c);
     for (uint64_t at = only ? only : 1; only || at <= last; at += at < ALWAYS_TRIED ? 1 : step) {
         if (one_life(c, seed, at, 0) != GOOD)
             return false;
@@ -281,7 +287,7 @@ bool sim_each_power_cut(const struct sim_case *c)
     if (is_left_out(c))
         return true;
     uint64_t seed = number_from("SIM_SEED", SEED_DEFAULT), only = number_from("SIM_CUT", 0);
-    uint64_t step = number_from("SIM_STEP", 1);
+    uint64_t step = step_of(c);
     for (uint64_t at = only ? only : 1; at < SIM_RUNS_MAX; at += at < ALWAYS_TRIED ? 1 : step) {
         enum verdict v = one_cut(c, seed, at);
         if (v == BAD)

@@ -1,3 +1,4 @@
+#include "agents/backup/retention.h"
 #include "board/rt/mem.h"
 #include "config/load.h"
 #include "config/print.h"
@@ -297,6 +298,19 @@ static void test_reference(void **state)
     }
 }
 
+/* --- the rules of retention are a table of agents/backup/retention.h, and rows here --- */
+static void test_retention_is_the_same_list(void **state)
+{
+    (void)state;
+    for (enum retention_rule r = 0; r < RETENTION_RULE_COUNT; r++) {
+        char path[CONFIG_PATH_MAX];
+        (void)snprintf(path, sizeof path, "backup.destinations[].retention.%s", retention_rule_name(r));
+        const struct config_row *row = row_find(&config_schema, path);
+        assert_non_null(row);
+        assert_int_equal(row->offset, offsetof(struct config_destination, retention) + r * sizeof(int64_t));
+    }
+}
+
 /* --- faults --- */
 #define HOARD_MAX   4096
 #define HOARD_BYTES 240
@@ -378,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_every_type),
         cmocka_unit_test(test_suggestions),
         cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_retention_is_the_same_list),
         cmocka_unit_test(test_every_allocation_fails_once),
         cmocka_unit_test(test_mutations),
     };
