@@ -35,7 +35,7 @@ enum exit_code answer_prune(struct backup *b, const struct config *c, const char
 /* --- a command, from its line to its exit code --- */
 struct answer_way {
     void (*line)(const struct json *item); /* prints an item as text */
-    bool only_reads;                       /* takes no lock */
+    const char *path;                      /* what a running hub is asked; NULL: it only reads, asks nobody and takes no lock */
     enum exit_code (*answer)(const struct command_line *line, const struct config *c, struct backup *b,
                              const struct backup_watcher *w, const struct answer *to);
 };

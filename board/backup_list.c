@@ -10,7 +10,7 @@ static enum exit_code answer(const struct command_line *line, const struct confi
 
 static enum exit_code backup_list_work(struct work *w)
 {
-    return answer_command(w->line, &(struct answer_way){.line = print_listed, .answer = answer, .only_reads = true});
+    return answer_command(w->line, &(struct answer_way){.line = print_listed, .answer = answer});
 }
 
 enum exit_code command_backup_list(const struct command_line *line)

@@ -24,7 +24,7 @@ static enum exit_code answer(const struct command_line *line, const struct confi
 
 static enum exit_code backup_now_work(struct work *w)
 {
-    return answer_command(w->line, &(struct answer_way){.line = print_taken, .answer = answer});
+    return answer_command(w->line, &(struct answer_way){.line = print_taken, .answer = answer, .path = "/backup/now"});
 }
 
 enum exit_code command_backup_now(const struct command_line *line)

@@ -10,7 +10,7 @@ static enum exit_code answer(const struct command_line *line, const struct confi
 
 static enum exit_code backup_prune_work(struct work *w)
 {
-    return answer_command(w->line, &(struct answer_way){.line = print_pruned, .answer = answer});
+    return answer_command(w->line, &(struct answer_way){.line = print_pruned, .answer = answer, .path = "/backup/prune"});
 }
 
 enum exit_code command_backup_prune(const struct command_line *line)
