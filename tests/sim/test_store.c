@@ -278,6 +278,32 @@ static err run_stuck(void *arg)
     return fiber_sleep(loop_now() + SECONDS(100));
 }
 
+/* And comes back while the store is open: what timed out is there or not, what comes next is. */
+static err run_recovers(void *arg)
+{
+    struct store *s = NULL;
+    struct look l = {0};
+    int64_t id = 0;
+    (void)arg;
+    SIM_CHECK_ERR(store_open("/data", &schema, SOON, &s), OK);
+    sim_stick_job(1 + (unsigned)sim_draw(4), SECONDS(20 + (int64_t)sim_draw(60)));
+    for (err e = OK; id < 6; id++) {
+        e = id % 2 == 0 ? store_write(s, put_work, &id, sizeof id, loop_now() + SECONDS(10))
+                        : store_read(s, look_work, &l, sizeof l, loop_now() + SECONDS(10));
+        SIM_CHECK(e == OK || e == E_TIMEOUT || e == E_BUSY);
+        if (e == OK && id % 2 == 0)
+            acknowledged(id);
+    }
+    TRY(fiber_sleep(loop_now() + SECONDS(120)));
+    SIM_CHECK_ERR(store_write(s, put_work, &id, sizeof id, SOON), OK);
+    acknowledged(id);
+    l = (struct look){0};
+    SIM_CHECK_ERR(store_read(s, look_work, &l, sizeof l, SOON), OK);
+    SIM_CHECK((l.items & sim_noted(0)) == sim_noted(0) && l.rows == l.counted);
+    store_close(s, SOON);
+    return OK;
+}
+
 static void test_full_disk(void **state)
 {
     static const struct sim_case c = {.name = "full", .setup = setup_folder, .run = run_full, .fibers = true};
@@ -288,8 +314,10 @@ static void test_full_disk(void **state)
 static void test_stuck_disk(void **state)
 {
     static const struct sim_case c = {.name = "stuck", .setup = setup_folder, .run = run_stuck, .fibers = true};
+    static const struct sim_case back = {.name = "recovers", .setup = setup_folder, .run = run_recovers, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, 25));
+    assert_true(sim_seeds(&back, 25));
 }
 
 static void test_each_fault(void **state)

@@ -4,6 +4,7 @@
 
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
+#include "board/rt/metric.h"
 #include "hal/store.h"
 
 #include <fcntl.h>
@@ -176,6 +177,9 @@ static err plain_body(void *arg)
     trail_clear();
     struct store_stats st = store_stats(s);
     CHECK(st.commits == 2 && st.waiting == 0 && st.bytes_written > 3 * PAGE_BYTES);
+    CHECK((uint64_t)metric_value("holdfast_store_written_bytes_total", NULL) == st.bytes_written);
+    CHECK(metric_value("holdfast_store_commits_total", NULL) == 2);
+    CHECK((uint64_t)metric_value("holdfast_store_requests_total", (const char *const[]){"write"}) == st.writes);
     store_close(s, SOON);
     CHECK(access(at("holdfast.db-wal"), F_OK) != 0 && access(at("holdfast.db-shm"), F_OK) != 0);
     s = opened(&schema);
