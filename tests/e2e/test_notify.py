@@ -97,6 +97,24 @@ def test_a_failure_and_its_end(make_hub, start_etcd, receiver, ca):
     assert SECRET not in hub.stop().log
 
 
+def test_a_stale_one_and_one_recovery_for_both(make_hub, start_etcd, ca):
+    receiver = Receiver()
+    etcd = start_etcd()
+    hub = quick(make_hub(endpoints=[etcd.url]), receiver, ca)
+    hub.config["backup"]["max_age"] = "15s"
+    hub.start()
+    hub.wait_snapshot()
+    etcd.stop()
+    wait_for(lambda: {"backup-failed", "backup-stale"} <= set(receiver.events()), "both", 60, hub.proc)
+    stale = next(body for _, _, body in receiver.seen if body and body["event"] == "backup-stale")
+    assert stale["last_success"] and "is stale" in stale["text"] and stale["reason"] is None
+    assert hub.metric("holdfast_backup_stale", destination="local") == 1
+    etcd.start()
+    wait_for(lambda: receiver.events()[-1] == "ping", "the end", 40, hub.proc)
+    assert receiver.events().count("backup-recovered") == receiver.events().count("backup-stale") == 1
+    receiver.close()
+
+
 def test_a_receiver_that_is_out_of_order(make_hub, start_etcd, receiver, ca):
     receiver.server.status = 503
     hub = quick(make_hub(endpoints=[start_etcd().url]), receiver, ca).start()
