@@ -202,6 +202,11 @@ static err attempt(struct hub *h)
     TRY(hub_config_read(h, &c));
     log_setup((enum log_level)c->log_level, (enum log_format)c->log_format, 2);
     tell_budget(h);
+    struct text why = text_over(h->why, sizeof h->why);
+    if (hub_confined_from(c, &why)) { /* the agents of an earlier one did not start */
+        config_free(c);
+        return E_CONFIG;
+    }
     err e = services_start(h, c);
     if (e == OK)
         e = hub_confine(h, c);

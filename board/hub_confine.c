@@ -5,10 +5,12 @@
 #include "board/rt/log.h"
 #include "board/rt/metric.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <linux/capability.h>
 
@@ -178,6 +180,35 @@ static bool lacks(const char *path, enum confine_access access, struct text *why
     return true;
 }
 
+struct writable_job {
+    char path[OS_PATH_MAX];
+    bool refused;
+};
+
+static err look_whether_writable(void *job)
+{
+    struct writable_job *j = job;
+    j->refused = access(j->path, W_OK | X_OK) != 0 && errno == EACCES;
+    return OK;
+}
+
+/* A folder of another user's, which took CAP_DAC_OVERRIDE. */
+static bool lacks_capability(const char *folder, struct text *why)
+{
+    struct writable_job j = {.refused = false};
+    struct lane lane;
+    if (!confine_holds(CONFINE_CAPABILITIES))
+        return false;
+    (void)snprintf(j.path, sizeof j.path, "%s", folder);
+    lane_open(&lane, "folders", TASK_BOARD, 1);
+    err_ignore(
+        lane_call(&lane, look_whether_writable, &j, sizeof j, NULL, loop_now() + LOOK_UP_MS)); /* late: the backup will tell */
+    lane_close(&lane);
+    if (j.refused)
+        text_addf(why, "restart needed: %s is another user's, and the capability to write there was given up", folder);
+    return j.refused;
+}
+
 bool hub_confined_from(const struct config *c, struct text *why)
 {
     const char *const files[] = {c->backup.ca, c->backup.cert, c->backup.key, c->notify.ca};
@@ -185,7 +216,7 @@ bool hub_confined_from(const struct config *c, struct text *why)
         if (lacks(files[i], CONFINE_READ, why))
             return true;
     for (unsigned i = 0; i < c->backup.destination_count; i++)
-        if (lacks(c->backup.destinations[i].path, CONFINE_WRITE, why))
+        if (lacks(c->backup.destinations[i].path, CONFINE_WRITE, why) || lacks_capability(c->backup.destinations[i].path, why))
             return true;
     return false;
 }

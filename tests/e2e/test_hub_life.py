@@ -293,6 +293,24 @@ def test_another_users_folder_keeps_the_capability_to_write_it(etcd, make_hub):
     assert all(int(thread["CapEff"], 16) == CAP_DAC_READ_SEARCH | CAP_DAC_OVERRIDE for thread in tasks(hub.proc.pid))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's folder takes root to make")
+def test_a_capability_that_was_given_up_needs_a_restart(etcd, make_hub):
+    hub = make_hub(endpoints=[etcd.url])
+    hub.start()
+    file = hub.wait_snapshot(seconds=5)
+    more = hub.backups / "more"
+    more.mkdir(mode=0o700)
+    os.chown(more, 65534, 65534)
+    hub.config["backup"]["destinations"].append({"name": "more", "type": "directory", "path": str(more)})
+    reload(hub)
+    words = f"restart needed: {more} is another user's, and the capability to write there was given up"
+    wait_for(lambda: words in hub.log_text(), words, 5, hub.proc)
+    assert hub.snapshots() == [file]
+    hub.stop()
+    hub.start()
+    wait_for(lambda: list(more.glob("*.db")), "the new destination, after a restart", 5, hub.proc)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 def test_as_an_unprivileged_user(etcd, make_hub, client_cert, tmp_path):
     """No capability to begin with; its own numbers are still read from /proc/self, which now belongs to root."""

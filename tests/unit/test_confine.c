@@ -273,6 +273,7 @@ static const struct attempt {
 /* --- one attempt, in a child --- */
 static const struct attempt *current;
 static bool on_pool;
+static ms confine_ms = SECONDS(10);
 
 static err confine_here(struct text *missing)
 {
@@ -282,8 +283,11 @@ static err confine_here(struct text *missing)
     (void)snprintf(absent, sizeof absent, "%s", at("others/absent"));
     const struct confine_path paths[] = {
         {ours, CONFINE_WRITE}, {others, CONFINE_READ}, {absent, CONFINE_READ}, {"/proc/self", CONFINE_READ}};
-    const struct confine_options o = {
-        .paths = paths, .path_count = COUNT_OF(paths), .tcp_ports = &allowed_port, .tcp_port_count = 1, .deadline = SOON};
+    const struct confine_options o = {.paths = paths,
+                                      .path_count = COUNT_OF(paths),
+                                      .tcp_ports = &allowed_port,
+                                      .tcp_port_count = 1,
+                                      .deadline = loop_now() + confine_ms};
     return confine(&o, missing);
 }
 
@@ -412,6 +416,56 @@ static void so_is_the_pool(void **state)
     try_all();
 }
 
+/* --- a thread that is late --- */
+static err sleep_job(void *job)
+{
+    (void)job;
+    usleep(400000);
+    return OK;
+}
+
+static err is_bound(void *arg)
+{
+    (void)arg;
+    return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? OK : E_IO;
+}
+
+static err late_body(void *arg)
+{
+    char words[1024], unused = 0;
+    struct text missing = text_over(words, sizeof words);
+    struct lane l;
+    (void)arg;
+    lane_open(&l, "late", TASK_BOARD, 1);
+    TRY(lane_submit(&l, sleep_job, &unused, sizeof unused, NULL, SOON));
+    CHECK(fiber_sleep(loop_now() + 50) == OK);
+    confine_ms = 100;
+    CHECK(confine_here(&missing) == E_TIMEOUT && !confine_holds(CONFINE_NO_NEW_PRIVS) && !confine_holds(CONFINE_SECCOMP));
+    trail_clear();
+    TRY(lane_drain(&l, SOON));
+    lane_close(&l);
+    CHECK(os_offload_each(is_bound, NULL, SOON) == E_IO); /* the late one is free still */
+    confine_ms = SECONDS(10);
+    CHECK(confine_here(&missing) == OK && confine_holds(CONFINE_NO_NEW_PRIVS));
+    CHECK(os_offload_each(is_bound, NULL, SOON) == OK && is_bound(NULL) == OK);
+    return checks_failed == 0 ? OK : E_INVALID;
+}
+
+static void late_child(void)
+{
+    _exit(loop_run(late_body, NULL) == OK ? 0 : 1);
+}
+
+static void a_thread_that_is_late_is_confined_the_next_time(void **state)
+{
+    char said[CHILD_TEXT_MAX];
+    (void)state;
+    int ended = child_run(late_child, said);
+    if (ended != 0)
+        print_error("%s\n", said);
+    assert_int_equal(ended, 0);
+}
+
 /* --- by name --- */
 static const struct named {
     const char *path;
@@ -522,6 +576,7 @@ int main(void)
         cmocka_unit_test(it_says_what_is_in_force),
         cmocka_unit_test(the_loop_is_confined),
         cmocka_unit_test(so_is_the_pool),
+        cmocka_unit_test(a_thread_that_is_late_is_confined_the_next_time),
         cmocka_unit_test(what_was_given_up_is_known_by_name),
     };
     return cmocka_run_group_tests_name("confine", tests, make_folders, remove_folders);
