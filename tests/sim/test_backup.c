@@ -121,6 +121,16 @@ struct taking {
     err result;
 };
 
+static unsigned stales;
+
+static void count_stale(void *arg, const char *destination, bool stale, int64_t newest_s)
+{
+    (void)arg;
+    (void)newest_s;
+    SIM_CHECK(strcmp(destination, "local") == 0 && stale == (stales % 2 == 0));
+    stales++;
+}
+
 static err take_fiber(void *arg)
 {
     struct taking *t = arg;
@@ -129,7 +139,7 @@ static err take_fiber(void *arg)
     struct dns_config numeric = {.ndots = 1, .timeout_s = 1, .attempts = 1};
     t->result = dns_open_with(&numeric, &dns);
     if (t->result == OK)
-        t->result = backup_open(&(struct backup_options){.config = &config, .dns = dns}, &b);
+        t->result = backup_open(&(struct backup_options){.config = &config, .dns = dns, .events.stale = count_stale}, &b);
     if (t->result == OK)
         t->result = t->run(b, t->arg);
     backup_close(b);
@@ -357,10 +367,13 @@ static void reset_anywhere(void **state)
 struct clockwork {
     struct plan plan; /* first */
     ms every, span;
+    const char *cron;  /* instead of `every` */
     int64_t wall_ms;   /* -1: as it is; 0: 1970 */
     const char *there; /* a name in the folder at start */
     int64_t age_s;     /* or a snapshot so old; negative: of the future */
     ms jumps[2], jumps_by[2];
+    unsigned stales; /* how often it is told that the newest one is too old, or no longer */
+    bool any_runs;
     unsigned runs;
     ms gaps[8]; /* before each run; 0: `every`; up to an eighth more, and the time of a run */
 };
@@ -384,19 +397,24 @@ static err run_schedule(void *arg)
     const struct clockwork *c = clockwork = arg;
     ms last = loop_now();
     config.backup.every_ms = c->every;
+    if (c->cron)
+        (void)snprintf(config.backup.schedule, sizeof config.backup.schedule, "%s", c->cron);
+    stales = 0;
     struct taking t = {.plan = &c->plan, .run = watch_schedule};
     err e = run_with(&t);
     unsigned runs = 0;
-    for (unsigned i = 0; i < peer.statuses; i++) { /* a run asks twice: for the stream, and for the hash */
+    for (unsigned i = 0; i < size_min(peer.statuses, ETCD_PEER_VISITS_MAX);
+         i++) { /* a run asks twice: for the stream, and for the hash */
         if (i && peer.asked_at[i] - peer.asked_at[i - 1] < SECONDS(5))
             continue;
         ms gap = runs < COUNT_OF(c->gaps) && (runs == 0 || c->gaps[runs]) ? c->gaps[runs] : c->every,
            took = peer.asked_at[i] - last;
-        SIM_CHECK(took >= gap - 1000 && took <= gap + gap / 8 + 2000);
+        SIM_CHECK(c->any_runs || (took >= gap - 1000 && took <= gap + gap / 8 + 2000));
         last = peer.asked_at[i];
         runs++;
     }
-    SIM_CHECK(runs == c->runs);
+    SIM_CHECK(runs == c->runs || c->any_runs);
+    SIM_CHECK(stales == c->stales);
     return e;
 }
 
@@ -431,7 +449,7 @@ static void check_schedule(void *arg, err result)
     const struct clockwork *c = arg;
     SIM_CHECK_ERR(result, OK);
     unsigned names = sim_disk_names(FOLDER), others = (c->age_s ? 2u : 0u);
-    SIM_CHECK(names == others + (c->plan.status_steps ? 0 : 2 * c->runs));
+    SIM_CHECK(c->any_runs || names == others + (c->plan.status_steps ? 0 : 2 * c->runs));
     if (others == 0)
         SIM_CHECK(look(false).good == names / 2);
 }
@@ -445,7 +463,8 @@ static const struct clockwork clockworks[] = {
      .wall_ms = -1,
      .runs = 6,
      .jumps = {HOURS(1) + 60000, HOURS(3) + 60000},
-     .jumps_by = {HOURS(9000), -HOURS(9011)}},
+     .jumps_by = {HOURS(9000), -HOURS(9011)},
+     .stales = 2},
     {{.name = "in_1970", .keys = 6}, .every = HOURS(1), .span = MINUTES(330), .wall_ms = 0, .runs = 6},
     {{.name = "set_later", .keys = 6},
      .every = HOURS(1),
@@ -453,7 +472,8 @@ static const struct clockwork clockworks[] = {
      .wall_ms = 0,
      .runs = 6,
      .jumps = {HOURS(2) + 60000},
-     .jumps_by = {HOURS(24 * 365 * 60)}},
+     .jumps_by = {HOURS(24 * 365 * 60)},
+     .stales = 2},
     {{.name = "retries", .status_steps = status_denied},
      .every = HOURS(6),
      .span = MINUTES(42),
@@ -483,6 +503,109 @@ static const struct clockwork clockworks[] = {
      .there = LEFT,
      .runs = 1},
 };
+
+/* At half past midnight; the newest one of yesterday's two o'clock, unless it says otherwise. */
+#define NIGHT .cron = "0 2 * * *", .wall_ms = 1798763400000, .span = HOURS(20)
+static const struct clockwork nights[] = {
+    {{.name = "cron", .keys = 6}, NIGHT, .age_s = 81000, .runs = 1, .gaps = {MINUTES(90)}},
+    {{.name = "cron_two_days", .keys = 6},
+     .cron = "0 2 * * *",
+     .wall_ms = 1798763400000,
+     .span = HOURS(40),
+     .age_s = 81000,
+     .runs = 2,
+     .gaps = {MINUTES(90), HOURS(24)}},
+    {{.name = "cron_missed", .keys = 6}, NIGHT, .age_s = 90000, .runs = 2, .gaps = {0, MINUTES(90)}},
+    {{.name = "cron_first", .keys = 6}, NIGHT, .runs = 2, .gaps = {0, MINUTES(90)}},
+    {{.name = "cron_of_tomorrow", .keys = 6}, NIGHT, .age_s = -90000, .runs = 1, .gaps = {MINUTES(90)}},
+    {{.name = "cron_set_forward", .keys = 6},
+     NIGHT,
+     .age_s = 81000,
+     .jumps = {HOURS(1)},
+     .jumps_by = {HOURS(10)},
+     .stales = 2,
+     .runs = 2,
+     .gaps = {HOURS(1), MINUTES(14 * 60 + 30)}},
+    {{.name = "cron_set_back", .keys = 6},
+     NIGHT,
+     .age_s = 81000,
+     .jumps = {HOURS(2)},
+     .jumps_by = {-HOURS(1)},
+     .runs = 2,
+     .gaps = {MINUTES(90), HOURS(1)}},
+    {{.name = "cron_set_back_far", .keys = 6},
+     NIGHT,
+     .age_s = 81000,
+     .jumps = {HOURS(2)},
+     .jumps_by = {-HOURS(24 * 20)},
+     .runs = 1,
+     .gaps = {MINUTES(90)}},
+    {{.name = "cron_set_back_a_bit", .keys = 6},
+     NIGHT,
+     .age_s = 81000,
+     .jumps = {MINUTES(91)},
+     .jumps_by = {-SECONDS(90)},
+     .runs = 1,
+     .gaps = {MINUTES(90)}},
+    {{.name = "cron_in_1970", .keys = 6}, .cron = "0 2 * * *", .wall_ms = 0, .span = HOURS(20), .runs = 0},
+    {{.name = "cron_set_later", .keys = 6},
+     .cron = "0 2 * * *",
+     .wall_ms = 0,
+     .span = HOURS(10),
+     .jumps = {HOURS(2) + 60000},
+     .jumps_by = {HOURS(24 * 365 * 60)},
+     .runs = 1,
+     .gaps = {HOURS(2) + 60000}},
+    {{.name = "becomes_stale", .status_steps = status_denied},
+     .every = HOURS(48),
+     .wall_ms = -1,
+     .span = HOURS(3),
+     .age_s = 25 * 3600,
+     .any_runs = true,
+     .stales = 1},
+    {{.name = "stale_though_set_back", .status_steps = status_denied},
+     .every = HOURS(48),
+     .wall_ms = -1,
+     .span = HOURS(6),
+     .age_s = 25 * 3600,
+     .jumps = {MINUTES(30), HOURS(3)},
+     .jumps_by = {-HOURS(20), -HOURS(20)},
+     .any_runs = true,
+     .stales = 1},
+    {{.name = "not_yet_stale", .status_steps = status_denied},
+     .every = HOURS(48),
+     .wall_ms = -1,
+     .span = MINUTES(50),
+     .age_s = 25 * 3600,
+     .any_runs = true},
+    {{.name = "stale_without_any", .status_steps = status_denied},
+     .every = HOURS(48),
+     .wall_ms = 0,
+     .span = HOURS(27),
+     .any_runs = true,
+     .stales = 1},
+    {{.name = "fresh_again", .keys = 6},
+     .every = HOURS(24),
+     .wall_ms = -1,
+     .span = HOURS(1),
+     .age_s = 27 * 3600,
+     .runs = 1,
+     .stales = 2},
+};
+
+static void schedule_by_night(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(nights); i++) {
+        struct sim_case c = {.name = nights[i].plan.name,
+                             .setup = setup_schedule,
+                             .run = run_schedule,
+                             .check = check_schedule,
+                             .arg = (void *)(uintptr_t)&nights[i],
+                             .fibers = true};
+        assert_true(sim_seeds(&c, SEEDS));
+    }
+}
 
 static void schedule(void **state)
 {
@@ -518,8 +641,8 @@ static void each_power_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_peer),     cmocka_unit_test(reset_anywhere), cmocka_unit_test(schedule),
-        cmocka_unit_test(each_power_cut), cmocka_unit_test(each_fault),
+        cmocka_unit_test(every_peer),        cmocka_unit_test(reset_anywhere), cmocka_unit_test(schedule),
+        cmocka_unit_test(schedule_by_night), cmocka_unit_test(each_power_cut), cmocka_unit_test(each_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,240 @@
+/* What lies in a destination is looked after: leftovers go, what has no record is verified, damaged ones are set aside, old ones
+ * are pruned; and the power may go at any write of it: what is listed good is there and whole, and the next run ends as this one
+ * would have. */
+#include "agents/backup/backup_internal.h"
+#include "board/rt/mem.h"
+#include "net/format/hex.h"
+#include "tests/sim/sim.h"
+#include "tests/support/etcd_file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define FOLDER "/data/backups"
+#define NEWEST 1796083200 /* 2026-12-01 00:00:00 */
+#define DAY    86400
+#define ROOM   KIB(96)
+#define SEEDS  4
+#define KEPT   2
+
+static struct config config;
+static uint8_t snapshot[ROOM];
+static size_t snapshot_len;
+static uint8_t back[ROOM];
+
+static void snapshot_make(void)
+{
+    struct sha256 sha;
+    struct etcd_file f = {.keys = 20, .deleted = 2, .value_bytes = 300};
+    etcd_file_make(&f, snapshot, sizeof snapshot - SHA256_BYTES);
+    sha256_start(&sha);
+    sha256_update(&sha, (struct bytes){snapshot, f.bytes});
+    sha256_finish(&sha, snapshot + f.bytes);
+    snapshot_len = f.bytes + SHA256_BYTES;
+}
+
+static void put(int64_t at_s, const char *suffix, struct bytes content)
+{
+    char name[BACKUP_NAME_MAX], path[OS_PATH_MAX];
+    backup_name(at_s, name);
+    (void)snprintf(path, sizeof path, FOLDER "/%s%s", name, suffix);
+    sim_disk_put(path, content);
+}
+
+static void put_record(int64_t at_s, const char *verdict, size_t bytes)
+{
+    char name[BACKUP_NAME_MAX], json[200];
+    backup_name(at_s, name);
+    (void)snprintf(json, sizeof json, "{\"name\":\"%s\",\"verdict\":\"%s\",\"level\":4,\"bytes\":%zu,\"endpoint\":\"http://x\"}",
+                   name, verdict, bytes);
+    put(at_s, ".json", bytes_of(json));
+}
+
+static void metrics_boot(void)
+{
+    static struct family any = {.name = "holdfast_sim", .help = "Here.", .type = METRIC_GAUGE};
+    struct series *series = NULL;
+    SIM_CHECK_ERR(metric_series(&any, NULL, &series), OK);
+}
+
+static void config_fill(void)
+{
+    memset(&config, 0, sizeof config);
+    config.backup.endpoint_count = config.backup.destination_count = 1;
+    (void)snprintf(config.backup.destinations[0].name, sizeof config.backup.destinations[0].name, "local");
+    (void)snprintf(config.backup.destinations[0].path, sizeof config.backup.destinations[0].path, FOLDER);
+    config.backup.every_ms = HOURS(6);
+    config.backup.total_timeout_ms = HOURS(2);
+    config.backup.destinations[0].retention[0] = KEPT;
+}
+
+/* day 0 the newest, and one with a flipped bit; 1 has no record; 2's record is of another size; 3 and 4 are too old; 5 is a
+ * damaged one, 6 another; of 7 only the record is there. */
+static void setup(void *arg)
+{
+    (void)arg;
+    snapshot_make();
+    struct bytes whole = {snapshot, snapshot_len};
+    sim_boot(metrics_boot);
+    config_fill();
+    sim_disk_folder("/data");
+    sim_disk_folder(FOLDER);
+    sim_disk_put(FOLDER "/notes.txt", bytes_of("mine"));
+    for (int64_t day = 0; day < 5; day++) {
+        put(NEWEST - day * DAY, "", whole);
+        if (day != 1)
+            put_record(NEWEST - day * DAY, "good", day == 2 ? 7 : snapshot_len);
+    }
+    snapshot[5000] ^= 1;
+    put(NEWEST + 60, "", whole);
+    snapshot[5000] ^= 1;
+    put(NEWEST - 5 * DAY, ".bad", bytes_of("half"));
+    put_record(NEWEST - 5 * DAY, "bad", 4);
+    put(NEWEST - 6 * DAY, ".bad", bytes_of("hal"));
+    put_record(NEWEST - 7 * DAY, "good", snapshot_len);
+    put(NEWEST - 8 * DAY, ".part-0123abcd", bytes_of("x"));
+    put(NEWEST - 8 * DAY, ".json.part-0123abcd", bytes_of("x"));
+}
+
+/* --- what is listed --- */
+
+struct listed {
+    unsigned good, bad, unknown;
+};
+
+static err count(void *arg, const struct backup_record *r)
+{
+    struct listed *l = arg;
+    size_t len = 0;
+    SIM_CHECK(sim_disk_get(r->path, back, sizeof back, &len));
+    l->good += r->verification.verdict == VERDICT_GOOD;
+    l->bad += r->verification.verdict == VERDICT_BAD;
+    l->unknown += r->verification.verdict == VERDICT_UNKNOWN;
+    if (r->verification.verdict == VERDICT_GOOD) /* the one promise */
+        SIM_CHECK(len == snapshot_len && memcmp(back, snapshot, len) == 0);
+    return OK;
+}
+
+static err nothing(void *arg, const struct backup_record *r, const char *why)
+{
+    (void)arg;
+    SIM_CHECK(r->name[0] && why[0]);
+    return OK;
+}
+
+struct look {
+    struct listed first, last;
+    err result;
+};
+
+static err look_after(void *arg)
+{
+    struct look *l = arg;
+    struct backup *b = NULL;
+    l->result = backup_open(&(struct backup_options){.config = &config}, &b);
+    if (l->result == OK)
+        l->result = backup_list(b, 0, count, &l->first);
+    if (l->result == OK)
+        l->result = backup_tidy(b, 0);
+    if (l->result == OK)
+        l->result = backup_prune(b, 0, true, nothing, NULL);
+    if (l->result == OK)
+        l->result = backup_prune(b, 0, false, nothing, NULL);
+    if (l->result == OK)
+        l->result = backup_list(b, 0, count, &l->last);
+    backup_close(b);
+    return OK;
+}
+
+static struct look looked;
+
+static err run(void *arg)
+{
+    struct group g;
+    (void)arg;
+    looked = (struct look){.result = OK};
+    group_open(&g, TASK_BACKUP);
+    err e = group_spawn(&g, "look after", look_after, &looked);
+    if (e == OK)
+        e = group_join(&g, FOREVER);
+    group_close(&g);
+    return e != OK ? e : looked.result;
+}
+
+static bool is_there(const char *name)
+{
+    char path[OS_PATH_MAX];
+    size_t len = 0;
+    (void)snprintf(path, sizeof path, FOLDER "/%s", name);
+    return sim_disk_get(path, back, sizeof back, &len);
+}
+
+/* The two newest good ones; the damaged one, which is newer than they; their records; and what is not ours. */
+static void as_it_should_be(void)
+{
+    SIM_CHECK(looked.last.good == KEPT && looked.last.bad == 1 && looked.last.unknown == 0);
+    SIM_CHECK(sim_disk_names(FOLDER) == 2 * (KEPT + 1) + 1 && is_there("notes.txt"));
+    SIM_CHECK(is_there("etcd-snapshot-20261201-000000.db") && is_there("etcd-snapshot-20261130-000000.db.json"));
+    SIM_CHECK(is_there("etcd-snapshot-20261201-000100.db.bad") && is_there("etcd-snapshot-20261201-000100.db.json"));
+}
+
+/* Whatever failed: the newest good one is there, and so is what is not ours. */
+static void check(void *arg, err result)
+{
+    (void)arg;
+    SIM_CHECK(is_there("etcd-snapshot-20261201-000000.db") && is_there("notes.txt"));
+    if (sim_fault_name())
+        return;
+    SIM_CHECK_ERR(result, OK);
+    SIM_CHECK(looked.first.good == 3 && looked.first.bad == 2 && looked.first.unknown == 3);
+    as_it_should_be();
+}
+
+static err again(void *arg)
+{
+    SIM_CHECK_ERR(run(arg), OK);
+    as_it_should_be();
+    return OK;
+}
+
+static void reboot(void *arg, bool ended, err result)
+{
+    (void)ended;
+    (void)result;
+    snapshot_make();
+    config_fill();
+    sim_boot(metrics_boot);
+    SIM_CHECK_ERR(sim_loop(again, arg), OK);
+}
+
+static struct sim_case keep = {.name = "keep", .setup = setup, .run = run, .check = check, .reboot = reboot, .fibers = true};
+
+static void it_is_looked_after(void **state)
+{
+    (void)state;
+    assert_true(sim_seeds(&keep, SEEDS));
+}
+
+static void each_fault(void **state)
+{
+    (void)state;
+    assert_true(sim_each_fault(&keep));
+}
+
+static void each_power_cut(void **state)
+{
+    (void)state;
+    assert_true(sim_each_power_cut(&keep));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(it_is_looked_after), cmocka_unit_test(each_power_cut),
+                                       cmocka_unit_test(each_fault)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
