@@ -9,7 +9,9 @@
 
 static const char *text_at(const struct json *item, const char *key, char *out, size_t cap)
 {
-    return json_to_text(json_get(item, key), out, cap) ? out : "";
+    out[0] = 0;
+    (void)json_to_text(json_get(item, key), out, cap); /* what is not there is "" */
+    return out;
 }
 
 static uint64_t number_at(const struct json *item, const char *key)

@@ -369,9 +369,12 @@ err verifier_run(struct lane *first, struct lane *second, const char *path, unsi
         return OK;
     e = level_max < 2 ? OK : level_max == 2 ? digest_run(v) : both_run(v, path);
     trail_clear();
-    if (e != E_CANCELED)
-        judge(v, level_max, out);
-    return e == E_CANCELED ? e : OK;
+    if (e == E_CANCELED)
+        return e;
+    judge(v, level_max, out);
+    if (w && w->progress)
+        w->progress(w->arg, "verify", v->digest->db_bytes, v->digest->db_bytes);
+    return OK;
 }
 
 err verifier_hash_kv(struct verifier *v, int64_t revision, int64_t compact_revision, uint32_t *out)

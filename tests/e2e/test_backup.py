@@ -140,10 +140,49 @@ def test_the_destination_is_made(start_etcd, make_hub):
 def test_on_every_profile(start_etcd, make_hub, profile):
     etcd = start_etcd()
     etcd.fill(200, big=1)
+    etcd.gateway().put_many([(b"one more", b"after the compaction")])
     hub = make_hub(endpoints=[etcd.url])
     done = now(hub, "--profile", profile, "-o", "json")
     assert done.code == 0, done.said
+    assert done.record["hash_kv"] is True, done.record
     check_file(Path(done.record["path"]))
+
+
+# --- what lies there
+
+def test_verify_list_and_prune(start_etcd, make_hub):
+    etcd = start_etcd(tls=None)
+    etcd.fill(300, big=1)
+    hub = make_hub(endpoints=[etcd.url])
+    hub.config["backup"]["destinations"][0]["retention"] = {"last": 1}
+    for _ in range(2):
+        assert now(hub).code == 0
+    old, new = hub.snapshots()
+    whole = old.read_bytes()
+
+    old.write_bytes(whole[:9000] + bytes([whole[9000] ^ 4]) + whole[9001:])
+    found = hub.verify(old, code=1)
+    assert (found["verdict"], found["level"], found["reason"]) == ("bad", 1, "sha256")
+    assert found["errors"][0]["code"] == "sha256"
+    old.write_bytes(whole)
+    assert hub.verify(old)["verdict"] == "good"
+    for level, code in (("1", 3), ("2", 3), ("3", 3), ("4", 0)):
+        found = hub.verify(old, "--level", level, code=code)
+        assert found["level"] == int(level) and found["reason"] == (None if level == "4" else "level")
+    found = hub.verify(old.with_name("none.db"), code=3)
+    assert (found["verdict"], found["reason"]) == ("unknown", "unreadable")
+
+    listed = hub.command("backup", "list")
+    assert listed.returncode == 0 and [line.split()[1] for line in listed.stdout.decode().splitlines()] == ["good", "good"]
+    listed = hub.command("backup", "list", "--destination", "nowhere")
+    assert listed.returncode == 2 and b'"nowhere"' in listed.stderr and b"local" in listed.stderr
+
+    tried = hub.command("backup", "prune", "--dry-run", "-o", "json")
+    assert json.loads(tried.stdout) == [{"name": old.name, "destination": "local", "why": "no rule keeps it", "removed": False}]
+    assert hub.snapshots() == [old, new]
+    pruned = hub.command("backup", "prune")
+    assert (pruned.returncode, pruned.stdout.decode()) == (0, f"removed local {old.name}: no rule keeps it\n")
+    assert hub.snapshots() == [new] and hub.leftovers() == []
 
 
 def test_nothing_to_back_up(make_hub):
