@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import shutil
 import statistics
 import sys
@@ -33,7 +34,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "soak")]
 from peers.ca import Ca  # noqa: E402  (the path comes first)
 from peers.catalogue import assert_agrees, assert_good, assert_whole, listed, verify  # noqa: E402
 from peers.etcd import Etcd, restore, snapshot_status  # noqa: E402
-from peers.hub import Hub  # noqa: E402
+from peers.hub import PROFILE_BYTES, Hub  # noqa: E402
 from peers.proc import PeerError, run  # noqa: E402
 from peers.receiver import Receiver  # noqa: E402
 from watchers import Place, Watchers  # noqa: E402
@@ -78,7 +79,9 @@ class Soak:
         ca = Ca(folder / "ca")
         self.etcd = Etcd(folder / "etcd", options.etcd, ca.server("etcd"))
         self.hub = Hub(options.binary, folder / "hub", endpoints=[self.etcd.url], client=ca.client("holdfast"),
-                       every=f"{EVERY_S}s", profile="edge16", limited=True)
+                       every=f"{EVERY_S}s", profile="edge16")
+        # No memory cgroup: what is written to a tmpfs would be charged to it.
+        self.hub._limits = lambda: {resource.RLIMIT_DATA: PROFILE_BYTES["edge16"]}
         self.hub.config["backup"].update(
             idle_timeout=f"{IDLE_S}s", total_timeout=f"{TOTAL_S}s", max_age=f"{MAX_AGE_S}s",
             destinations=[{"name": place.name, "type": "directory", "path": str(place.path), "retention": {"last": KEEP}}
@@ -152,7 +155,9 @@ class Soak:
                 if check():
                     self.latency.setdefault(what.split(": ")[-1], []).append(time.monotonic() - began)
                     return True
-            except OSError as error:
+            except (OSError, PeerError) as error:
+                if not self.hub.proc.alive():
+                    raise
                 self.note(f"{what}: {error}")
                 return False
             if time.monotonic() - began > seconds:
@@ -273,17 +278,23 @@ class Soak:
         end = self.began + self.options.minutes * 60
         for name in self.places:
             self.expect(f"start, {name}: the first backup", lambda: len(self.places[name].files()) > 0)
+        try:
+            self.faults_in_turn(end)
+            while time.monotonic() < end:  # the last stretch is quiet, for the memory's sake
+                time.sleep(min(5.0, max(0.0, end - time.monotonic())))
+                self.look(deep=False)
+        except (OSError, PeerError) as error:
+            self.note(f"the run ended early: {type(error).__name__} {error}; the log: {self.hub.proc.log_tail(4)}")
+        self.finish()
+
+    def faults_in_turn(self, end: float) -> None:
         waiting: list[Fault] = []
-        while time.monotonic() < end - min(FAULT_S_MAX, 0.4 * self.options.minutes * 60) and self.hub.proc.alive():
+        while time.monotonic() < end - min(FAULT_S_MAX, 0.4 * self.options.minutes * 60):
             self.look(deep=len(waiting) % 3 == 0)
             if not waiting:
                 waiting = self.faults()
                 self.rng.shuffle(waiting)
             self.one_fault(waiting.pop())
-        while time.monotonic() < end and self.hub.proc.alive():  # the last stretch is quiet, for the memory's sake
-            time.sleep(min(5.0, max(0.0, end - time.monotonic())))
-            self.look(deep=False)
-        self.finish()
 
     def finish(self) -> None:
         metrics = self.hub.metrics() if self.hub.proc.alive() else {}
