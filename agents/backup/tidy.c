@@ -67,7 +67,7 @@ static err conclude(struct backup_destination *to, const struct backup_entry *en
 {
     struct backup_verification *v = &r->verification;
     bool is_bad = !(entry->kinds & NAME_SNAPSHOT);
-    if (is_bad && v->verdict != VERDICT_BAD)
+    if (is_bad && v->verdict == VERDICT_GOOD)
         backup_finding_add(v, "set-aside", 0, "it failed a verification before; this one found nothing");
     if (v->verdict == VERDICT_UNKNOWN) {
         log_warn("a snapshot could not be verified", F("path", r->path), F("reason", v->reason),

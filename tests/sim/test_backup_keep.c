@@ -232,9 +232,67 @@ static void each_power_cut(void **state)
     assert_true(sim_each_power_cut(&keep));
 }
 
+/* --- a disk that sticks while a file is verified --- */
+
+struct stick {
+    unsigned job;
+    struct backup_verification found;
+    ms took;
+};
+
+static void setup_stick(void *arg)
+{
+    setup(arg);
+    sim_stick_job(((const struct stick *)arg)->job, SECONDS(70));
+}
+
+static err verify_fiber(void *arg)
+{
+    struct stick *s = arg;
+    ms began = loop_now();
+    err e = backup_verify_file(FOLDER "/etcd-snapshot-20261201-000000.db", 4, NULL, &s->found);
+    s->took = loop_now() - began;
+    return e;
+}
+
+static err run_stick(void *arg)
+{
+    struct group g;
+    group_open(&g, TASK_BACKUP);
+    err e = group_spawn(&g, "verify", verify_fiber, arg);
+    if (e == OK)
+        e = group_join(&g, FOREVER);
+    group_close(&g);
+    return e != OK ? e : fiber_sleep(loop_now() + SECONDS(90)); /* the thread comes back */
+}
+
+/* Good when the job was not one of its own, else unknown: never bad, and never for ever. */
+static void check_stick(void *arg, err result)
+{
+    const struct stick *s = arg;
+    SIM_CHECK_ERR(result, OK);
+    SIM_CHECK(s->took <= BACKUP_DISK_MS_MAX + SECONDS(15));
+    SIM_CHECK(s->found.verdict == (s->took < BACKUP_DISK_MS_MAX ? VERDICT_GOOD : VERDICT_UNKNOWN) ||
+              (s->found.verdict == VERDICT_GOOD && s->found.level == 4));
+    SIM_CHECK(s->found.verdict != VERDICT_UNKNOWN || strcmp(s->found.reason, "unreadable") == 0);
+}
+
+static void a_disk_sticks(void **state)
+{
+    (void)state;
+    for (unsigned job = 1; job <= 12; job++) {
+        char name[24];
+        struct stick s = {.job = job};
+        (void)snprintf(name, sizeof name, "stick_%u", job);
+        struct sim_case c = {
+            .name = name, .setup = setup_stick, .run = run_stick, .check = check_stick, .arg = &s, .fibers = true};
+        assert_true(sim_seeds(&c, 2));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(it_is_looked_after), cmocka_unit_test(each_power_cut),
-                                       cmocka_unit_test(each_fault)};
+                                       cmocka_unit_test(each_fault), cmocka_unit_test(a_disk_sticks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
