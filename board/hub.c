@@ -1,6 +1,8 @@
 /* hub: `holdfast run`. Opens what the configuration names, lets the agents run, and ends them on SIGTERM. */
 #include "board/hub.h"
 
+#include "board/zones.h"
+
 #include "board/rt/buf.h"
 #include "board/rt/log.h"
 #include "board/rt/metric.h"
@@ -99,27 +101,6 @@ err hub_listen(struct hub *h, const struct addr *at)
     return OK;
 }
 
-/* --- from the first good configuration on --- */
-err services_start(struct hub *h, const struct config *c)
-{
-    struct hub_services *s = &h->services;
-    if (s->open && strcmp(s->data, c->data) == 0 && addr_equal(&h->listen, &c->listen))
-        return OK;
-    if (confine_holds(CONFINE_SECCOMP) || confine_holds(CONFINE_LANDLOCK))
-        return trail(E_CONFIG, "restart needed: data or listen changed");
-    services_stop(h, loop_now() + STOP_MS_MAX);
-    TRY(hub_listen(h, &c->listen));
-    (void)snprintf(s->data, sizeof s->data, "%s", c->data);
-    s->open = true;
-    return OK;
-}
-
-void services_stop(struct hub *h, ms deadline)
-{
-    (void)deadline;
-    h->services.open = false;
-}
-
 /* --- as long as a configuration --- */
 static bool configuration_is_well(void *arg, struct text *why)
 {
@@ -146,10 +127,18 @@ static err start_backup(struct hub *h)
         return OK;
     }
     TRY(start_notify(h));
-    struct backup_options o = {.config = e->config, .dns = h->dns};
+    struct zones zones;
+    zones_open(&zones);
+    struct config_zones finder = zones_finder(&zones);
+    err found = config_zone(e->config->backup.timezone, &finder, &e->zone);
+    zones_close(&zones);
+    TRY(found);
+    struct backup_options o = {.config = e->config, .dns = h->dns, .store = h->services.store, .zone = &e->zone};
     o.events = (struct backup_events){.done = notify_done, .failed = notify_failed, .stale = notify_stale, .arg = e->notify};
     TRY(backup_open(&o, &e->backup));
     e->lines[e->line_count++] = (struct ready_line){"backup", backup_is_well, e->backup};
+    e->routes[0] = (struct metrics_route){"/backups", hub_backups, h};
+    TRY(metrics_set_routes(h->metrics, e->routes, 1, loop_now() + STOP_MS_MAX));
     return group_spawn(&e->agents, "backup schedule", backup_schedule, e->backup);
 }
 
@@ -177,6 +166,8 @@ struct config *epoch_stop(struct hub *h, ms deadline)
     group_cancel(&e->agents);
     if (h->metrics)
         metrics_set_lines(h->metrics, NULL, 0);
+    if (h->metrics && metrics_set_routes(h->metrics, NULL, 0, deadline) != OK)
+        metrics_stop(h->metrics, loop_now()), h->metrics = NULL;
     err ended = group_join(&e->agents, deadline);
     if (ended == E_TIMEOUT)
         log_error("an agent did not end in time", F_ERR(ended));

@@ -11,6 +11,7 @@
 #define HOLDFAST_HUB_H
 
 #include "board/command.h"
+#include "board/control.h"
 
 #include "agents/backup/backup.h"
 #include "agents/backup/notify.h"
@@ -27,14 +28,19 @@ struct hub_epoch {
     struct group agents;   /* their fibers; work that others start for an agent is spawned here too, so that it ends with it */
     struct backup *backup; /* NULL: nothing to back up, and nothing to tell of */
     struct notify *notify;
+    struct zone zone; /* backup.timezone */
     struct ready_line lines[HUB_LINES_MAX];
     size_t line_count;
+    struct metrics_route routes[1];
 };
 
 /* From the first good configuration to the end of the process: what is opened where `data` and `listen` say. */
 struct hub_services {
     bool open;
     char data[OS_PATH_MAX];
+    struct control_lock lock;
+    struct control *control;
+    struct store *store; /* NULL: it cannot be had, and the hub goes on without */
 };
 
 struct hub {
@@ -57,9 +63,16 @@ struct hub {
     char told[CONFIG_ERRORS_BYTES]; /* of that, what the log has */
 };
 
-/* --- hub.c: adding a part of the hub: one line in start, one in stop --- */
-MUST_USE err services_start(struct hub *h, const struct config *c); /* undoes itself when it fails */
+/* --- hub_services.c --- */
+MUST_USE err services_start(struct hub *h,
+                            const struct config *c); /* undoes itself when it fails; E_BUSY another hub runs there */
 void services_stop(struct hub *h, ms deadline);
+
+/* --- hub_control.c: what others ask of the agents --- */
+MUST_USE err hub_control_start(struct hub *h, const char *data, struct control **out);
+err hub_backups(void *hub, struct http_exchange *x); /* GET /backups: the array of `backup list`, in pieces */
+
+/* --- hub.c: adding an agent: one line in epoch_start, one in epoch_stop --- */
 /* Takes over c when OK; else c is the caller's still, and there is no epoch. */
 MUST_USE err epoch_start(struct hub *h, struct config *c);
 /* The agents are canceled and joined; what of a snapshot is under way leaves nothing. Returns the configuration, NULL: none. */
