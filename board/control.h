@@ -1,16 +1,17 @@
 /* control: the socket by which commands ask a running hub, and the lock that says one runs.
  *
- * Layer    board.                                       Blocks   parks the fiber.
- * Owner    the caller; the options' handlers and        Memory   TASK_CONTROL: one HTTP server; a handler's fiber is charged to
- * it, arguments outlive control_stop().                     what it asks of an agent to the agent. Errors   E_BUSY another
- * process holds <data>/holdfast.lock (its id is in the trail); those of file.h and http_server.h.
+ * Layer    board.                                    Blocks   parks the fiber.
+ * Owner    the caller; the options' handlers and     Memory   TASK_CONTROL: one HTTP server; a handler's fiber is charged to
+ *          arguments outlive control_stop().                  it, what it asks of an agent to the agent.
+ * Errors   E_BUSY another process holds <data>/holdfast.lock (its id is in the trail); those of file.h and http_server.h.
  *
  * HTTP/1.1 on <data>/holdfast.sock, mode 0600: only root or the hub's user may ask. What is answered in time is one JSON
  * document; what takes long is a stream of JSON lines (application/x-ndjson):
  * {"progress":{"received_bytes":…,"total_bytes":…,"what":…}} any number of times, and at the end {"result":…,"exit":N} or
  * {"error":"…","exit":N}.
  *
- *   POST /backup/now?level=N    GET /backups    POST /backup/prune?dry_run=0|1&destination=NAME    GET /status */
+ *   POST /backup/now?level=2|4&destination=NAME    POST /backup/prune?dry_run=0|1&destination=NAME
+ * What only reads (list, retention, verify) reads the files itself. */
 #ifndef HOLDFAST_CONTROL_H
 #define HOLDFAST_CONTROL_H
 

@@ -81,6 +81,7 @@ def test_the_next_comes_in_time_and_with_new_certificates(tmp_path, make_hub):
     install(old)
     etcd = Etcd(tmp_path / "etcd", tls=old.server("server"))
     hub = make_hub(endpoints=[etcd.url], client=None, every="10s")
+    hub.config["backup"]["destinations"][0]["retention"] = {"last": 10}  # of one day, else only the newest stays
     hub.config["backup"]["etcd"].update({name: str(files / f"{name}.pem") for name in ("ca", "cert", "key")})
     with etcd.start():
         etcd.fill(50, big=0)

@@ -1,0 +1,156 @@
+"""What a running hub is asked: by `backup now` and `prune` through its socket, and GET /backups."""
+from __future__ import annotations
+
+import http.client
+import json
+import sqlite3
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from peers.backup import now
+from peers.etcd import Etcd
+from peers.faulty import Faults, Proxy
+from peers.proc import run, wait_for
+
+BUSY = 75
+SLOW = Faults(slow_ms=20, slow_bytes=1024)  # the handshake a moment, the snapshot some seconds
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory, server_cert):
+    with Etcd(tmp_path_factory.mktemp("asked"), tls=server_cert) as member:
+        member.start().fill(300)
+        yield member
+
+
+@pytest.fixture
+def hub(make_hub, etcd):
+    """Running, its first snapshot made."""
+    running = make_hub(endpoints=[etcd.url])
+    running.config["backup"]["destinations"][0]["retention"] = {"last": 2}
+    running.start().wait_snapshot()
+    return running
+
+
+def listed(hub) -> list[dict]:
+    return json.loads(hub.get("/backups")[1])
+
+
+def test_the_hub_takes_the_snapshot(hub):
+    before = hub.metric("holdfast_backup_last_success_timestamp_seconds", destination="local")
+    time.sleep(1.1)
+    made = now(hub, "-o", "json")
+    assert made.code == 0 and made.record["verdict"] == "good" and made.record["level"] == 4
+    assert hub.metric("holdfast_backup_last_success_timestamp_seconds", destination="local") > before
+    assert made.record["name"] in [r["name"] for r in listed(hub)]
+    assert hub.metric("holdfast_backup_verified_level", destination="local") == 4
+
+
+def test_level_2_is_passed_on(hub):
+    record = now(hub, "--level", "2", "-o", "json").record
+    assert (record["verdict"], record["level"], record["reason"]) == ("unknown", 2, "level")
+
+
+def test_pruning_is_passed_on(hub):
+    for _ in range(3):
+        assert now(hub).code == 0
+    names = [r["name"] for r in listed(hub)]
+    would = hub.command("backup", "prune", "--dry-run", "-o", "json")
+    assert would.returncode == 0 and [(p["name"], p["removed"]) for p in json.loads(would.stdout)] == [(n, False) for n in names[:-2]]
+    done = hub.command("backup", "prune", "-o", "json")
+    assert done.returncode == 0 and [p["removed"] for p in json.loads(done.stdout)] == [True] * (len(names) - 2)
+    assert [r["name"] for r in listed(hub)] == names[-2:] and hub.leftovers() == []
+    assert json.loads(hub.command("backup", "prune", "-o", "json").stdout) == []
+
+
+def test_backups_is_what_list_prints(hub, etcd):
+    assert now(hub).code == 0
+    assert listed(hub) == json.loads(hub.command("backup", "list", "-o", "json").stdout)
+    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=5)
+    connection.request("HEAD", "/backups")
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.getheader("Content-Type") == "application/json" and answer.read() == b""
+
+
+def test_an_unknown_destination_is_refused(hub):
+    done = hub.command("backup", "prune", "--destination", "elsewhere")
+    assert done.returncode == 2 and b'no destination "elsewhere"' in done.stderr
+
+
+def test_a_second_hub_is_told_that_one_runs(hub, holdfast):
+    done = run([holdfast, "run", "--config", hub.config_file], check=False, seconds=20)
+    assert done.returncode == BUSY and str(hub.proc.pid).encode() in done.stderr and hub.get("/readyz")[0] == 200
+
+
+def test_the_socket_is_the_owners_and_goes_with_the_hub(hub):
+    data = hub.folder / "data"
+    assert stat.S_IMODE((data / "holdfast.sock").stat().st_mode) == 0o600
+    assert hub.stop().code == 0
+    assert not (data / "holdfast.sock").exists()
+    with sqlite3.connect(f"file:{data / 'holdfast.db'}?mode=ro", uri=True) as store:
+        assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert now(hub).code == 0  # by itself, under the lock
+
+
+def test_a_damaged_store_is_set_aside(hub):
+    assert hub.stop().code == 0
+    store = hub.folder / "data" / "holdfast.db"
+    store.write_bytes(b"this is no database at all" * 1000)
+    hub.start()
+    assert (hub.folder / "data" / "holdfast.db.damaged").exists() and "set aside" in hub.log_text()
+    assert len(listed(hub)) >= 1 and now(hub).code == 0
+
+
+def begin(hub, holdfast) -> subprocess.Popen:
+    time.sleep(0.5)  # the run before has its record, and may be pruning yet
+    return subprocess.Popen([holdfast, "backup", "now", "-o", "json", "--config", hub.config_file],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=hub.env)
+
+
+def wait_part(hub) -> Path:
+    return wait_for(lambda: next(hub.backups.glob("*.part-*"), None), "a snapshot under way", 10, every=0.005)
+
+
+def test_two_at_once_a_hub_that_goes_and_a_command_that_goes(make_hub, etcd, holdfast):
+    """One destination takes one snapshot at a time; a hub that is killed is told; what a command began goes on without it."""
+    with Proxy(etcd.port) as proxy:
+        hub = make_hub(endpoints=[f"https://127.0.0.1:{proxy.port}"])
+        hub.start().wait_snapshot()
+        proxy.set(down=SLOW)
+        first = begin(hub, holdfast)
+        wait_part(hub)
+        second = now(hub, "-o", "json")
+        assert second.code == BUSY or (second.code == 1 and second.failures[0]["reason"] == "busy"), second
+        first.kill()
+        first.wait()
+        proxy.set(down=Faults())
+        proxy.reset_all()
+        wait_for(lambda: not list(hub.backups.glob("*.part-*")), "the run's end", 20, hub.proc)
+        proxy.set(down=SLOW)
+        third = begin(hub, holdfast)
+        wait_part(hub)
+        hub.kill()
+        out, error = third.communicate(timeout=20)
+        assert third.returncode != 0 and b"hub" in error, (third.returncode, out, error)
+
+
+def test_a_reload_ends_what_was_asked(make_hub, etcd, holdfast):
+    with Proxy(etcd.port) as proxy:
+        hub = make_hub(endpoints=[f"https://127.0.0.1:{proxy.port}"])
+        hub.start().wait_snapshot()
+        proxy.set(down=SLOW)
+        asked = begin(hub, holdfast)
+        wait_part(hub)
+        hub.config["backup"]["max_age"] = "30h"
+        hub.write_config()
+        hub.proc.send(1)
+        out, error = asked.communicate(timeout=20)
+        assert asked.returncode == 1, (out, error)
+        wait_for(lambda: "the agents start anew" in hub.log_text(), "the reload", 10, hub.proc)
+        proxy.set(down=Faults())
+        wait_for(lambda: hub.get("/readyz")[0] == 200, "readyz", 10, hub.proc)
+        assert now(hub).code in (0, BUSY)  # busy: the new schedule takes the missed run at once
