@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CONNECT_MS_MAX SECONDS(10)
 #define HASH_KV_MS_MAX SECONDS(45) /* the member reads all of its database; less than the stall limit */
 
 static unsigned endpoint_index(const struct config *c, const char *endpoint)
@@ -19,7 +20,7 @@ static unsigned endpoint_index(const struct config *c, const char *endpoint)
 static err ask(struct etcd *etcd, unsigned endpoint, const struct backup_record *r, struct etcd_hash_kv *live, const char **words)
 {
     struct etcd_status status;
-    TRY(etcd_connect(etcd, endpoint, loop_now() + HASH_KV_MS_MAX, &status));
+    TRY(etcd_connect(etcd, endpoint, loop_now() + CONNECT_MS_MAX, &status));
     if (status.member_id != r->member_id || status.cluster_id != r->cluster_id) {
         *words = "another member answers there now";
         return E_ABSENT;
@@ -39,7 +40,7 @@ static err live_hash(struct backup *b, const struct backup_record *r, struct etc
     unsigned endpoint = endpoint_index(b->config, r->endpoint);
     if (endpoint == b->config->backup.endpoint_count)
         return E_ABSENT;
-    err e = backup_source_open(b, loop_now() + HASH_KV_MS_MAX, &etcd);
+    err e = backup_source_open(b, loop_now() + CONNECT_MS_MAX, &etcd);
     if (e == OK)
         e = ask(etcd, endpoint, r, live, words);
     etcd_close(etcd); /* before the walk: its memory */
