@@ -1,10 +1,14 @@
 /* backup_list: `holdfast backup list`. It only reads, and the files are the truth: no hub is asked. */
 #include "board/backup_answer.h"
 
+#include <stdio.h>
+
 static enum exit_code answer(const struct command_line *line, const struct config *c, struct backup *b,
                              const struct backup_watcher *w, const struct answer *to)
 {
     (void)w;
+    if (!line->json)
+        (void)printf("%-20s  %-7s  %s  %12s  %10s  %-10s  %s\n", "TAKEN AT", "VERDICT", "L", "BYTES", "KEYS", "REASON", "PATH");
     return answer_list(b, c, line->destination, to);
 }
 

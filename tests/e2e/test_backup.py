@@ -173,7 +173,7 @@ def test_verify_list_and_prune(start_etcd, make_hub):
     assert (found["verdict"], found["reason"]) == ("unknown", "unreadable")
 
     listed = hub.command("backup", "list")
-    assert listed.returncode == 0 and [line.split()[1] for line in listed.stdout.decode().splitlines()] == ["good", "good"]
+    assert listed.returncode == 0 and [line.split()[1] for line in listed.stdout.decode().splitlines()[1:]] == ["good", "good"]
     listed = hub.command("backup", "list", "--destination", "nowhere")
     assert listed.returncode == 2 and b'"nowhere"' in listed.stderr and b"local" in listed.stderr
 
