@@ -110,7 +110,10 @@ static void zone_rules(const struct config *c, struct loader *l)
     if (!zone_name_is_plausible(bytes_of(name)))
         load_wrong(l, path, "\"%s\" is no time zone; write UTC, a name like Europe/Berlin, or %s", name, posix);
     else if (e == E_ABSENT)
-        load_wrong(l, path, "this machine has no zoneinfo file for \"%s\"; write UTC or %s", name, posix);
+        load_wrong(l, path, "this machine has no zoneinfo file for \"%s\"%s; write UTC or %s", name,
+                   strpbrk(name, "0123456789") && !strchr(name, '/') ? ", and no POSIX string has summer time without its rule"
+                                                                     : "",
+                   posix);
     else
         load_wrong(l, path, "the zoneinfo file of \"%s\" cannot be used: %s; write UTC or %s", name, err_text(e), posix);
 }

@@ -87,9 +87,18 @@ static err parser_failed(struct yaml *y)
     return fail(y, E_CONFIG, mark_of(p->problem_mark), is_tab(y) ? TAB_WHAT : words_find(p));
 }
 
+/* Editors of other systems begin a file so (YAML 1.2, 5.2); the parser, told the encoding, takes it for text. */
+static struct bytes without_byte_order_mark(struct bytes input)
+{
+    static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
+    bool marked = input.len >= sizeof mark && memcmp(input.at, mark, sizeof mark) == 0;
+    return marked ? (struct bytes){input.at + sizeof mark, input.len - sizeof mark} : input;
+}
+
 err yaml_open(struct bytes input, struct yaml **out)
 {
     *out = NULL;
+    input = without_byte_order_mark(input);
     if (input.len > YAML_BYTES_MAX)
         return trail(E_RANGE, "YAML of %zu bytes, at most %zu are read", input.len, YAML_BYTES_MAX);
     struct yaml *y = calloc(1, sizeof *y);

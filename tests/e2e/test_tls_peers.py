@@ -9,6 +9,7 @@ import pytest
 from peers.backup import Folder, check_file, now
 from peers.ca import Ca, Cert
 from peers.etcd import Etcd
+from peers.hub import record_of
 from peers.openssl import SServer
 from peers.versions import programs
 
@@ -30,6 +31,7 @@ def hub_of(make_hub):
         hub = make_hub(endpoints=[url], **how)
         earlier = hub.backups / "etcd-snapshot-20200101-000000.db"
         earlier.write_bytes(b"earlier")
+        record_of(earlier).write_text('{"name":"%s","verdict":"good","level":4,"bytes":7}' % earlier.name)
         os.utime(earlier, (1577836800, 1577836800))
         return hub
 

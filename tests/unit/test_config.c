@@ -50,6 +50,8 @@ static const struct {
     {"only the version", V, SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
     {"JSON is YAML", "{\"version\": 1, \"log\": {\"level\": \"warn\"}}", SHOWN_DEFAULT("127.0.0.1:9464", "warn", "logfmt")},
     {"byte order mark", "\xEF\xBB\xBF" V, SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
+    {"byte order mark before more", "\xEF\xBB\xBF" V "log:\n  level: debug\n",
+     SHOWN_DEFAULT("127.0.0.1:9464", "debug", "logfmt")},
     {"document markers", "---\n" V "...\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
     {"lines of another system", "version: 1\r\nlog:\r\n  format: json\r\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "json")},
     {"sections with nothing in them", V "log:\nbackup:\n  # etcd: {}\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},

@@ -345,6 +345,10 @@ static const struct {
     {"POSIX", "<+0330>-3:30", NULL},
     {"no such file", "Europe/Bonn",
      "h.yaml:2:20: backup.timezone: this machine has no zoneinfo file for \"Europe/Bonn\"" OR_POSIX},
+    {"summer time without a rule", "CET-1CEST",
+     "h.yaml:2:20: backup.timezone: this machine has no zoneinfo file for \"CET-1CEST\", and no POSIX string has summer time "
+     "without "
+     "its rule" OR_POSIX},
     {"no such zone in the file", "Bad/File",
      "h.yaml:2:20: backup.timezone: the zoneinfo file of \"Bad/File\" cannot be used: not valid" OR_POSIX},
     {"not even a name", "Europe/", "h.yaml:2:20: " NO_ZONE("Europe/")},
