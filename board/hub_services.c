@@ -2,6 +2,7 @@
 #include "board/hub.h"
 
 #include "board/rt/log.h"
+#include "board/rt/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,19 +10,44 @@
 #define START_MS_MAX SECONDS(30)
 #define STOP_MS_MAX  SECONDS(7)
 
+static err check_row(void *arg, const struct store_value *columns, size_t count)
+{
+    struct bytes told = columns[0].bytes;
+    (void)arg;
+    ASSERT(count == 1);
+    return bytes_equal_text(told, "ok") ? OK : trail(E_CORRUPT, "%.*s", (int)told.len, (const char *)told.at);
+}
+
+static err check_work(struct store_tx *tx, void *arg)
+{
+    return store_query(tx, "PRAGMA quick_check(1)", NULL, 0, check_row, arg);
+}
+
+/* All of it is read once: damage is found now, when it can be begun anew. */
+static err open_whole(struct hub_services *s, const struct store_schema *schema, ms deadline)
+{
+    TRY(store_open(s->data, schema, deadline, &s->store));
+    err e = store_read(s->store, check_work, NULL, 0, deadline);
+    if (e != E_CORRUPT)
+        return e;
+    store_close(s->store, deadline);
+    s->store = NULL;
+    return e;
+}
+
 /* What it keeps can be made again from the destinations; a hub that cannot keep it is still a hub. */
 static void open_store(struct hub_services *s)
 {
     static const struct store_schema schema = {backup_schema};
     ms deadline = loop_now() + START_MS_MAX;
-    err e = store_open(s->data, &schema, deadline, &s->store);
+    err e = open_whole(s, &schema, deadline);
     if (e == E_CORRUPT) {
         log_error("the store is damaged: it is set aside as holdfast.db.damaged and begun anew", F("data", s->data), F_ERR(e));
         e = store_set_aside(s->data, deadline);
         if (e == OK)
-            e = store_open(s->data, &schema, deadline, &s->store);
+            e = open_whole(s, &schema, deadline);
     }
-    if (e != OK)
+    if (s->store == NULL)
         log_error("no store: the hub goes on without what it remembers", F("data", s->data), F_ERR(e));
     trail_clear();
 }

@@ -17,6 +17,7 @@
 #ifndef HOLDFAST_STORE_H
 #define HOLDFAST_STORE_H
 
+#include "board/rt/hold.h"
 #include "board/rt/os.h"
 
 #define STORE_FILE_NAME       "holdfast.db"
@@ -39,12 +40,17 @@ MUST_USE err store_set_aside(const char *folder, ms deadline);
 void store_close(struct store *s, ms deadline);
 
 struct store_tx; /* one transaction; valid in the work function only */
-/* Runs on a pool thread: no waiting, nothing of the loop. An error undoes all it did. arg: the copy, see below. */
+/* Runs on a pool thread, perhaps twice, perhaps after its caller gave up: no waiting, nothing of the loop. An error undoes all it
+ * did. arg: the copy, see below. */
 typedef err store_work(struct store_tx *tx, void *arg);
 /* arg[arg_bytes] is copied in, and back when OK. Returns when it is on the disk. */
 MUST_USE err store_write(struct store *s, store_work *work, void *arg, size_t arg_bytes, ms deadline);
 /* A snapshot of the last commit; sees no half of anything; store_exec() in it is E_READONLY. */
 MUST_USE err store_read(struct store *s, store_work *work, void *arg, size_t arg_bytes, ms deadline);
+/* The same, for work that also uses memory arg points to: `held` is held until the work can run no more, also when the caller
+ * gave up. */
+MUST_USE err store_write_held(struct store *s, store_work *work, void *arg, size_t arg_bytes, struct hold *held, ms deadline);
+MUST_USE err store_read_held(struct store *s, store_work *work, void *arg, size_t arg_bytes, struct hold *held, ms deadline);
 
 /* --- in a work function --- */
 struct store_value {

@@ -110,6 +110,7 @@ struct series;
 struct request {
     struct hold hold; /* the caller's, and that of the queue, the batch or the job */
     struct store *store;
+    struct hold *held; /* the caller's; NULL: none */
     store_work *work;
     size_t arg_bytes;
 

@@ -16,10 +16,13 @@ static void request_drop(struct hold *h)
 {
     struct request *r = CONTAINER_OF(h, struct request, hold);
     hold_release(&r->store->hold);
+    if (r->held != NULL)
+        hold_release(r->held);
     free(r);
 }
 
-static err request_new(struct store *s, store_work *work, const void *arg, size_t arg_bytes, struct request **out)
+static err request_new(struct store *s, store_work *work, const void *arg, size_t arg_bytes, struct hold *held,
+                       struct request **out)
 {
     ASSERT(arg_bytes <= STORE_ARG_BYTES_MAX);
     if (s->closing)
@@ -31,7 +34,10 @@ static err request_new(struct store *s, store_work *work, const void *arg, size_
         return E_BUDGET;
     hold_init(&r->hold, request_drop);
     hold_take(&s->hold);
+    if (held != NULL)
+        hold_take(held);
     r->store = s;
+    r->held = held;
     r->work = work;
     r->arg_bytes = arg_bytes;
     if (arg_bytes > 0)
@@ -118,10 +124,10 @@ static err request_await(struct store *s, struct request *r, ms deadline)
     return e;
 }
 
-err store_write(struct store *s, store_work *work, void *arg, size_t arg_bytes, ms deadline)
+err store_write_held(struct store *s, store_work *work, void *arg, size_t arg_bytes, struct hold *held, ms deadline)
 {
     struct request *r = NULL;
-    err e = request_new(s, work, arg, arg_bytes, &r);
+    err e = request_new(s, work, arg, arg_bytes, held, &r);
     if (e != OK)
         return trail(e, "writing to %s", s->path);
     s->stats.writes++;
@@ -137,10 +143,10 @@ err store_write(struct store *s, store_work *work, void *arg, size_t arg_bytes, 
     return e;
 }
 
-err store_read(struct store *s, store_work *work, void *arg, size_t arg_bytes, ms deadline)
+err store_read_held(struct store *s, store_work *work, void *arg, size_t arg_bytes, struct hold *held, ms deadline)
 {
     struct request *r = NULL;
-    err e = request_new(s, work, arg, arg_bytes, &r);
+    err e = request_new(s, work, arg, arg_bytes, held, &r);
     if (e != OK)
         return trail(e, "reading from %s", s->path);
     s->stats.reads++;
@@ -152,6 +158,16 @@ err store_read(struct store *s, store_work *work, void *arg, size_t arg_bytes, m
     e = trail(e, "reading from %s", s->path);
     hold_release(&r->hold);
     return e;
+}
+
+err store_write(struct store *s, store_work *work, void *arg, size_t arg_bytes, ms deadline)
+{
+    return store_write_held(s, work, arg, arg_bytes, NULL, deadline);
+}
+
+err store_read(struct store *s, store_work *work, void *arg, size_t arg_bytes, ms deadline)
+{
+    return store_read_held(s, work, arg, arg_bytes, NULL, deadline);
 }
 
 /* --- the writer --- */

@@ -98,7 +98,7 @@ struct backup_events { /* told after the fact, in the fiber that did it; any may
 struct backup_options {
     const struct config *config;
     struct dns *dns;
-    struct store *store;     /* NULL: no cache */
+    struct store *store;     /* made with backup_schema; NULL: no cache */
     const struct zone *zone; /* config->backup.timezone, found */
     struct backup_events events;
 };
@@ -117,7 +117,7 @@ MUST_USE err backup_take(struct backup *b, unsigned destination, unsigned level,
 /* What killed runs left in a destination goes; snapshots without a record are verified and given one. */
 MUST_USE err backup_tidy(struct backup *b, unsigned destination);
 /* All records of a destination, oldest first, bad ones too; those without a readable record as verdict unknown, reason
- * "no-record". */
+ * "no-record". When it cannot be listed: the error, after the rest of what the store remembers, unknown, "unreachable". */
 MUST_USE err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, const struct backup_record *r),
                          void *arg);
 /* Removes what the destination's retention does not keep (its record first, then the file), or only tells. each() before each

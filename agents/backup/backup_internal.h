@@ -26,6 +26,7 @@ struct backup_destination {
     int64_t newest_good_s; /* 0: none */
     ms good_at;
     bool stale;
+    bool renewing, renew_again; /* cache.c */
     /* of the last run; "": it was good, or there was none */
     char failed[BACKUP_REASON_MAX];
     char failed_words[64]; /* the same for people */
@@ -37,6 +38,7 @@ struct backup {
     struct backup_options options;
     struct cron cron;  /* config->backup.schedule; where every_ms is 0 */
     struct lane files; /* certificates and keys */
+    err cache_failed;  /* what the log was told last of the store; OK: nothing */
     struct sem one;    /* what writes into a destination: one at a time, so that memory for one is enough */
     struct backup_destination destinations[CONFIG_DESTINATIONS_MAX];
 };
@@ -95,10 +97,22 @@ MUST_USE err catalogue_open(struct backup_destination *to, struct catalogue *out
 void catalogue_close(struct catalogue *c);                                         /* idempotent; legal on a zeroed one */
 /* The record of what lies under that time's name; see backup_list() for what it is when there is none. */
 MUST_USE err catalogue_record(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out);
+/* The record of every snapshot of it, oldest first; an error, also of each(), ends it. */
+MUST_USE err catalogue_each(struct backup_destination *to, const struct catalogue *c,
+                            err (*each)(void *arg, const struct backup_record *r), void *arg);
 /* Removes the snapshot of that time: its record first. A kill between the two leaves a snapshot nobody speaks for, which is
  * listed as unknown, kept, and verified anew; the other way round a later snapshot of the same name could meet the word of an
  * older one. */
 MUST_USE err backup_remove(struct backup_destination *to, const struct backup_entry *entry);
+
+/* cache.c: what a listing said, kept in the store for when a destination cannot be listed. Nothing happens without a store; what
+ * fails is logged once a kind, and never fails the caller, whose trail stays as it is. */
+void cache_renew(struct backup *b, struct backup_destination *to); /* lists it; nothing when it cannot be; at any time */
+void cache_forget_others(struct backup *b);                        /* destinations that are not configured any more */
+/* The records of a destination as they were, oldest first, from the name after `after` on ("": all). An error of each() ends it.
+ */
+void cache_recall(struct backup *b, struct backup_destination *to, const char *after,
+                  err (*each)(void *arg, struct backup_record *r), void *arg);
 
 /* tidy.c, prune.c: as backup_tidy() and backup_prune(), for who has begun already. */
 MUST_USE err backup_tidy_now(struct backup *b, struct backup_destination *to, bool unknown_too);

@@ -12,8 +12,6 @@
 #define ENTRIES_MAX  (3 * BACKUP_RECORDS_MAX) /* names: a snapshot has one or two, and perhaps a damaged twin */
 #define RECORD_BYTES (BACKUP_RECORD_JSON_MAX + 1)
 
-const char *const backup_schema[] = {NULL}; /* reading a record costs less than keeping a second truth */
-
 /* --- one look --- */
 
 static err room(struct catalogue *c)
@@ -206,20 +204,56 @@ static err list_one(struct backup_destination *to, const struct backup_entry *en
     return e == OK ? each(arg, r) : e;
 }
 
+err catalogue_each(struct backup_destination *to, const struct catalogue *c,
+                   err (*each)(void *arg, const struct backup_record *r), void *arg)
+{
+    struct backup_record *r = malloc(sizeof *r);
+    err e = r ? OK : E_BUDGET;
+    for (size_t i = 0; e == OK && i < c->count; i++) {
+        e = list_one(to, &c->entries[i], r, each, arg);
+        fiber_breathe();
+    }
+    free(r);
+    return e;
+}
+
+struct listing {
+    err (*each)(void *arg, const struct backup_record *r);
+    void *arg;
+    char after[BACKUP_NAME_MAX]; /* told so far */
+    bool refused;                /* by each() */
+};
+
+static err list_record(void *arg, const struct backup_record *r)
+{
+    struct listing *l = arg;
+    memcpy(l->after, r->name, sizeof l->after);
+    err e = l->each(l->arg, r);
+    l->refused = e != OK;
+    return e;
+}
+
+/* What is said of a file that cannot be looked at: nothing of it is proven now. */
+static err list_unreachable(void *arg, struct backup_record *r)
+{
+    struct backup_verification *v = &r->verification;
+    v->verdict = VERDICT_UNKNOWN;
+    v->level = 0;
+    (void)snprintf(v->reason, sizeof v->reason, "unreachable");
+    return list_record(arg, r);
+}
+
 err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, const struct backup_record *r), void *arg)
 {
     ASSERT(destination < b->config->backup.destination_count);
     struct backup_destination *to = &b->destinations[destination];
+    struct listing l = {.each = each, .arg = arg};
     struct catalogue c;
-    struct backup_record *r = malloc(sizeof *r);
-    if (!r)
-        return E_BUDGET;
     err e = catalogue_open(to, &c);
-    for (size_t i = 0; e == OK && i < c.count; i++) {
-        e = list_one(to, &c.entries[i], r, each, arg);
-        fiber_breathe();
-    }
+    if (e == OK)
+        e = catalogue_each(to, &c, list_record, &l);
     catalogue_close(&c);
-    free(r);
+    if (e != OK && e != E_CANCELED && !l.refused)
+        cache_recall(b, to, l.after, list_unreachable, &l);
     return e;
 }

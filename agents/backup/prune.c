@@ -99,5 +99,7 @@ err backup_prune(struct backup *b, unsigned destination, bool dry_run,
     TRY(backup_begin(b, destination));
     err e = backup_prune_now(&b->destinations[destination], dry_run, each, arg);
     backup_end(b, destination);
+    if (!dry_run && e != E_CANCELED)
+        cache_renew(b, &b->destinations[destination]);
     return e;
 }

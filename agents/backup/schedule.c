@@ -11,10 +11,12 @@
 
 /* --- what is there --- */
 
-/* What a hub before this one achieved is not forgotten: an alert on its age must not fire at every restart. */
+/* What a hub before this one achieved is not forgotten: an alert on its age must not fire at every restart. An error when no good
+ * one was found because not all could be looked at. */
 static err remember(struct backup *b, struct backup_destination *to, const struct catalogue *c, struct backup_record *r)
 {
     int64_t attempt_s = 0, good_s = 0;
+    err missed = OK;
     for (size_t i = c->count; i-- > 0 && good_s == 0;) {
         if (!(c->entries[i].kinds & (NAME_SNAPSHOT | NAME_BAD)))
             continue;
@@ -22,6 +24,8 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
         err e = catalogue_record(to, &c->entries[i], r);
         if (e == E_CANCELED)
             return e;
+        if (e != OK && e != E_ABSENT)
+            missed = e;
         if (e == OK && r->verification.verdict == VERDICT_GOOD) {
             good_s = r->taken_at_s;
             backup_metrics_done(to, r);
@@ -31,7 +35,30 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
     trail_clear();
     plan_first(b, to, attempt_s);
     stale_found(to, good_s);
+    return good_s ? OK : missed;
+}
+
+struct recalling {
+    struct backup_destination *to;
+    int64_t good_s;
+};
+
+static err recall_one(void *arg, struct backup_record *r)
+{
+    struct recalling *c = arg;
+    if (r->verification.verdict != VERDICT_GOOD)
+        return OK;
+    c->good_s = r->taken_at_s;
+    backup_metrics_done(c->to, r);
     return OK;
+}
+
+/* As the last hub knew it. The next run is due as if nothing were there: it tells whether the destination can be written. */
+static void recall(struct backup *b, struct backup_destination *to)
+{
+    struct recalling c = {.to = to};
+    cache_recall(b, to, "", recall_one, &c);
+    stale_found(to, c.good_s);
 }
 
 static err look(struct backup *b, struct backup_destination *to)
@@ -42,8 +69,10 @@ static err look(struct backup *b, struct backup_destination *to)
     if (e != OK && e != E_ABSENT && e != E_CANCELED) /* absent: the first run makes it */
         log_warn("cannot list the destination", F("destination", to->config->name), F("path", to->config->path), F_ERR(e));
     trail_clear();
-    if (r && e != E_CANCELED)
+    if (e == OK)
         e = remember(b, to, &c, r);
+    if (e != OK && e != E_CANCELED)
+        recall(b, to);
     catalogue_close(&c);
     free(r);
     return e == E_CANCELED ? e : OK;
@@ -61,7 +90,9 @@ static err start(struct backup *b, unsigned i)
     if (e != OK)
         log_warn("cannot tidy the destination", F("destination", to->config->name), F_ERR(e));
     trail_clear();
-    return look(b, to);
+    TRY(look(b, to));
+    cache_renew(b, to);
+    return OK;
 }
 
 /* --- a run --- */
@@ -83,6 +114,8 @@ static err prune(struct backup *b, unsigned i)
     if (e == OK)
         e = backup_prune_now(&b->destinations[i], false, tell_removal, NULL);
     backup_end(b, i);
+    if (e != E_CANCELED)
+        cache_renew(b, &b->destinations[i]);
     if (e != OK && e != E_CANCELED)
         log_warn("old backups were not removed", F("destination", b->destinations[i].config->name), F_ERR(e));
     trail_clear();
@@ -148,6 +181,7 @@ static unsigned earliest(struct backup *b, ms *wait)
 
 static err run_all(struct backup *b, struct backup_record *r)
 {
+    cache_forget_others(b);
     for (unsigned i = 0; i < b->config->backup.destination_count; i++)
         TRY(start(b, i));
     for (;;) {

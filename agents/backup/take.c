@@ -347,5 +347,7 @@ err backup_take(struct backup *b, unsigned destination, unsigned level, const st
         out->path[0] = 0;
     e = finish(&r, e);
     backup_end(b, destination);
+    if (r.recorded && e != E_CANCELED)
+        cache_renew(b, r.to);
     return e;
 }

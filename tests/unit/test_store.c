@@ -286,10 +286,19 @@ static err slow_work(struct store_tx *tx, void *arg)
     return OK;
 }
 
+static struct hold late_hold;
+
+static void late_drop(struct hold *h)
+{
+    CHECK(h == NULL); /* the test keeps one to the end */
+}
+
 static err late_fiber(void *arg)
 {
     struct put p = {60, 10, OK};
-    CHECK(store_write(arg, slow_work, &p, sizeof p, loop_now() + 20) == E_TIMEOUT); /* and yet it is committed */
+    hold_init(&late_hold, late_drop);
+    CHECK(store_write_held(arg, slow_work, &p, sizeof p, &late_hold, loop_now() + 20) == E_TIMEOUT); /* and yet it is committed */
+    CHECK(atomic_load(&late_hold.count) == 2);
     trail_clear();
     return OK;
 }
@@ -305,7 +314,7 @@ static err give_up_body(void *arg)
     CHECK(fiber_sleep(loop_now() + 5) == OK);
     group_close(&g); /* the late one is canceled while its job runs: it waits for it, until its own deadline */
     CHECK(put(s, 1, 10, OK) == OK);
-    CHECK(count_items(s) == 2);
+    CHECK(count_items(s) == 2 && atomic_load(&late_hold.count) == 1);
     struct put last = {2, 10, OK};
     store_close(s, SOON);
     CHECK(last.id == 2);
