@@ -40,12 +40,12 @@ ifeq ($(KIND),checked)
   CFLAGS   += -fPIE -g1
   CPPFLAGS += -DHOLDFAST_CHECKED
   LDFLAGS  += -static-pie
+  SLOW     := SIM_STEP=5
 endif
 ifeq ($(MACHINE),aarch64)
   # Without it GCC takes guards for 64 KiB here and probes only larger frames; ours are a page.
   CFLAGS += -mno-outline-atomics --param=stack-clash-protection-guard-size=12
   RUN    := qemu-aarch64-static
-  SLOW   := SIM_STEP=5
 endif
 ifneq ($(HOST),)
   CPPFLAGS += -DHOLDFAST_HOST_LIBC
@@ -195,7 +195,7 @@ test: ## install what tests need and run all that need no Go
 	$(call inner,tsan,run-threads)
 	$(call inner,aarch64-checked,run-units run-sims)
 	$(call inner,fuzz,run-corpus)
-	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) tests/e2e
+	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) -n $(JOBS) --dist loadfile --durations=10 tests/e2e
 	@$(MAKE) --no-print-directory sizes
 
 boot: ## boot the binary as PID 1 of a virtual machine, and show its console

@@ -35,7 +35,7 @@ static err load_identity(struct backup *b, ms deadline, struct tls_identity **ou
     if (e == OK) {
         e = tls_identity_parse_on(&b->files, (struct bytes){cert->at, cert->len}, (struct secret){key->at, key->len}, out);
         if (e != OK)
-            e = trail(e, "backup.etcd.cert %s, key %s", cert_path, key_path);
+            e = trail(trail(e, "with backup.etcd.key %s", key_path), "backup.etcd.cert %s", cert_path);
     }
     if (key)
         wipe(key->at, key->len);
