@@ -247,6 +247,7 @@ static void check_kept_of(unsigned good)
         SIM_CHECK(lives[i].newest_good_s == NEWEST);
         SIM_CHECK(lives[i].written_last == lives[i].written_first); /* runs failed, nothing changed */
     }
+    SIM_CHECK(lives[0].written_first > 0 && lives[1].written_first == 0); /* nor did it while the second was off */
 }
 
 static void check_kept(void *arg, err result)
