@@ -149,6 +149,7 @@ struct pruned {
     bool dry_run;
     const struct backup_record *r;
     const char *why;
+    err result;
 };
 
 static void put_pruned(struct json_writer *w, const void *what)
@@ -158,15 +159,21 @@ static void put_pruned(struct json_writer *w, const void *what)
     json_put_text(w, "name", p->r->name);
     json_put_text(w, "destination", p->r->destination);
     json_put_text(w, "why", p->why);
-    json_put_bool(w, "removed", !p->dry_run);
+    json_put_bool(w, "removed", !p->dry_run && p->result == OK);
+    if (p->result != OK) {
+        char words[BACKUP_NAME_MAX + 96];
+        (void)snprintf(words, sizeof words, "%s cannot be removed: %s", p->r->name, err_text(p->result));
+        json_put_text(w, "error", words);
+    }
     json_object_end(w);
 }
 
-static err pruned_item(void *arg, const struct backup_record *r, const char *why)
+static err pruned_item(void *arg, const struct backup_record *r, const char *why, err result)
 {
     struct pruned p = *(const struct pruned *)arg;
     p.r = r;
     p.why = why;
+    p.result = result;
     return item(p.to, put_pruned, &p);
 }
 

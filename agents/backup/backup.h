@@ -24,7 +24,7 @@
 #define BACKUP_PIECE_BYTES      KIB(256)
 #define BACKUP_APPENDS_MAX      4
 #define BACKUP_NAME_MAX         64
-#define BACKUP_RECORDS_MAX      4096 /* snapshots looked at in one destination; more are told and left alone */
+#define BACKUP_RECORDS_MAX      4096 /* the newest snapshots of a destination; older ones are told of and left alone */
 #define BACKUP_VERIFY_BYTES_MAX MIB(8)
 #define BACKUP_REASON_MAX       24
 
@@ -120,10 +120,12 @@ MUST_USE err backup_tidy(struct backup *b, unsigned destination);
  * "no-record". When it cannot be listed: the error, after the rest of what the store remembers, unknown, "unreachable". */
 MUST_USE err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, const struct backup_record *r),
                          void *arg);
-/* Removes what the destination's retention does not keep (its record first, then the file), or only tells. each() before each
- * removal: an error of it ends the run. */
-MUST_USE err backup_prune(struct backup *b, unsigned destination, bool dry_run,
-                          err (*each)(void *arg, const struct backup_record *r, const char *why), void *arg);
+/* After each removal (or in place of it), with what came of it. An error of it ends the run. */
+typedef err backup_pruned(void *arg, const struct backup_record *r, const char *why, err result);
+/* Removes what the destination's retention does not keep (its record first, then the file), or only tells. Before the first the
+ * newest good one that stays is read again: were it damaged, it is set aside as NAME.bad, and all is decided anew. One that
+ * cannot be removed does not keep the others: the first error is returned at the end; E_CORRUPT: a backup was set aside. */
+MUST_USE err backup_prune(struct backup *b, unsigned destination, bool dry_run, backup_pruned *each, void *arg);
 /* The schedule: a fiber of TASK_BACKUP that ends with E_CANCELED only. First tidies; a run missed while off happens at once; a
  * failed one is tried again after 30 s, 1 min, … up to 10 min or the schedule's own next, whichever is less. After a good one:
  * prunes. */

@@ -12,6 +12,8 @@
 
 #define BACKUP_DISK_MS_MAX SECONDS(50) /* for one call of the disk that is not the stream; less than the stall limit */
 
+#define BACKUP_TRIED_MAX 32 /* verified in vain in one day; others wait */
+
 struct backup_destination {
     const struct config_destination *config;
     struct lane lane, second; /* the disk; the second reader of a verification */
@@ -27,6 +29,12 @@ struct backup_destination {
     ms good_at;
     bool stale;
     bool renewing, renew_again; /* cache.c */
+    /* tidy.c: what could not be verified is read again after a day */
+    struct {
+        int64_t at_s;
+        ms when;
+    } tried[BACKUP_TRIED_MAX];
+    unsigned tried_count;
     /* of the last run; "": it was good, or there was none */
     char failed[BACKUP_REASON_MAX];
     char failed_words[64]; /* the same for people */
@@ -90,7 +98,8 @@ struct catalogue {
     size_t count, room;
     char (*leftovers)[OS_NAME_MAX]; /* LEFTOVERS_MAX at most; the rest next time */
     size_t leftover_count;
-    bool cut; /* there are more than BACKUP_RECORDS_MAX: nothing may be concluded of what is not here */
+    bool cut;        /* there are more than BACKUP_RECORDS_MAX: these are the newest */
+    int64_t floor_s; /* of the oldest one here; when cut */
 };
 #define BACKUP_LEFTOVERS_MAX 64
 MUST_USE err catalogue_open(struct backup_destination *to, struct catalogue *out); /* E_ABSENT: no such folder */
@@ -117,8 +126,12 @@ void cache_recall(struct backup *b, struct backup_destination *to, const char *a
 /* tidy.c, prune.c: as backup_tidy() and backup_prune(), for who has begun already. */
 MUST_USE err backup_tidy_now(struct backup *b, struct backup_destination *to, bool unknown_too);
 MUST_USE err backup_keep_newest_bad(struct backup_destination *to);
-MUST_USE err backup_prune_now(struct backup_destination *to, bool dry_run,
-                              err (*each)(void *arg, const struct backup_record *r, const char *why), void *arg);
+MUST_USE err backup_prune_now(struct backup_destination *to, bool dry_run, backup_pruned *each, void *arg);
+/* Renames a damaged snapshot to NAME.bad; r->path follows. */
+MUST_USE err backup_set_aside(struct backup_destination *to, struct backup_record *r);
+#define BACKUP_DAMAGED_LATER                                                                                                     \
+    "damaged-later" /* a finding: it was good once; nobody deletes it before a newer good one is there                           \
+                     */
 
 /* metrics.c */
 MUST_USE err backup_metrics_open(struct backup_destination *d);

@@ -215,7 +215,7 @@ static void renew(struct backup *b, struct backup_destination *to)
     struct catalogue c;
     uint64_t mark = trail_mark();
     err e = catalogue_open(to, &c);
-    if (e == OK && !c.cut)
+    if (e == OK)
         keep_all(b, to, &c);
     catalogue_close(&c);
     trail_rewind(mark); /* who lists it for another reason tells why it cannot be */

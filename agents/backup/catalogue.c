@@ -38,30 +38,13 @@ static err leftover(struct catalogue *c, const char *name)
     return OK;
 }
 
-static err see(void *arg, const char *name)
-{
-    struct catalogue *c = arg;
-    int64_t at_s = 0;
-    enum backup_name_kind kind = backup_name_kind(name, &at_s);
-    if (kind == NAME_LEFTOVER)
-        return leftover(c, name);
-    if (kind == NAME_OTHER)
-        return OK;
-    if (c->count == ENTRIES_MAX) {
-        c->cut = true;
-        return OK;
-    }
-    TRY(room(c));
-    c->entries[c->count++] = (struct backup_entry){at_s, (unsigned)kind};
-    return OK;
-}
-
 static int by_time(const void *left, const void *right)
 {
     int64_t a = ((const struct backup_entry *)left)->at_s, b = ((const struct backup_entry *)right)->at_s;
     return (a > b) - (a < b);
 }
 
+/* One entry a time; of more than there may be, the newest. No name of theirs is let go. */
 static void merge(struct catalogue *c)
 {
     size_t kept = 0;
@@ -72,8 +55,30 @@ static void merge(struct catalogue *c)
             c->entries[kept - 1].kinds |= c->entries[i].kinds;
         else
             c->entries[kept++] = c->entries[i];
-    c->cut = c->cut || kept > BACKUP_RECORDS_MAX;
     c->count = size_min(kept, BACKUP_RECORDS_MAX);
+    if (kept == c->count)
+        return;
+    memmove(c->entries, c->entries + (kept - c->count), c->count * sizeof *c->entries);
+    c->cut = true;
+    c->floor_s = c->entries[0].at_s;
+}
+
+static err see(void *arg, const char *name)
+{
+    struct catalogue *c = arg;
+    int64_t at_s = 0;
+    enum backup_name_kind kind = backup_name_kind(name, &at_s);
+    if (kind == NAME_LEFTOVER)
+        return leftover(c, name);
+    if (kind == NAME_OTHER)
+        return OK;
+    if (c->count == ENTRIES_MAX)
+        merge(c);
+    if (c->cut && at_s < c->floor_s)
+        return OK;
+    TRY(room(c));
+    c->entries[c->count++] = (struct backup_entry){at_s, (unsigned)kind};
+    return OK;
 }
 
 err catalogue_open(struct backup_destination *to, struct catalogue *out)
@@ -86,8 +91,8 @@ err catalogue_open(struct backup_destination *to, struct catalogue *out)
     }
     merge(out);
     if (out->cut)
-        log_warn("the destination holds more snapshots than are looked at: none is pruned", F("destination", to->config->name),
-                 F("path", to->config->path), F_U64("looked_at", BACKUP_RECORDS_MAX));
+        log_warn("the destination holds more snapshots than are looked at: the older ones are not listed and stay",
+                 F("destination", to->config->name), F("path", to->config->path), F_U64("looked_at", BACKUP_RECORDS_MAX));
     return OK;
 }
 

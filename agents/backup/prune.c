@@ -1,12 +1,13 @@
 /* prune: what the destination's rules do not keep goes. It acts on a whole list only: when a name or a record could not be read,
- * or there are too many, nothing is removed. */
-#include "agents/backup/backup_internal.h"
+ * nothing is removed; and nothing before the newest one that stays was read again and is what its record says. */
 #include "agents/backup/retention.h"
+#include "agents/backup/verify.h"
 
 #include "board/rt/log.h"
 #include "board/rt/pulse.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct pruning {
     struct backup_destination *to;
@@ -14,6 +15,10 @@ struct pruning {
     struct retention_item *items;
     size_t count;
     struct backup_record *record; /* the one in work */
+    struct backup_verification *found;
+    backup_pruned *each;
+    void *arg;
+    bool dry_run, damaged;
 };
 
 static uint8_t state_of(const struct backup_record *r)
@@ -52,49 +57,133 @@ static void decide(struct pruning *p)
     retention_decide(p->items, p->count, keep, os_wall_is_trusted() ? loop_wall_ms() / 1000 : RETENTION_NO_NOW);
 }
 
-static err remove_rest(struct pruning *p, bool dry_run, err (*each)(void *arg, const struct backup_record *r, const char *why),
-                       void *arg)
+/* --- what all removal rests on: the newest verified one that stays is read again --- */
+
+static struct retention_item *newest_kept(const struct pruning *p)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        const struct retention_item *item = &p->items[i];
-        const struct backup_entry *entry = &p->catalogue.entries[item->id];
-        if (item->keep)
-            continue;
-        TRY(catalogue_record(p->to, entry, p->record));
-        TRY(each(arg, p->record, item->replaced ? "damaged, and a newer good one is there" : "no rule keeps it"));
-        if (!dry_run)
-            TRY(backup_remove(p->to, entry));
-        pulse_beat(TASK_BACKUP, loop_now());
-        fiber_breathe();
-    }
+    for (size_t i = p->count; i-- > 0;)
+        if (p->items[i].keep && p->items[i].state == BACKUP_VERIFIED && p->items[i].guard != GUARD_FUTURE)
+            return &p->items[i];
+    return NULL;
+}
+
+static bool anything_goes(const struct pruning *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (!p->items[i].keep)
+            return true;
+    return false;
+}
+
+static err set_aside(struct pruning *p, struct retention_item *item)
+{
+    struct backup_record *r = p->record;
+    struct backup_verification *v = p->found;
+    backup_finding_add(v, BACKUP_DAMAGED_LATER, 0, "it was good when it was taken");
+    log_error("a backup has been damaged since it was taken", F("path", r->path), F("reason", v->reason),
+              F("why", v->findings[0].text));
+    item->state = BACKUP_BAD;
+    p->damaged = true;
+    if (p->dry_run)
+        return OK;
+    r->verification = *v;
+    TRY(backup_set_aside(p->to, r));
+    p->catalogue.entries[item->id].kinds = NAME_BAD | NAME_RECORD;
+    return backup_record_write(&p->to->lane, r, loop_now() + BACKUP_DISK_MS_MAX);
+}
+
+/* False in *proven: the item is another one now: damaged, or not known. */
+static err prove(struct pruning *p, struct retention_item *item, bool *proven)
+{
+    struct verifier *verifier = NULL;
+    struct backup_verification *v = p->found;
+    TRY(catalogue_record(p->to, &p->catalogue.entries[item->id], p->record));
+    const struct backup_record *r = p->record;
+    err e = verifier_run(&p->to->lane, &p->to->second, r->path, 2, NULL, v, &verifier);
+    verifier_close(verifier);
+    TRY(e);
+    if (v->verdict != VERDICT_BAD && v->level >= 2 && r->verification.sha256[0] && strcmp(r->verification.sha256, v->sha256) != 0)
+        backup_finding_add(v, "sha256", 0, "the SHA-256 is not that of its record");
+    *proven = v->verdict != VERDICT_BAD && v->level >= 2;
+    if (*proven)
+        return OK;
+    if (v->verdict == VERDICT_BAD)
+        return set_aside(p, item);
+    log_warn("a backup could not be read again: others stay in its place", F("path", r->path), F("reason", v->reason));
+    item->state = BACKUP_UNVERIFIED;
     return OK;
 }
 
-err backup_prune_now(struct backup_destination *to, bool dry_run,
-                     err (*each)(void *arg, const struct backup_record *r, const char *why), void *arg)
+static err decide_on_proof(struct pruning *p)
 {
-    struct pruning p = {.to = to};
-    err e = catalogue_open(to, &p.catalogue);
-    if (e == OK && p.catalogue.cut)
-        e = trail(E_RANGE, "more than %u snapshots: nothing is removed before some are moved away", BACKUP_RECORDS_MAX);
-    p.items = e == OK ? calloc(p.catalogue.count + 1, sizeof *p.items) : NULL;
-    p.record = e == OK ? malloc(sizeof *p.record) : NULL;
-    if (e == OK && (!p.items || !p.record))
-        e = E_BUDGET;
-    if (e == OK)
-        e = gather(&p);
-    if (e == OK) {
-        decide(&p);
-        e = remove_rest(&p, dry_run, each, arg);
+    for (bool proven = false;;) {
+        decide(p);
+        struct retention_item *item = newest_kept(p);
+        if (proven || !item || !anything_goes(p))
+            return OK;
+        TRY(prove(p, item, &proven));
     }
+}
+
+/* --- the rest goes --- */
+
+static err remove_one(struct pruning *p, const struct retention_item *item, err *told)
+{
+    const struct backup_entry *entry = &p->catalogue.entries[item->id];
+    err e = catalogue_record(p->to, entry, p->record);
+    if (e == OK && !p->dry_run)
+        e = backup_remove(p->to, entry);
+    if (e != E_CANCELED)
+        *told = p->each(p->arg, p->record, item->replaced ? "damaged, and a newer good one is there" : "no rule keeps it", e);
+    pulse_beat(TASK_BACKUP, loop_now());
+    fiber_breathe();
+    return e;
+}
+
+/* One that cannot be removed does not keep the others; only a disk that answers no more ends it. */
+static err remove_rest(struct pruning *p)
+{
+    err first = OK;
+    for (size_t i = 0; i < p->count; i++) {
+        err told = OK;
+        uint64_t mark = trail_mark();
+        err e = p->items[i].keep ? OK : remove_one(p, &p->items[i], &told);
+        if (e == E_CANCELED || e == E_TIMEOUT)
+            return e;
+        TRY(told);
+        if (first != OK)
+            trail_rewind(mark);
+        first = first != OK ? first : e;
+    }
+    return first;
+}
+
+static err prune(struct pruning *p)
+{
+    TRY(catalogue_open(p->to, &p->catalogue));
+    p->items = calloc(p->catalogue.count + 1, sizeof *p->items);
+    p->record = malloc(sizeof *p->record);
+    p->found = malloc(sizeof *p->found);
+    if (!p->items || !p->record || !p->found)
+        return E_BUDGET;
+    TRY(gather(p));
+    TRY(decide_on_proof(p));
+    TRY(remove_rest(p));
+    return p->damaged ? trail(E_CORRUPT, "a backup has been damaged since it was taken; `backup list` shows it") : OK;
+}
+
+err backup_prune_now(struct backup_destination *to, bool dry_run, backup_pruned *each, void *arg)
+{
+    struct pruning p = {.to = to, .dry_run = dry_run, .each = each, .arg = arg};
+    err e = prune(&p);
+    free(p.found);
     free(p.record);
     free(p.items);
     catalogue_close(&p.catalogue);
     return e == OK || e == E_CANCELED ? e : trail(e, "pruning %s", to->config->name);
 }
 
-err backup_prune(struct backup *b, unsigned destination, bool dry_run,
-                 err (*each)(void *arg, const struct backup_record *r, const char *why), void *arg)
+err backup_prune(struct backup *b, unsigned destination, bool dry_run, backup_pruned *each, void *arg)
 {
     TRY(backup_begin(b, destination));
     err e = backup_prune_now(&b->destinations[destination], dry_run, each, arg);

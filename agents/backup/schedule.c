@@ -97,10 +97,13 @@ static err start(struct backup *b, unsigned i)
 
 /* --- a run --- */
 
-static err tell_removal(void *arg, const struct backup_record *r, const char *why)
+static err tell_removal(void *arg, const struct backup_record *r, const char *why, err result)
 {
     (void)arg;
-    log_info("removing an old backup", F("destination", r->destination), F("file", r->name), F("why", why));
+    if (result == OK)
+        log_info("removed an old backup", F("destination", r->destination), F("file", r->name), F("why", why));
+    else
+        log_warn("an old backup cannot be removed", F("destination", r->destination), F("file", r->name), F_ERR(result));
     return OK;
 }
 

@@ -54,7 +54,7 @@ static bool may_reach_more(const struct backup_record *r)
     return r->verification.verdict == VERDICT_UNKNOWN && r->verification.level < 4;
 }
 
-static err set_aside(struct backup_destination *to, struct backup_record *r)
+err backup_set_aside(struct backup_destination *to, struct backup_record *r)
 {
     char bad[OS_PATH_MAX];
     TRY(backup_path(to, r->taken_at_s, NAME_BAD, bad));
@@ -75,7 +75,7 @@ static err conclude(struct backup_destination *to, const struct backup_entry *en
         return OK;
     }
     if (v->verdict == VERDICT_BAD && !is_bad)
-        TRY(set_aside(to, r));
+        TRY(backup_set_aside(to, r));
     TRY(backup_record_write(&to->lane, r, loop_now() + BACKUP_DISK_MS_MAX));
     if (v->verdict == VERDICT_BAD)
         log_error("a snapshot is damaged", F("path", r->path), F("reason", v->reason),
@@ -85,18 +85,47 @@ static err conclude(struct backup_destination *to, const struct backup_entry *en
     return OK;
 }
 
+/* A file that cannot be verified is read once a day, not after every run. False: it was tried, or too many others were. */
+static bool try_today(struct backup_destination *to, int64_t at_s)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < to->tried_count; i++)
+        if (loop_now() - to->tried[i].when < HOURS(24))
+            to->tried[kept++] = to->tried[i];
+    to->tried_count = kept;
+    for (unsigned i = 0; i < kept; i++)
+        if (to->tried[i].at_s == at_s)
+            return false;
+    if (kept == BACKUP_TRIED_MAX)
+        return false;
+    to->tried[kept].at_s = at_s;
+    to->tried[to->tried_count++].when = loop_now();
+    return true;
+}
+
+static void tried_well(struct backup_destination *to, int64_t at_s)
+{
+    for (unsigned i = to->tried_count; i-- > 0;)
+        if (to->tried[i].at_s == at_s)
+            to->tried[i] = to->tried[--to->tried_count];
+}
+
 static err verify_entry(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *r)
 {
     struct verifier *v = NULL;
     err e = verifier_run(&to->lane, &to->second, r->path, 4, NULL, &r->verification, &v);
     verifier_close(v);
-    return e == OK ? conclude(to, entry, r) : e;
+    if (e != OK)
+        return e;
+    if (r->verification.verdict != VERDICT_UNKNOWN)
+        tried_well(to, entry->at_s);
+    return conclude(to, entry, r);
 }
 
 static err look_at(struct backup_destination *to, const struct backup_entry *entry, bool unknown_too, struct backup_record *r)
 {
     err e = catalogue_record(to, entry, r);
-    if (e == OK && (lacks_record(r) || (unknown_too && may_reach_more(r))))
+    if (e == OK && (lacks_record(r) || (unknown_too && may_reach_more(r))) && try_today(to, entry->at_s))
         e = verify_entry(to, entry, r);
     if (e != OK && e != E_CANCELED && e != E_ABSENT)
         log_warn("cannot look after a snapshot", F("path", r->path), F_ERR(e));
@@ -114,7 +143,7 @@ static err look_at_all(struct backup_destination *to, const struct catalogue *c,
         const struct backup_entry *entry = &c->entries[i];
         if (entry->kinds & (NAME_SNAPSHOT | NAME_BAD))
             e = look_at(to, entry, unknown_too, r);
-        else if (!c->cut) /* a record whose snapshot has gone */
+        else /* a record whose snapshot has gone */
             e = backup_remove(to, entry);
         pulse_beat(TASK_BACKUP, loop_now());
         fiber_breathe();
@@ -123,29 +152,72 @@ static err look_at_all(struct backup_destination *to, const struct catalogue *c,
     return e;
 }
 
-/* --- only the newest damaged one stays --- */
+/* --- of damaged ones the newest stays, and what no newer good one stands in for --- */
 
-static err remove_older(struct backup_destination *to, const struct catalogue *c)
+#define AHEAD_S_MAX 60 /* a name may be some seconds ahead: see commit() of take.c */
+
+/* One that a wrong clock named for years to come replaces nothing. A clock that is not set stands at its floor: there the
+ * seconds since boot count on, as in the names. */
+static bool is_ahead(int64_t at_s)
 {
-    const struct backup_entry *newer = NULL;
+    ms now = loop_wall_ms() + (os_wall_is_trusted() ? 0 : loop_now());
+    return at_s > now / 1000 + AHEAD_S_MAX;
+}
+
+static bool is_bad(const struct backup_entry *entry)
+{
+    return (entry->kinds & NAME_BAD) && !(entry->kinds & NAME_SNAPSHOT);
+}
+
+/* A run of ours that went wrong, as its record tells: nothing was lost with it. What was found, or was good once, may be all
+ * there is of that day. */
+static bool is_failed_run(const struct backup_record *r)
+{
+    for (unsigned i = 0; i < r->verification.finding_count; i++)
+        if (strcmp(r->verification.findings[i].code, BACKUP_DAMAGED_LATER) == 0)
+            return false;
+    return r->endpoint[0] && r->verification.verdict == VERDICT_BAD && !lacks_record(r);
+}
+
+static err has_newer_good(struct backup_destination *to, const struct catalogue *c, size_t at, struct backup_record *r, bool *has)
+{
+    for (size_t i = c->count; !*has && i-- > at + 1;) {
+        if (!(c->entries[i].kinds & NAME_SNAPSHOT) || is_ahead(c->entries[i].at_s))
+            continue;
+        TRY(catalogue_record(to, &c->entries[i], r));
+        *has = r->verification.verdict == VERDICT_GOOD;
+        fiber_breathe();
+    }
+    return OK;
+}
+
+static err remove_older(struct backup_destination *to, const struct catalogue *c, struct backup_record *r)
+{
+    bool newer_bad = false, newer_good = false; /* once true, for all that are older too */
     for (size_t i = c->count; i-- > 0;) {
         const struct backup_entry *entry = &c->entries[i];
-        if (!(entry->kinds & NAME_BAD) || (entry->kinds & NAME_SNAPSHOT))
+        if (!is_bad(entry) || is_ahead(entry->at_s))
             continue;
-        if (newer)
-            TRY(backup_remove(to, entry));
-        newer = entry;
+        if (newer_bad) {
+            TRY(has_newer_good(to, c, i, r, &newer_good));
+            TRY(catalogue_record(to, entry, r));
+            if (newer_good || is_failed_run(r))
+                TRY(backup_remove(to, entry));
+        }
+        newer_bad = true;
     }
     return OK;
 }
 
 err backup_keep_newest_bad(struct backup_destination *to)
 {
-    struct catalogue c;
-    err e = catalogue_open(to, &c);
-    if (e == OK && !c.cut)
-        e = remove_older(to, &c);
+    struct catalogue c = {0};
+    struct backup_record *r = malloc(sizeof *r);
+    err e = r ? catalogue_open(to, &c) : E_BUDGET;
+    if (e == OK)
+        e = remove_older(to, &c, r);
     catalogue_close(&c);
+    free(r);
     return e;
 }
 

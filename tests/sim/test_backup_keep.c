@@ -120,9 +120,10 @@ static err count(void *arg, const struct backup_record *r)
     return OK;
 }
 
-static err nothing(void *arg, const struct backup_record *r, const char *why)
+static err nothing(void *arg, const struct backup_record *r, const char *why, err result)
 {
     (void)arg;
+    SIM_CHECK(result == OK || sim_fault_name());
     SIM_CHECK(r->name[0] && why[0]);
     return OK;
 }
@@ -232,6 +233,79 @@ static void each_power_cut(void **state)
     assert_true(sim_each_power_cut(&keep));
 }
 
+/* --- what has been damaged since it was taken --- */
+
+static void setup_good(unsigned days, int64_t last)
+{
+    snapshot_make();
+    sim_boot(metrics_boot);
+    config_fill();
+    config.backup.destinations[0].retention[0] = last;
+    sim_disk_folder("/data");
+    sim_disk_folder(FOLDER);
+    for (int64_t day = 0; day < (int64_t)days; day++) {
+        put(NEWEST - day * DAY, "", (struct bytes){snapshot, snapshot_len});
+        put_record(NEWEST - day * DAY, "good", snapshot_len);
+    }
+}
+
+/* The newest two of four: what the records say of them is not so any more. */
+static void setup_damaged(void *arg)
+{
+    (void)arg;
+    setup_good(4, 1);
+    for (int64_t day = 0; day < 2; day++) {
+        snapshot[5000] ^= 1;
+        put(NEWEST - day * DAY, "", (struct bytes){snapshot, snapshot_len});
+        snapshot[5000] ^= 1;
+    }
+}
+
+static err prune_fiber(void *arg)
+{
+    struct backup *b = NULL;
+    struct look *l = arg;
+    SIM_CHECK_ERR(backup_open(&(struct backup_options){.config = &config}, &b), OK);
+    SIM_CHECK_ERR(backup_prune(b, 0, true, nothing, NULL), E_CORRUPT);
+    SIM_CHECK(sim_disk_names(FOLDER) == 8 && is_there("etcd-snapshot-20261128-000000.db"));
+    l->result = backup_prune(b, 0, false, nothing, NULL);
+    SIM_CHECK_ERR(backup_list(b, 0, count, &l->last), OK);
+    SIM_CHECK_ERR(backup_tidy(b, 0), OK);
+    backup_close(b);
+    return OK;
+}
+
+static err run_damaged(void *arg)
+{
+    struct group g;
+    (void)arg;
+    looked = (struct look){.result = OK};
+    group_open(&g, TASK_BACKUP);
+    err e = group_spawn(&g, "prune", prune_fiber, &looked);
+    if (e == OK)
+        e = group_join(&g, FOREVER);
+    group_close(&g);
+    return e;
+}
+
+/* Both are set aside, and stay while no newer one is good; the next one proves good, and what it replaces goes. */
+static void check_damaged(void *arg, err result)
+{
+    (void)arg;
+    SIM_CHECK_ERR(result, OK);
+    SIM_CHECK_ERR(looked.result, E_CORRUPT);
+    SIM_CHECK(looked.last.good == 1 && looked.last.bad == 2 && looked.last.unknown == 0);
+    SIM_CHECK(sim_disk_names(FOLDER) == 6 && is_there("etcd-snapshot-20261129-000000.db"));
+    SIM_CHECK(is_there("etcd-snapshot-20261201-000000.db.bad") && is_there("etcd-snapshot-20261130-000000.db.bad"));
+}
+
+static void the_newest_is_damaged(void **state)
+{
+    (void)state;
+    struct sim_case c = {.name = "damaged", .setup = setup_damaged, .run = run_damaged, .check = check_damaged, .fibers = true};
+    assert_true(sim_seeds(&c, SEEDS));
+}
+
 /* --- a disk that sticks while a file is verified --- */
 
 struct stick {
@@ -293,6 +367,7 @@ static void a_disk_sticks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(it_is_looked_after), cmocka_unit_test(each_power_cut),
-                                       cmocka_unit_test(each_fault), cmocka_unit_test(a_disk_sticks)};
+                                       cmocka_unit_test(each_fault), cmocka_unit_test(the_newest_is_damaged),
+                                       cmocka_unit_test(a_disk_sticks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
