@@ -1,5 +1,7 @@
 #include "net/format/http1.h"
 
+#include "net/format/civil.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -110,37 +112,18 @@ void http1_put_end(struct text *t)
     text_add(t, "\r\n");
 }
 
-static unsigned year_days(unsigned year)
-{
-    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 366 : 365;
-}
-
-/* Days since 1970-01-01 as a date. At most 8,029 turns (year 9999), 56 today. */
-static void civil_date(unsigned days, unsigned *year, unsigned *month, unsigned *day)
-{
-    static const unsigned char lengths[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    for (*year = 1970; days >= year_days(*year); (*year)++)
-        days -= year_days(*year);
-    for (*month = 0; *month < 11; (*month)++) {
-        unsigned length = lengths[*month] + (*month == 1 && year_days(*year) == 366 ? 1u : 0u);
-        if (days < length)
-            break;
-        days -= length;
-    }
-    *day = days + 1;
-}
-
 void http1_date(int64_t epoch_s, char out[HTTP1_DATE_MAX])
 {
-    static const char weekdays[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
+    static const char weekdays[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     const int64_t last_s = INT64_C(253402300799); /* the end of 9999 */
     int64_t limited = epoch_s < 0 ? 0 : epoch_s > last_s ? last_s : epoch_s;
-    unsigned second = (unsigned)(limited % 86400), days = (unsigned)(limited / 86400), year = 0, month = 0, day = 0;
+    int64_t days = limited / DAY_SECONDS;
+    unsigned second = (unsigned)(limited % DAY_SECONDS);
+    struct civil date = civil_of(days);
     char text[64];
-    civil_date(days, &year, &month, &day);
-    (void)snprintf(text, sizeof text, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", weekdays + (size_t)(days % 7) * 3, day,
-                   months + (size_t)month * 3, year, second / 3600, second / 60 % 60, second % 60);
+    (void)snprintf(text, sizeof text, "%.3s, %02d %.3s %04d %02u:%02u:%02u GMT", weekdays + (size_t)civil_weekday(days) * 3,
+                   date.day, months + (size_t)(date.month - 1) * 3, (int)date.year, second / 3600, second / 60 % 60, second % 60);
     memcpy(out, text, HTTP1_DATE_MAX);
     out[HTTP1_DATE_MAX - 1] = 0;
 }
