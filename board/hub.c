@@ -138,12 +138,13 @@ static err start_backup(struct hub *h)
     TRY(backup_open(&o, &e->backup));
     e->lines[e->line_count++] = (struct ready_line){"backup", backup_is_well, e->backup};
     e->routes[0] = (struct metrics_route){"/backups", hub_backups, h};
-    TRY(metrics_set_routes(h->metrics, e->routes, 1, loop_now() + STOP_MS_MAX));
+    metrics_set_routes(h->metrics, e->routes, 1);
     return group_spawn(&e->agents, "backup schedule", backup_schedule, e->backup);
 }
 
 err epoch_start(struct hub *h, struct config *c)
 {
+    ASSERT(h->metrics); /* services_start() */
     h->epoch = (struct hub_epoch){.config = c, .lines = {{"configuration", configuration_is_well, h}}, .line_count = 1};
     group_open(&h->epoch.agents, TASK_BACKUP);
     err e = start_backup(h);
@@ -166,8 +167,8 @@ struct config *epoch_stop(struct hub *h, ms deadline)
     group_cancel(&e->agents);
     if (h->metrics)
         metrics_set_lines(h->metrics, NULL, 0);
-    if (h->metrics && metrics_set_routes(h->metrics, NULL, 0, deadline) != OK)
-        metrics_stop(h->metrics, loop_now()), h->metrics = NULL;
+    if (h->metrics)
+        metrics_set_routes(h->metrics, NULL, 0);
     err ended = group_join(&e->agents, deadline);
     if (ended == E_TIMEOUT)
         log_error("an agent did not end in time", F_ERR(ended));

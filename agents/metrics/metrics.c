@@ -12,16 +12,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_BYTES KIB(16)
+#define PIECE_BYTES      KIB(16)
+#define REQUESTS_AT_ONCE 4
+#define REQUESTS_OURS    2 /* of them, kept for /healthz and the like */
+#define RETRY_AFTER_S    "2"
 /* https://prometheus.io/docs/instrumenting/content_negotiation/ */
 #define TYPE_PROMETHEUS  "text/plain; version=0.0.4; charset=utf-8"
 #define TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 #define TYPE_TEXT        "text/plain; charset=utf-8"
 
+/* An answer of another agent's, in a fiber of its own: it can be ended without the server. */
+struct elsewhere {
+    struct group group;
+    struct metrics_route route;
+    struct http_exchange *x;
+    err result;
+    char words[128]; /* of the trail, which is that fiber's */
+    struct elsewhere *next;
+};
+
 struct metrics {
     struct metrics_options options;
     struct http_server *server;
-    unsigned elsewhere; /* answers of others' routes in work */
+    struct elsewhere *elsewhere; /* in work */
+    unsigned elsewhere_count, elsewhere_max;
     struct waitq answered;
 };
 
@@ -165,13 +179,62 @@ static const struct metrics_route *others_route_of(const struct metrics *m, stru
     return NULL;
 }
 
+static err elsewhere_run(void *arg)
+{
+    struct elsewhere *a = arg;
+    a->result = a->route.answer(a->route.arg, a->x);
+    if (a->result != OK)
+        trail_take(a->result, a->words, sizeof a->words);
+    return OK;
+}
+
+static void elsewhere_remove(struct metrics *m, const struct elsewhere *a)
+{
+    struct elsewhere **at = &m->elsewhere;
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
+    if (--m->elsewhere_count == 0)
+        waitq_wake_all(&m->answered);
+}
+
+static err too_many(struct http_exchange *x)
+{
+    trail_clear();
+    TRY(http_add_header(x, "retry-after", RETRY_AFTER_S));
+    return http_answer(x, 503, TYPE_TEXT, bytes_of("too many of these are being answered; ask again in a moment\n"));
+}
+
+/* Ends with the peer, with the deadline, or when the routes go: a peer that does not read holds nobody up. */
 static err answer_elsewhere(struct metrics *m, const struct metrics_route *route, struct http_exchange *x)
 {
-    m->elsewhere++;
-    err e = route->answer(route->arg, x);
-    if (--m->elsewhere == 0)
-        waitq_wake_all(&m->answered);
-    return e;
+    if (m->elsewhere_count >= m->elsewhere_max)
+        return too_many(x);
+    struct elsewhere a = {.route = *route, .x = x, .result = E_CANCELED, .next = m->elsewhere};
+    group_open(&a.group, TASK_METRICS);
+    m->elsewhere = &a;
+    m->elsewhere_count++;
+    err e = group_spawn(&a.group, "another's answer", elsewhere_run, &a);
+    if (e == OK)
+        e = group_join(&a.group, loop_now() + METRICS_ROUTE_MS_MAX);
+    group_close(&a.group);
+    elsewhere_remove(m, &a);
+    if (e == E_BUDGET)
+        return too_many(x);
+    if (e == E_TIMEOUT && a.result == E_CANCELED)
+        return trail(e, "%s: the answer was not made and read in time", a.route.path);
+    return a.result == OK || !*a.words ? a.result : trail(a.result, "%s", a.words);
+}
+
+static err not_here(const struct metrics *m, struct http_exchange *x)
+{
+    char page[256];
+    struct text t = text_over(page, sizeof page);
+    text_add(&t, "not here; there are ");
+    for (size_t i = 0; i < m->options.route_count; i++)
+        text_addf(&t, "%s, ", m->options.routes[i].path);
+    text_add(&t, "/metrics, /healthz and /readyz\n");
+    return http_answer(x, 404, TYPE_TEXT, bytes_of(page));
 }
 
 static err handle(void *arg, struct http_exchange *x)
@@ -181,11 +244,18 @@ static err handle(void *arg, struct http_exchange *x)
     const struct route *route = route_of(request->path);
     const struct metrics_route *other = route ? NULL : others_route_of(m, request->path);
     if (!route && !other)
-        return http_answer(x, 404, TYPE_TEXT, bytes_of("not here; there are /metrics, /healthz and /readyz\n"));
+        return not_here(m, x);
     if (request->method == HTTP1_GET || request->method == HTTP1_HEAD)
         return route ? route->answer(m, x) : answer_elsewhere(m, other, x);
     TRY(http_add_header(x, "allow", "GET, HEAD"));
     return http_answer(x, 405, TYPE_TEXT, bytes_of("only GET and HEAD here\n"));
+}
+
+/* As many as there are fibers for, beside the one that accepts and one a request. */
+static unsigned elsewhere_max(void)
+{
+    unsigned fibers = mem_profile()->task[TASK_METRICS].fibers;
+    return (unsigned)size_min(REQUESTS_AT_ONCE - REQUESTS_OURS, fibers - size_min(fibers, 1 + REQUESTS_AT_ONCE));
 }
 
 err metrics_start(const struct metrics_options *o, struct metrics **out)
@@ -199,7 +269,9 @@ err metrics_start(const struct metrics_options *o, struct metrics **out)
     m->options = *o;
     struct http_server_options server = {.name = "metrics", .task = TASK_METRICS, .at = o->at, .handle = handle, .arg = m};
     server.limits.connections = mem_profile()->task[TASK_METRICS].connections - 2; /* the listener, and one to say 503 on */
+    server.limits.requests_at_once = REQUESTS_AT_ONCE;
     server.limits.body_bytes = 1;
+    m->elsewhere_max = elsewhere_max();
     err e = http_server_start(&server, &m->server);
     if (e != OK) {
         free(m);
@@ -215,14 +287,17 @@ void metrics_set_lines(struct metrics *m, const struct ready_line *lines, size_t
     m->options.line_count = count;
 }
 
-err metrics_set_routes(struct metrics *m, const struct metrics_route *routes, size_t count, ms deadline)
+void metrics_set_routes(struct metrics *m, const struct metrics_route *routes, size_t count)
 {
     ASSERT(count <= METRICS_ROUTES_MAX);
     m->options.routes = routes;
     m->options.route_count = count;
-    while (m->elsewhere > 0)
-        TRY(waitq_wait(&m->answered, deadline));
-    return OK;
+    for (struct elsewhere *a = m->elsewhere; a; a = a->next)
+        group_cancel(&a->group);
+    fiber_shield();
+    while (m->elsewhere)
+        err_ignore(waitq_wait(&m->answered, FOREVER)); /* each wait of theirs ends at once */
+    fiber_unshield();
 }
 
 const struct addr *metrics_address(const struct metrics *m)

@@ -22,7 +22,8 @@ struct metrics_route {                                 /* a path that another ag
     err (*answer)(void *arg, struct http_exchange *x); /* of GET and HEAD */
     void *arg;
 };
-#define METRICS_ROUTES_MAX 8
+#define METRICS_ROUTES_MAX   8
+#define METRICS_ROUTE_MS_MAX SECONDS(10) /* for such an answer in all; then its connection is cut. Of too many at once: 503 */
 
 struct metrics_options {
     struct addr at;
@@ -40,9 +41,9 @@ struct metrics;
 MUST_USE err metrics_start(const struct metrics_options *o, struct metrics **out);
 /* Other lines from now on: after it nobody asks the old ones. */
 void metrics_set_lines(struct metrics *m, const struct ready_line *lines, size_t count);
-/* Other routes from now on. Returns when no route's answer is in work, so that what the old ones' args point to may go;
- * E_TIMEOUT: one still is, and its arg must stay until metrics_stop(). */
-MUST_USE err metrics_set_routes(struct metrics *m, const struct metrics_route *routes, size_t count, ms deadline);
+/* Other routes from now on. Answers of the old ones in work are canceled and their connections cut; none is left when it
+ * returns, so that what the old ones' args point to may go. */
+void metrics_set_routes(struct metrics *m, const struct metrics_route *routes, size_t count);
 const struct addr *metrics_address(const struct metrics *m);
 void metrics_stop(struct metrics *m, ms deadline); /* NULL is fine */
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 from peers.backup import now
 from peers.etcd import Etcd
 from peers.faulty import Faults, Proxy
+from peers.hub import record_of
 from peers.proc import run, wait_for
 
 BUSY = 75
@@ -154,3 +157,50 @@ def test_a_reload_ends_what_was_asked(make_hub, etcd, holdfast):
         proxy.set(down=Faults())
         wait_for(lambda: hub.get("/readyz")[0] == 200, "readyz", 10, hub.proc)
         assert now(hub).code in (0, BUSY)  # busy: the new schedule takes the missed run at once
+
+
+# --- GET /backups by clients that do not read
+
+RECORDS, READERS = 1500, 4
+
+
+def copy_records(hub, count: int) -> None:
+    """Records as of so many snapshots, and what they tell of."""
+    record = json.loads(record_of(hub.snapshots()[-1]).read_text())
+    for i in range(count):
+        name = f"etcd-snapshot-2020{1 + i // 500:02d}{1 + i // 50 % 10:02d}-00{i % 50:02d}00.db"
+        (hub.backups / name).write_bytes(b"")
+        (hub.backups / f"{name}.json").write_text(json.dumps({**record, "name": name}))
+
+
+def ask_and_never_read(hub, count: int) -> list[socket.socket]:
+    asking = []
+    for _ in range(count):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        s.connect(("127.0.0.1", hub.port))
+        s.sendall(b"GET /backups HTTP/1.1\r\nhost: hub\r\n\r\n")
+        asking.append(s)
+    return asking
+
+
+def test_clients_that_do_not_read_hold_nobody_up(hub):
+    time.sleep(0.5)  # the run before may be pruning yet
+    copy_records(hub, RECORDS)
+    assert len(listed(hub)) >= RECORDS
+    asking = ask_and_never_read(hub, READERS)
+    time.sleep(0.5)
+    for path in ("/healthz", "/metrics", "/readyz"):
+        assert hub.get(path, seconds=2)[0] == 200
+    hub.config["backup"]["max_age"] = "30h"
+    hub.write_config()
+    hub.proc.send(signal.SIGHUP)
+    wait_for(lambda: hub.log_text().count("the agents start anew"), "the reload", 5, hub.proc)
+    wait_for(lambda: hub.get("/readyz")[0] == 200 and hub.get("/backups")[0] == 200, "both", 5, hub.proc)
+    asking += ask_and_never_read(hub, READERS)
+    time.sleep(0.3)
+    hub.proc.send(signal.SIGHUP)
+    done = hub.stop(seconds=8)
+    assert done.code == 0, done.log
+    for s in asking:
+        s.close()

@@ -54,6 +54,7 @@ static err answer_fails(void *arg, struct http_exchange *x)
     return E_IO;
 }
 
+#define NOT_HERE "not here; there are /backups, /more, /fails, /metrics, /healthz and /readyz\n"
 #define LINK(path) "<li><a href=\"" path "\">" path "</a>"
 #define PAGE                                                                                                                     \
     "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>holdfast</title><h1>holdfast</h1><ul>" LINK("/metrics")     \
@@ -105,42 +106,58 @@ static const struct {
     {"with a query", nothing, "GET", "/backups?destination=a", 200, "[7]\n"},
     {"one that fails", nothing, "GET", "/fails", 500, "the request failed\n"},
     {"only reading there too", nothing, "POST", "/backups", 405, "only GET and HEAD here\n"},
-    {"not below it", nothing, "GET", "/backups/", 404, "not here; there are /metrics, /healthz and /readyz\n"},
+    {"not below it", nothing, "GET", "/backups/", 404, NOT_HERE},
     {"the page of links", nothing, "GET", "/", 200, PAGE},
     {"its head too", nothing, "HEAD", "/", 200, ""},
-    {"not there", nothing, "GET", "/healthzz", 404, "not here; there are /metrics, /healthz and /readyz\n"},
+    {"not there", nothing, "GET", "/healthzz", 404, NOT_HERE},
 };
 
-/* --- routes go while one of them is in work --- */
+/* --- routes go while answers of theirs are in work, and peers that do not read leave the others their turn --- */
 
-static bool slow_done;
+#define ASKING     3 /* this task has four sockets */
+#define AT_ONCE    2 /* of others' routes: agents/metrics/metrics.c */
+#define FLOOD_STEP KIB(64)
 
-static err answer_slowly(void *arg, struct http_exchange *x)
+static unsigned flooding, floods_ended;
+static err flood_ended_with;
+
+static err answer_without_end(void *arg, struct http_exchange *x)
 {
+    static const char step[FLOOD_STEP];
     (void)arg;
-    TRY(fiber_sleep(loop_now() + 120));
-    slow_done = true;
-    return http_answer(x, 200, "text/plain", bytes_of("at last\n"));
+    flooding++;
+    err e = http_start(x, 200, "text/plain", -1);
+    while (e == OK)
+        e = http_write(x, step, sizeof step);
+    flooding--;
+    floods_ended++;
+    flood_ended_with = e;
+    return e;
 }
 
-static err ask_slow(void *at)
+static void ask_and_never_read(const struct addr *at, struct stream **s)
 {
-    CHECK(says(at, "GET", "/slow", 200, "at last\n"));
-    return OK;
+    static const char head[] = "GET /flood HTTP/1.1\r\nhost: hub\r\n\r\n";
+    CHECK(tcp_connect(at, SOON, s) == OK && stream_write(*s, head, sizeof head - 1, SOON) == OK);
 }
 
 static void routes_go(struct metrics *m)
 {
-    static const struct metrics_route slow[] = {{"/slow", answer_slowly, NULL}};
-    struct group g;
-    group_open(&g, TASK_BOARD);
-    CHECK(metrics_set_routes(m, slow, 1, SOON) == OK);
-    CHECK(group_spawn(&g, "asks", ask_slow, (void *)(uintptr_t)metrics_address(m)) == OK);
-    CHECK(fiber_sleep(loop_now() + 40) == OK && !slow_done);
-    CHECK(metrics_set_routes(m, NULL, 0, loop_now() + 20) == E_TIMEOUT && !slow_done);
-    CHECK(metrics_set_routes(m, NULL, 0, SOON) == OK && slow_done);
-    CHECK(says(metrics_address(m), "GET", "/slow", 404, "not here; there are /metrics, /healthz and /readyz\n"));
-    CHECK(group_join(&g, SOON) == OK);
+    static const struct metrics_route flood[] = {{"/flood", answer_without_end, NULL}};
+    const struct addr *at = metrics_address(m);
+    struct stream *asking[ASKING] = {NULL};
+    metrics_set_routes(m, flood, 1);
+    for (size_t i = 0; i < ASKING; i++)
+        ask_and_never_read(at, &asking[i]);
+    CHECK(fiber_sleep(loop_now() + 100) == OK && flooding == AT_ONCE);
+    ms began = loop_now();
+    CHECK(says(at, "GET", "/healthz", 200, "ok\n"));
+    CHECK(says(at, "GET", "/flood", 503, "too many of these are being answered; ask again in a moment\n"));
+    metrics_set_routes(m, NULL, 0);
+    CHECK(flooding == 0 && floods_ended == AT_ONCE && flood_ended_with == E_CANCELED && loop_now() - began < SECONDS(2));
+    CHECK(says(at, "GET", "/flood", 404, "not here; there are /metrics, /healthz and /readyz\n"));
+    for (size_t i = 0; i < ASKING; i++)
+        stream_close(asking[i]);
 }
 
 static err ask_all(void *arg)
