@@ -2,13 +2,27 @@
 #include "board/backup_answer.h"
 
 #include "board/rt/buf.h"
+#include "net/format/hex.h"
 #include "net/format/json_write.h"
+#include "net/format/sha256.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ITEM_BYTES BACKUP_RECORD_JSON_MAX
+#define ITEM_BYTES  BACKUP_RECORD_JSON_MAX
+#define ITEM_MS_MAX SECONDS(10) /* for a buffer */
+
+const char *answer_digest(const struct config *c, char out[ANSWER_DIGEST_MAX])
+{
+    uint8_t digest[SHA256_BYTES];
+    struct sha256 s;
+    sha256_start(&s); /* configurations were zeroed before they were filled, and hold no pointers */
+    sha256_update(&s, (struct bytes){(const uint8_t *)&c->backup, sizeof c->backup});
+    sha256_update(&s, (struct bytes){(const uint8_t *)&c->notify, sizeof c->notify});
+    sha256_finish(&s, digest);
+    return hex_encode((struct bytes){digest, (ANSWER_DIGEST_MAX - 1) / 2}, out, ANSWER_DIGEST_MAX);
+}
 
 bool answer_wants(const struct config *c, unsigned i, const char *destination)
 {
@@ -40,7 +54,7 @@ enum exit_code answer_check(const struct command_line *line, const struct config
 static err item(const struct answer *to, void (*put)(struct json_writer *w, const void *what), const void *what)
 {
     struct buf *page = NULL;
-    TRY(buf_wait(ITEM_BYTES, FOREVER, &page));
+    TRY(buf_wait(ITEM_BYTES, loop_now() + ITEM_MS_MAX, &page));
     struct text t = text_over((char *)page->at, ITEM_BYTES);
     struct json_writer w = json_write_to(&t);
     put(&w, what);
@@ -75,32 +89,51 @@ static void put_failure(struct json_writer *w, const void *what)
     json_object_end(w);
 }
 
+err answer_failure(const struct answer *to, const char *destination, const char *reason, const char *words)
+{
+    return item(to, put_failure, &(struct failure){destination, "unknown", reason, words});
+}
+
 static err failure_item(const struct answer *to, const char *destination, err e)
 {
     char words[512], reason[BACKUP_REASON_MAX];
     backup_reason_of(e, reason);
-    struct failure f = {destination, "unknown", reason, trail_text(e, words, sizeof words)};
+    (void)trail_text(e, words, sizeof words);
     trail_clear();
-    return item(to, put_failure, &f);
+    return answer_failure(to, destination, reason, words);
 }
 
-static enum exit_code code_of(unsigned good, unsigned all)
+/* How the destinations did. */
+struct tally {
+    unsigned good, busy, all;
+};
+
+static void tally_add(struct tally *t, err e)
 {
-    return good == all ? EXIT_GOOD : good ? EXIT_PARTLY : EXIT_BAD;
+    t->all++;
+    t->good += e == OK;
+    t->busy += e == E_BUSY;
+}
+
+static enum exit_code code_of(const struct tally *t)
+{
+    if (t->good == t->all)
+        return EXIT_GOOD;
+    return t->good ? EXIT_PARTLY : t->busy == t->all ? EXIT_BUSY : EXIT_BAD;
 }
 
 /* --- now --- */
 
 /* A damaged snapshot that was kept has its record, which says what is wrong with it. */
 static err now_one(struct backup *b, const char *name, unsigned i, unsigned level, const struct backup_watcher *w,
-                   const struct answer *to, bool *good)
+                   const struct answer *to, struct tally *tally)
 {
-    struct backup_record *r = malloc(sizeof *r);
+    struct backup_record *r = calloc(1, sizeof *r);
     if (!r)
         return E_BUDGET;
     err e = backup_take(b, i, level, w, r);
     err told = OK;
-    *good = e == OK;
+    tally_add(tally, e);
     if (e != E_CANCELED)
         told = r->path[0] ? record_item((void *)(uintptr_t)to, r) : failure_item(to, name, e);
     trail_clear();
@@ -112,34 +145,30 @@ static err now_one(struct backup *b, const char *name, unsigned i, unsigned leve
 enum exit_code answer_now(struct backup *b, const struct config *c, const char *destination, unsigned level,
                           const struct backup_watcher *w, const struct answer *to)
 {
-    unsigned good = 0, all = 0;
+    struct tally tally = {0};
     for (unsigned i = 0; i < c->backup.destination_count; i++) {
-        bool one = false;
         if (!answer_wants(c, i, destination))
             continue;
-        all++;
-        if (now_one(b, c->backup.destinations[i].name, i, level, w, to, &one) != OK)
-            return good ? EXIT_PARTLY : EXIT_BAD;
-        good += one;
+        if (now_one(b, c->backup.destinations[i].name, i, level, w, to, &tally) != OK)
+            return tally.good ? EXIT_PARTLY : EXIT_BAD;
     }
-    return code_of(good, all);
+    return code_of(&tally);
 }
 
 /* --- list --- */
 
 enum exit_code answer_list(struct backup *b, const struct config *c, const char *destination, const struct answer *to)
 {
-    unsigned good = 0, all = 0;
+    struct tally tally = {0};
     for (unsigned i = 0; i < c->backup.destination_count; i++) {
         if (!answer_wants(c, i, destination))
             continue;
-        all++;
         err e = backup_list(b, i, record_item, (void *)(uintptr_t)to);
-        good += e == OK;
+        tally_add(&tally, e);
         if (e == E_CANCELED || (e != OK && failure_item(to, c->backup.destinations[i].name, e) != OK))
             break;
     }
-    return code_of(good, all);
+    return code_of(&tally);
 }
 
 /* --- prune --- */
@@ -180,16 +209,15 @@ static err pruned_item(void *arg, const struct backup_record *r, const char *why
 enum exit_code answer_prune(struct backup *b, const struct config *c, const char *destination, bool dry_run,
                             const struct answer *to)
 {
-    unsigned good = 0, all = 0;
+    struct tally tally = {0};
     struct pruned p = {.to = to, .dry_run = dry_run};
     for (unsigned i = 0; i < c->backup.destination_count; i++) {
         if (!answer_wants(c, i, destination))
             continue;
-        all++;
         err e = backup_prune(b, i, dry_run, pruned_item, &p);
-        good += e == OK;
+        tally_add(&tally, e);
         if (e == E_CANCELED || (e != OK && failure_item(to, c->backup.destinations[i].name, e) != OK))
             break;
     }
-    return code_of(good, all);
+    return code_of(&tally);
 }

@@ -3,9 +3,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-#define PROGRESS_MS 200
+#define PROGRESS_MS      200
+#define PROGRESS_COLUMNS 76
+#define RATE_MS_MIN      SECONDS(1) /* of less it means nothing */
 
 static const char *text_at(const struct json *item, const char *key, char *out, size_t cap)
 {
@@ -43,6 +46,11 @@ static bool tell_wrong(const struct json *item)
 }
 
 /* --- lines --- */
+
+void print_failed(const struct json *item)
+{
+    (void)tell_wrong(item);
+}
 
 void print_taken(const struct json *item)
 {
@@ -99,10 +107,13 @@ static err print_item(struct printer *p, const struct json *parsed, struct bytes
 
 static err take_item(void *arg, struct bytes json)
 {
+    struct printer *p = arg;
     struct json *parsed = NULL;
     unsigned line = 0;
     TRY(json_parse(json, &parsed, &line));
-    err e = print_item(arg, parsed, json);
+    if (p->progress)
+        progress_close(p->progress);
+    err e = print_item(p, parsed, json);
     json_free(parsed);
     return e;
 }
@@ -143,25 +154,52 @@ struct progress progress_open(bool wanted)
     return (struct progress){.terminal = wanted && isatty(STDERR_FILENO)};
 }
 
+/* A new piece of work has its own rate. The words may lie elsewhere each time. */
+static bool is_new(struct progress *p, const char *what, uint64_t done, ms now)
+{
+    bool new = strcmp(p->what, what) != 0 || done < p->done;
+    if (new)
+        *p = (struct progress){.terminal = p->terminal, .shown = p->shown, .began = now, .began_bytes = done};
+    if (new)
+        (void)snprintf(p->what, sizeof p->what, "%s", what);
+    p->done = done;
+    return new;
+}
+
+static void add_rate(struct text *t, const struct progress *p, uint64_t left, ms now)
+{
+    ms took = now - p->began;
+    uint64_t moved = p->done - p->began_bytes, rate = took >= RATE_MS_MIN ? moved * 1000 / (uint64_t)took : 0;
+    if (rate > 0)
+        text_addf(t, ", %" PRIu64 ".%" PRIu64 " MiB/s, %" PRIu64 " s left", rate >> 20, ((rate & (MIB(1) - 1)) * 10) >> 20,
+                  left / rate);
+}
+
 void progress_show(void *arg, const char *what, uint64_t done, uint64_t total)
 {
     struct progress *p = arg;
+    char storage[PROGRESS_COLUMNS + 1];
+    struct text t = text_over(storage, sizeof storage);
     ms now = loop_now();
-    if (!p->terminal || (p->what == what && now < p->shown_at + PROGRESS_MS))
+    if (!p->terminal || (!is_new(p, what, done, now) && now < p->shown_at + PROGRESS_MS))
         return;
-    if (p->what != what)
-        p->began = now;
-    p->what = what;
     p->shown_at = now;
     p->shown = true;
-    uint64_t rate = done * 1000 / (uint64_t)(now - p->began + 1), left = total > done ? total - done : 0;
-    (void)fprintf(stderr, "\r%s: %" PRIu64 " of %" PRIu64 " MiB, %" PRIu64 " MiB/s, %" PRIu64 " s left   ", what, done >> 20,
-                  total >> 20, rate >> 20, rate ? left / rate : 0);
+    text_add(&t, what);
+    if (total > 0)
+        text_addf(&t, ": %" PRIu64 " of %" PRIu64 " MiB", done >> 20, total >> 20);
+    else if (done > 0)
+        text_addf(&t, ": %" PRIu64 " MiB", done >> 20);
+    add_rate(&t, p, total > done ? total - done : 0, now);
+    (void)fprintf(stderr, "\r%-*s", PROGRESS_COLUMNS, storage);
 }
 
 void progress_close(struct progress *p)
 {
-    if (p->shown)
-        (void)fprintf(stderr, "\r%70s\r", "");
+    if (p->shown) {
+        (void)fprintf(stderr, "\r%*s\r", PROGRESS_COLUMNS, "");
+        (void)fflush(stderr);
+    }
     p->shown = false;
+    p->shown_at = 0;
 }

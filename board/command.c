@@ -238,15 +238,28 @@ err command_parse(int argc, char **argv, struct command_line *out)
 }
 
 /* --- help --- */
-static void print_options(const char *letters)
+/* Which levels there are is told by the command. */
+static const char *help_of(const struct option *o, const char *levels, struct text *t)
+{
+    static const char *const names[] = {"1 length", "2 SHA-256", "3 structure", "4 content (the default)"};
+    if (o->letter != 'v' || !levels)
+        return o->help;
+    text_add(t, "how far to verify: ");
+    for (const char *c = levels; *c; c++)
+        text_addf(t, "%s%s", c == levels ? "" : ", ", names[*c - '1']);
+    return t->at;
+}
+
+static void print_options(const char *letters, const char *levels)
 {
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         const struct option *o = &options[i];
-        char left[40];
+        char left[40], storage[96];
+        struct text t = text_over(storage, sizeof storage);
         if (o->letter != 'h' && letters && !strchr(letters, o->letter))
             continue;
         (void)snprintf(left, sizeof left, "%s%s%s", o->flag, o->value ? " " : "", o->value ? o->value : "");
-        (void)printf("  %-20s %s\n", left, o->help);
+        (void)printf("  %-20s %s\n", left, help_of(o, levels, &t));
     }
 }
 
@@ -254,7 +267,7 @@ void command_help(const struct command *one)
 {
     if (one) {
         (void)printf("holdfast %s%s%s: %s\n\n", one->words, one->file ? " " : "", one->file ? one->file : "", one->help);
-        print_options(one->options);
+        print_options(one->options, one->levels);
         return;
     }
     (void)printf("holdfast %s: the hub node of a homelab or edge cluster in one binary\n\nusage: holdfast COMMAND [OPTIONS]\n\n",
@@ -265,6 +278,6 @@ void command_help(const struct command *one)
         (void)printf("  %-20s %s\n", left, c->help);
     }
     (void)printf("\n");
-    print_options(NULL);
+    print_options(NULL, NULL);
     (void)printf("\nexit codes: 0 good, 1 bad, 2 wrong use or configuration, 3 cannot tell, 4 partly done, 75 busy\n");
 }

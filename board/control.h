@@ -55,9 +55,13 @@ struct control_reply {
     struct buf *json; /* the result as it came, len bytes and a zero; NULL: there was an error. The caller releases it */
     char error[CONTROL_ERROR_MAX];
     enum exit_code code;
+    bool asked; /* there was a hub, and it may have begun: after an error nobody knows whether it is done */
 };
+/* How long a hub may say nothing; one at work tells of progress at least every 5 s. */
+#define CONTROL_SILENCE_MS_MAX SECONDS(30)
 /* Asks the hub that holds the lock of `data`. E_ABSENT: none runs (no socket, or nobody listens on it): work yourself, under the
- * lock. progress may be NULL. The result must fit 255 KiB: E_RANGE. */
+ * lock. E_TIMEOUT: it said nothing for CONTROL_SILENCE_MS_MAX, or the deadline passed. E_BUSY: as many ask it as may. progress
+ * may be NULL. The result must fit 255 KiB: E_RANGE. */
 MUST_USE err control_ask(const char *data, const char *method, const char *target,
                          void (*progress)(void *arg, const char *what, uint64_t received_bytes, uint64_t total_bytes), void *arg,
                          ms deadline, struct control_reply *out);

@@ -30,6 +30,11 @@ static err broken(const char *what)
     return trail(E_PROTOCOL, "the hub's answer: %s", what);
 }
 
+static ms until(const struct asking *a)
+{
+    return ms_min(a->deadline, loop_now() + CONTROL_SILENCE_MS_MAX);
+}
+
 /* --- lines --- */
 static err take_progress(struct asking *a, const struct json *document)
 {
@@ -118,7 +123,7 @@ static err read_more(struct asking *a, size_t *got)
     *got = 0;
     if (room == 0)
         return trail(E_RANGE, "the hub's answer is larger than %zu KiB", (size_t)CONTROL_REPLY_MAX / 1024);
-    TRY(http_receive_body(a->connection, a->page->at + a->page->len, room, a->deadline, got));
+    TRY(http_receive_body(a->connection, a->page->at + a->page->len, room, until(a), got));
     a->page->len += *got;
     return OK;
 }
@@ -142,6 +147,8 @@ static err read_document(struct asking *a, unsigned status)
     while (got > 0)
         TRY(read_more(a, &got));
     struct bytes whole = {a->page->at, a->page->len};
+    if (status == 503)
+        return trail(E_BUSY, "as many ask the hub as may at once; try again");
     if (status != 200) {
         err e = take_small(a, whole);
         return e == E_PROTOCOL ? trail(e, "status %u", status) : e;
@@ -158,8 +165,10 @@ static err exchange(struct asking *a, const char *method, const char *target)
 {
     const struct http1_head *head = NULL;
     struct bytes type = {0};
-    TRY(http_send(a->connection, &(struct http_call){.method = method, .path = target}, a->deadline));
-    TRY(http_receive_head(a->connection, a->deadline, &head));
+    TRY(http_send(a->connection, &(struct http_call){.method = method, .path = target}, until(a)));
+    a->out->asked = true;
+    TRY(http_receive_head(a->connection, until(a), &head));
+    a->out->asked = head->status != 503;
     if (!http1_find(head, "content-type", &type))
         return broken("no content type");
     return begins(type, "application/x-ndjson") && head->status == 200 ? read_stream(a) : read_document(a, head->status);
@@ -183,14 +192,21 @@ static err connect_hub(const char *data, ms deadline, struct http_connection **o
     return e == OK ? http_over(s, "holdfast", out) : e;
 }
 
+static err silent(err e, const char *data)
+{
+    return trail(e, "the hub at %s/" CONTROL_SOCKET_NAME " says nothing; what it had begun may be done or not", data);
+}
+
 err control_ask(const char *data, const char *method, const char *target,
                 void (*progress)(void *arg, const char *what, uint64_t received_bytes, uint64_t total_bytes), void *arg,
                 ms deadline, struct control_reply *out)
 {
     struct asking a = {.deadline = deadline, .progress = progress, .arg = arg, .out = out};
     *out = (struct control_reply){.code = EXIT_CANNOT_TELL};
-    TRY(connect_hub(data, deadline, &a.connection));
-    err e = buf_wait(CONTROL_REPLY_MAX + 1, deadline, &a.page);
+    err e = connect_hub(data, until(&a), &a.connection);
+    if (e != OK)
+        return e == E_TIMEOUT ? silent(e, data) : e;
+    e = buf_wait(CONTROL_REPLY_MAX + 1, until(&a), &a.page);
     if (e == OK) {
         a.page->len = 0;
         e = exchange(&a, method, target);
@@ -198,6 +214,9 @@ err control_ask(const char *data, const char *method, const char *target,
     http_disconnect(a.connection);
     buf_release(a.page);
     if (e == E_CLOSED || e == E_RESET)
-        return trail(e, "the hub ended before it had answered; what it had begun may be done or not");
-    return e == OK ? OK : trail(e, "asking the hub: %s %s", method, target);
+        return trail(
+            e, "the hub at %s/" CONTROL_SOCKET_NAME " ended before it had answered; what it had begun may be done or not", data);
+    if (e == E_TIMEOUT)
+        return silent(e, data);
+    return e == OK || e == E_BUSY ? e : trail(e, "asking the hub: %s %s", method, target);
 }

@@ -1,15 +1,20 @@
 /* hub_control: what commands ask of a running hub, and GET /backups. The agent's work is done in a fiber of the agent, so that
  * its memory pays and a reload ends it; who asked waits, tells of progress, and may go: what was begun goes on to its end. */
 #include "board/backup_answer.h"
+#include "board/backup_items.h"
 #include "board/hub.h"
 
 #include "board/rt/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOOK_MS     200
+#define TELL_MS     SECONDS(5) /* a command hears from us at least so often: CONTROL_SILENCE_MS_MAX */
 #define ITEMS_BYTES (CONTROL_REPLY_MAX - KIB(1))
+
+#define BETWEEN "the hub starts, ends, or changes its configuration; try again"
 
 struct request {
     struct hold hold; /* who asked, and the fiber at work */
@@ -19,52 +24,27 @@ struct request {
     bool dry_run, all;
     char destination[CONTROL_PARAMETER_MAX];
     struct waitq ended_wait;
-    bool ended, moved;
+    bool ended, moved, canceled;
     enum exit_code code;
     const char *what; /* of the progress */
     uint64_t done_bytes, total_bytes;
-    char *items; /* of the array, so far; of TASK_BACKUP's heap */
-    size_t len, cap;
-    unsigned left_out; /* items that had no room */
+    struct backup_items items; /* of TASK_BACKUP's heap */
 };
 
 static void request_drop(struct hold *hold)
 {
     struct request *r = CONTAINER_OF(hold, struct request, hold);
-    free(r->items);
+    backup_items_close(&r->items);
     free(r);
 }
 
 /* --- the fiber at work --- */
 
-static bool items_grow(struct request *r, size_t more)
-{
-    size_t cap = r->cap ? r->cap : KIB(8);
-    while (cap < r->len + more)
-        cap *= 2;
-    if (r->len + more > ITEMS_BYTES)
-        return false;
-    char *at = cap == r->cap ? r->items : realloc(r->items, cap);
-    if (!at)
-        return false;
-    r->items = at;
-    r->cap = cap;
-    return true;
-}
-
 /* What finds no room is counted and told at the end: the work itself goes on. */
 static err take_item(void *arg, struct bytes json)
 {
     struct request *r = arg;
-    if (!items_grow(r, json.len + 2)) {
-        r->left_out++;
-        return OK;
-    }
-    r->items[r->len] = r->len ? ',' : '[';
-    r->len++;
-    memcpy(r->items + r->len, json.at, json.len);
-    r->len += json.len;
-    r->items[r->len] = 0;
+    backup_items_add(&r->items, json);
     return OK;
 }
 
@@ -98,6 +78,7 @@ static err work(void *arg)
 {
     struct request *r = arg;
     r->code = fiber_canceled() ? EXIT_BAD : r->run(r, &(struct answer){take_item, r});
+    r->canceled = fiber_canceled();
     r->ended = true;
     waitq_wake_all(&r->ended_wait);
     hold_release(&r->hold);
@@ -106,28 +87,32 @@ static err work(void *arg)
 
 /* --- who asked --- */
 
-static err tell_end(const struct request *r, struct http_exchange *x)
+static err tell_end(struct request *r, struct http_exchange *x)
 {
     char words[128];
     struct text t = text_over(words, sizeof words);
-    if (r->left_out == 0)
-        return control_result(x, r->len ? r->items : "[]", NULL, r->code);
-    text_addf(&t, "done, but %u more items than the answer has room for; see the hub's log", r->left_out);
+    if (r->canceled && r->items.len == 0)
+        return control_result(x, NULL, "canceled: the hub ends, or has a new configuration; nothing half-made is left", r->code);
+    if (r->items.left_out == 0)
+        return control_result(x, backup_items_array(&r->items), NULL, r->code);
+    text_addf(&t, "done, but %u more items than the answer has room for; see the hub's log", r->items.left_out);
     return control_result(x, NULL, words, r->code == EXIT_GOOD ? EXIT_PARTLY : r->code);
 }
 
+/* Tells how far it is, and that we live; a command that left is noticed by it. */
 static err attend(struct request *r, struct http_exchange *x)
 {
+    ms told_at = loop_now();
     while (!r->ended) {
         err e = waitq_wait(&r->ended_wait, loop_now() + LOOK_MS);
         if (e != OK && e != E_TIMEOUT)
             return e;
-        if (r->moved && !r->ended)
-            TRY(control_progress(x, r->what, r->done_bytes, r->total_bytes));
+        if (r->ended || (!r->moved && loop_now() < told_at + TELL_MS))
+            continue;
+        TRY(control_progress(x, r->what ? r->what : "waiting", r->done_bytes, r->total_bytes));
+        told_at = loop_now();
         r->moved = false;
     }
-    if (r->len) /* take_item() left room for it */
-        memcpy(r->items + r->len, "]", 2);
     return tell_end(r, x);
 }
 
@@ -137,11 +122,30 @@ static err begin(struct hub *h, struct request *r)
     err e = group_spawn(&h->epoch.agents, "asked by a command", work, r);
     if (e != OK)
         hold_release(&r->hold);
-    return e;
+    if (e == E_BUDGET)
+        return trail(E_BUSY, "the hub has no room for more at once; try again");
+    return e == E_CANCELED ? trail(E_BUSY, BETWEEN) : e;
+}
+
+/* A command reads the file anew; what it shows must be what is done. */
+static bool is_ours(const struct hub *h, const struct http_exchange *x, struct text *why)
+{
+    char theirs[CONTROL_PARAMETER_MAX], ours[ANSWER_DIGEST_MAX];
+    if (!control_parameter(x, "config", theirs, sizeof theirs) || strcmp(theirs, answer_digest(h->epoch.config, ours)) == 0)
+        return true;
+    text_addf(why, "the running hub (process %lld) uses another configuration; reload it with SIGHUP, or stop it",
+              (long long)getpid());
+    return false;
 }
 
 static err ask(struct hub *h, struct request wanted, struct http_exchange *x)
 {
+    char words[160];
+    struct text why = text_over(words, sizeof words);
+    if (!h->epoch.config || h->epoch.agents.canceled)
+        return control_result(x, NULL, BETWEEN, EXIT_BUSY);
+    if (!is_ours(h, x, &why))
+        return control_result(x, NULL, words, EXIT_WRONG_USE);
     if (!h->epoch.backup)
         return control_result(x, NULL, "the hub's configuration has nothing to back up", EXIT_WRONG_USE);
     wanted.all = !control_parameter(x, "destination", wanted.destination, sizeof wanted.destination);
@@ -152,6 +156,7 @@ static err ask(struct hub *h, struct request wanted, struct http_exchange *x)
         return E_BUDGET;
     *r = wanted;
     r->hub = h;
+    r->items.bytes_max = ITEMS_BYTES;
     hold_init(&r->hold, request_drop);
     err e = begin(h, r);
     if (e == OK)

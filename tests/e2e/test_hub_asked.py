@@ -19,7 +19,7 @@ from peers.faulty import Faults, Proxy
 from peers.hub import record_of
 from peers.proc import run, wait_for
 
-BUSY = 75
+CANNOT_TELL, BUSY = 3, 75
 SLOW = Faults(slow_ms=20, slow_bytes=1024)  # the handshake a moment, the snapshot some seconds
 
 
@@ -108,6 +108,29 @@ def test_a_damaged_store_is_set_aside(hub):
     assert len(listed(hub)) >= 1 and now(hub).code == 0
 
 
+def test_another_configuration_than_the_hubs_is_refused(hub):
+    before = hub.snapshots()
+    hub.config["backup"]["destinations"][0]["path"] = str(hub.folder / "elsewhere")
+    for words in (("now",), ("prune", "--dry-run")):
+        done = hub.command("backup", *words, "-o", "json")
+        assert done.returncode == 2 and b"uses another configuration; reload it" in done.stderr, done
+        assert str(hub.proc.pid).encode() in done.stderr and json.loads(done.stdout)[0]["reason"] == "hub"
+    assert hub.snapshots() == before and not (hub.folder / "elsewhere").exists()
+    hub.config["backup"]["destinations"][0]["path"] = str(hub.backups)
+    hub.config["log"] = {"level": "warn"}  # which is no business of a backup
+    assert hub.command("backup", "prune", "--dry-run").returncode == 0
+
+
+def test_a_stopped_hub_is_not_waited_for_without_end(hub):
+    time.sleep(0.5)
+    hub.pause()
+    began = time.monotonic()
+    done = now(hub, "-o", "json")
+    hub.resume()
+    assert done.code == CANNOT_TELL and "holdfast.sock says nothing" in done.said and done.failures[0]["reason"] == "hub", done
+    assert 29 < time.monotonic() - began < 40
+
+
 def begin(hub, holdfast) -> subprocess.Popen:
     time.sleep(0.5)  # the run before has its record, and may be pruning yet
     return subprocess.Popen([holdfast, "backup", "now", "-o", "json", "--config", hub.config_file],
@@ -127,7 +150,7 @@ def test_two_at_once_a_hub_that_goes_and_a_command_that_goes(make_hub, etcd, hol
         first = begin(hub, holdfast)
         wait_part(hub)
         second = now(hub, "-o", "json")
-        assert second.code == BUSY or (second.code == 1 and second.failures[0]["reason"] == "busy"), second
+        assert second.code == BUSY and second.failures[0]["reason"] == "busy", second
         first.kill()
         first.wait()
         proxy.set(down=Faults())
@@ -138,7 +161,8 @@ def test_two_at_once_a_hub_that_goes_and_a_command_that_goes(make_hub, etcd, hol
         wait_part(hub)
         hub.kill()
         out, error = third.communicate(timeout=20)
-        assert third.returncode != 0 and b"hub" in error, (third.returncode, out, error)
+        assert third.returncode == CANNOT_TELL and b"holdfast.sock ended before" in error, (third.returncode, out, error)
+        assert [item["reason"] for item in json.loads(out)] == ["hub"]
 
 
 def test_a_reload_ends_what_was_asked(make_hub, etcd, holdfast):
@@ -152,7 +176,7 @@ def test_a_reload_ends_what_was_asked(make_hub, etcd, holdfast):
         hub.write_config()
         hub.proc.send(1)
         out, error = asked.communicate(timeout=20)
-        assert asked.returncode == 1, (out, error)
+        assert asked.returncode == 1 and b"new configuration" in error and len(json.loads(out)) == 1, (out, error)
         wait_for(lambda: "the agents start anew" in hub.log_text(), "the reload", 10, hub.proc)
         proxy.set(down=Faults())
         wait_for(lambda: hub.get("/readyz")[0] == 200, "readyz", 10, hub.proc)

@@ -41,7 +41,15 @@ static err answer(void *arg, struct http_exchange *x)
     }
     return control_result(x, RESULT, NULL, EXIT_GOOD);
 }
-static const struct control_route routes[] = {{"POST", "/backup/now", answer, NULL}};
+static err answer_late(void *arg, struct http_exchange *x)
+{
+    TRY(fiber_sleep(loop_now() + *(const ms *)arg));
+    return answer(NULL, x);
+}
+static const ms in_time = CONTROL_SILENCE_MS_MAX - SECONDS(1), too_late = CONTROL_SILENCE_MS_MAX + SECONDS(1);
+static const struct control_route routes[] = {{"POST", "/backup/now", answer, NULL},
+                                              {"POST", "/late", answer_late, (void *)(uintptr_t)&in_time},
+                                              {"POST", "/too-late", answer_late, (void *)(uintptr_t)&too_late}};
 
 static unsigned steps;
 static void count_step(void *arg, const char *what, uint64_t received, uint64_t total)
@@ -61,6 +69,27 @@ static err ask(void)
     bool told = e == OK && !reply.json;
     buf_release(reply.json);
     return told ? E_REMOTE : e;
+}
+
+/* A hub that says nothing for too long, as one that is stopped: the command ends, and knows that it does not know. */
+static err wait_for_a_silent_hub(void *arg)
+{
+    struct control *c = NULL;
+    struct control_reply reply;
+    char why[256];
+    (void)arg;
+    TRY(control_start(DATA, routes, COUNT_OF(routes), &c));
+    SIM_CHECK_ERR(control_ask(DATA, "POST", "/late", NULL, NULL, FOREVER, &reply), OK);
+    SIM_CHECK(reply.json && reply.code == EXIT_GOOD);
+    buf_release(reply.json);
+    ms began = loop_now();
+    SIM_CHECK_ERR(control_ask(DATA, "POST", "/too-late", NULL, NULL, FOREVER, &reply), E_TIMEOUT);
+    SIM_CHECK(!reply.json && reply.asked && reply.code == EXIT_CANNOT_TELL &&
+              loop_now() - began < CONTROL_SILENCE_MS_MAX + SECONDS(1));
+    SIM_CHECK(strstr(trail_text(E_TIMEOUT, why, sizeof why), DATA "/" CONTROL_SOCKET_NAME " says nothing"));
+    trail_clear();
+    control_stop(c, loop_now() + STOP_MAX);
+    return OK;
 }
 
 static err run(void *arg)
@@ -97,12 +126,18 @@ static void reboot(void *arg, bool ended, err result)
 }
 
 static const struct sim_case asked = {.name = "asked", .setup = setup, .run = run, .fibers = true};
+static const struct sim_case silent = {.name = "silent", .setup = setup, .run = wait_for_a_silent_hub, .fibers = true};
 static const struct sim_case locked = {.name = "locked", .run = take, .reboot = reboot, .fibers = true};
 
 static void every_seed(void **state)
 {
     (void)state;
     assert_true(sim_seeds(&asked, SEEDS));
+}
+static void a_silent_hub(void **state)
+{
+    (void)state;
+    assert_true(sim_seeds(&silent, 1));
 }
 static void each_fault(void **state)
 {
@@ -117,7 +152,7 @@ static void each_power_cut(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_seed), cmocka_unit_test(each_fault),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_seed), cmocka_unit_test(a_silent_hub), cmocka_unit_test(each_fault),
                                        cmocka_unit_test(each_power_cut)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,9 +202,9 @@ static const struct bad_peer {
     err want;
     const char *trail;
 } bad_peers[] = {
-    {"ends at once", "", E_CLOSED, "the hub ended before it had answered"},
-    {"ends in the head", HEAD, E_CLOSED, "the hub ended before it had answered"},
-    {"ends in the stream", STREAM CHUNK("42") PROGRESS, E_CLOSED, "the hub ended before it had answered"},
+    {"ends at once", "", E_CLOSED, "ended before it had answered"},
+    {"ends in the head", HEAD, E_CLOSED, "ended before it had answered"},
+    {"ends in the stream", STREAM CHUNK("42") PROGRESS, E_CLOSED, "ended before it had answered"},
     {"ends the stream without a result", STREAM "0\r\n\r\n", E_PROTOCOL, "it ends before the result"},
     {"ends the stream after progress", STREAM CHUNK("3d") PROGRESS "\r\n0\r\n\r\n", E_PROTOCOL, "it ends before the result"},
     {"no HTTP", "220 mail.example ESMTP\r\n\r\n", E_PROTOCOL, "asking the hub"},
@@ -213,6 +213,7 @@ static const struct bad_peer {
     {"another JSON", STREAM "3\r\n{}\n\r\n0\r\n\r\n", E_PROTOCOL, "an error without its words or code"},
     {"half a result", STREAM "d\r\n{\"result\":1}\n\r\n0\r\n\r\n", E_PROTOCOL, "a result without its end"},
     {"a code that is none", STREAM "19\r\n{\"result\":1,\"exit\":1234}\n\r\n0\r\n\r\n", E_PROTOCOL, "a result without its end"},
+    {"no room", "HTTP/1.1 503 X\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\nno\n", E_BUSY, "try again"},
     {"500 in words", "HTTP/1.1 500 X\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\nno\n", E_PROTOCOL, "status 500"},
 };
 

@@ -54,7 +54,7 @@ static err answer_fails(void *arg, struct http_exchange *x)
     return E_IO;
 }
 
-#define NOT_HERE "not here; there are /backups, /more, /fails, /metrics, /healthz and /readyz\n"
+#define NOT_HERE   "not here; there are /backups, /more, /fails, /metrics, /healthz and /readyz\n"
 #define LINK(path) "<li><a href=\"" path "\">" path "</a>"
 #define PAGE                                                                                                                     \
     "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>holdfast</title><h1>holdfast</h1><ul>" LINK("/metrics")     \
