@@ -26,6 +26,8 @@ static void on_signal(int number)
 {
     if (number == SIGTERM || number == SIGINT)
         hub.stop = number;
+    if (hub.stop && hub.reading)
+        group_cancel(hub.reading);
     hub.reload = hub.reload || number == SIGHUP;
     hub.dump = hub.dump || number == SIGUSR1;
     waitq_wake_all(&hub.wanted);
@@ -195,7 +197,7 @@ static err attempt(struct hub *h)
     log_setup((enum log_level)c->log_level, (enum log_format)c->log_format, 2);
     tell_budget(h);
     struct text why = text_over(h->why, sizeof h->why);
-    if (hub_confined_from(c, &why)) { /* the agents of an earlier one did not start */
+    if (hub_confined_from(c, NULL, &why)) { /* the agents of an earlier one did not start */
         config_free(c);
         return E_CONFIG;
     }
@@ -251,13 +253,23 @@ static void announce(const struct hub *h)
         log_warn_0("the clock is before this build: certificates cannot be checked until it is set");
 }
 
+/* Where neither the new nor the old one starts, a hub that waited for a configuration waits again. */
+static err reload(struct hub *h)
+{
+    err e = hub_reload(h);
+    if (e == OK || e == E_CANCELED || !h->waits)
+        return e;
+    trail_clear();
+    return first_configuration(h);
+}
+
 static err serve(struct hub *h)
 {
     err e = OK;
     while (e == OK && !h->stop) {
         hub_dump_if_wanted(h);
         if (h->reload)
-            e = hub_reload(h);
+            e = reload(h);
         else if (loop_now() >= h->confine_again)
             e = hub_confine(h, h->epoch.config);
         else
@@ -303,6 +315,7 @@ static err hub_fiber(void *arg)
         tell_failure(h, e);
     }
     stop(h);
+    init_sync();
     if (e == E_CANCELED && h->stop)
         e = OK; /* ended while it waited for a configuration */
     if (e == OK)

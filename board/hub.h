@@ -56,6 +56,7 @@ struct hub {
     struct hub_epoch epoch;
     struct waitq wanted; /* a signal wants something: */
     bool reload, dump;
+    struct group *reading; /* of a new configuration, ended by a stop; NULL: nobody reads */
     bool budget_told;
     ms confine_again;               /* FOREVER: done, or not wanted */
     int stop;                       /* SIGTERM or SIGINT; 0: not yet */
@@ -88,14 +89,15 @@ MUST_USE err hub_config_await(struct hub *h, ms wait_ms);
 void hub_config_wrong(struct hub *h, const char *message); /* logs h->why, and counts */
 void hub_config_good(void);                                /* the metrics of a configuration that is in force now */
 MUST_USE err hub_config_metrics(void);
-/* OK also when the file is not taken: the log says why, the old one stays. An error: no configuration is in force any more. */
+/* OK also when the file is not taken: the log says why, the old one stays. An error: no configuration is in force any more;
+ * E_CANCELED: because of a stop. */
 MUST_USE err hub_reload(struct hub *h);
 
 /* --- hub_confine.c --- */
 /* Gives up what the configuration does not need. OK also when it is to be called again later: then h->confine_again says when. */
 MUST_USE err hub_confine(struct hub *h, const struct config *c);
-/* Does c need a path that was given up? Says so in `why`. */
-bool hub_confined_from(const struct config *c, struct text *why);
+/* Does c need a path that was given up, and `now` (NULL: there is none) does not need it as well? Says so in `why`. */
+bool hub_confined_from(const struct config *c, const struct config *now, struct text *why);
 MUST_USE err hub_confine_metrics(void);
 
 /* --- hub_tasks.c --- */
@@ -108,6 +110,7 @@ void init_mount(void);
 /* PID 1 of the machine itself, and allowed to switch it off; false in a container, whose PID 1 just ends. */
 bool init_of_machine(void);
 /* SIGTERM: powers off; SIGINT (Ctrl-Alt-Del): restarts. Returns when it may not. */
+void init_sync(void); /* parks the fiber, a bounded while */
 void init_end(int signal_number);
 
 #endif

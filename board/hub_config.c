@@ -9,7 +9,7 @@
 
 #define LOOK_EVERY_MS SECONDS(2)
 #define LOOK_MS_MAX   SECONDS(10)
-#define STOP_MS_MAX   SECONDS(30) /* of the old agents, on a reload: nobody kills us meanwhile */
+#define STOP_MS_MAX   SECONDS(5) /* of the old agents, on a reload; a SIGTERM may come meanwhile */
 
 static struct family failures = {.name = "holdfast_config_reload_failures_total",
                                  .help = "Configurations that were read and not taken.",
@@ -106,13 +106,18 @@ static bool needs_restart(const struct hub *h, const struct config *c, struct te
     else if (!addr_equal(&now->listen, &c->listen))
         text_addf(why, "restart needed: listen changed from %s to %s", addr_text(&now->listen, from, sizeof from),
                   addr_text(&c->listen, to, sizeof to));
-    return why->len > 0 || hub_confined_from(c, why);
+    return why->len > 0 || hub_confined_from(c, now, why);
 }
 
 /* The old one takes over again when the new one does not start. */
 static err change(struct hub *h, struct config *c)
 {
     struct config *old = epoch_stop(h, loop_now() + STOP_MS_MAX);
+    if (h->stop) {
+        config_free(c);
+        config_free(old);
+        return E_CANCELED;
+    }
     log_setup((enum log_level)c->log_level, (enum log_format)c->log_format, 2);
     err e = epoch_start(h, c);
     if (e == OK) {
@@ -123,6 +128,7 @@ static err change(struct hub *h, struct config *c)
     trail_text(e, h->why, sizeof h->why);
     trail_clear();
     hub_config_wrong(h, "the new configuration does not start, the one before takes over again");
+    log_setup((enum log_level)old->log_level, (enum log_format)old->log_format, 2);
     e = epoch_start(h, old);
     if (e != OK)
         config_free(old);
@@ -131,11 +137,6 @@ static err change(struct hub *h, struct config *c)
 
 static err take(struct hub *h, struct config *c)
 {
-    struct text why = text_over(h->why, sizeof h->why);
-    if (needs_restart(h, c, &why)) {
-        config_free(c);
-        return E_CONFIG;
-    }
     if (memcmp(c, h->epoch.config, sizeof *c) == 0) { /* both were zeroed before they were filled */
         log_info("the configuration is as before", F("config", h->line->config_path));
         config_free(c);
@@ -146,16 +147,58 @@ static err take(struct hub *h, struct config *c)
     return change(h, c);
 }
 
+struct reading {
+    struct hub *hub;
+    struct config *config;
+    err result;
+};
+
+/* E_CONFIG: h->why tells, whatever it was. */
+static err read_new(void *arg)
+{
+    struct reading *r = arg;
+    struct hub *h = r->hub;
+    struct text why = text_over(h->why, sizeof h->why);
+    r->result = hub_config_read(h, &r->config);
+    if (r->result == OK && needs_restart(h, r->config, &why))
+        r->result = E_CONFIG;
+    if (r->result != OK && r->result != E_CONFIG)
+        trail_text(r->result, h->why, sizeof h->why);
+    trail_clear();
+    return OK;
+}
+
+/* In a fiber that SIGTERM cancels: a folder that hangs holds up the end no longer than that. */
+static err read_until_stopped(struct hub *h, struct config **out)
+{
+    struct reading r = {.hub = h, .result = E_CANCELED};
+    struct group g;
+    group_open(&g, TASK_BOARD);
+    h->reading = &g;
+    err e = group_spawn(&g, "reads the configuration", read_new, &r);
+    if (e == OK)
+        e = group_join(&g, FOREVER);
+    h->reading = NULL;
+    group_close(&g);
+    if (e == OK)
+        e = r.result;
+    if (e == OK && !h->stop) {
+        *out = r.config;
+        return OK;
+    }
+    config_free(r.config);
+    return h->stop ? E_CANCELED : e;
+}
+
 err hub_reload(struct hub *h)
 {
     struct config *c = NULL;
     h->reload = false;
-    err e = hub_config_read(h, &c);
+    err e = read_until_stopped(h, &c);
     if (e == OK)
-        e = take(h, c);
-    if (e == E_CONFIG) {
+        return take(h, c);
+    if (e != E_CANCELED)
         hub_config_wrong(h, "the new configuration is not taken, the one before stays in force");
-        return OK;
-    }
-    return e;
+    trail_clear();
+    return OK;
 }

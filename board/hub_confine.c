@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -182,17 +183,19 @@ static bool lacks(const char *path, enum confine_access access, struct text *why
 
 struct writable_job {
     char path[OS_PATH_MAX];
-    bool refused;
+    bool refused, no_folder;
 };
 
 static err look_whether_writable(void *job)
 {
     struct writable_job *j = job;
-    j->refused = access(j->path, W_OK | X_OK) != 0 && errno == EACCES;
+    struct stat s;
+    j->no_folder = stat(j->path, &s) == 0 && !S_ISDIR(s.st_mode);
+    j->refused = !j->no_folder && access(j->path, W_OK | X_OK) != 0 && errno == EACCES;
     return OK;
 }
 
-/* A folder of another user's, which took CAP_DAC_OVERRIDE. */
+/* A folder of another user's, which took CAP_DAC_OVERRIDE. What is no folder fails at each backup, as after a restart. */
 static bool lacks_capability(const char *folder, struct text *why)
 {
     struct writable_job j = {.refused = false};
@@ -204,19 +207,32 @@ static bool lacks_capability(const char *folder, struct text *why)
     err_ignore(
         lane_call(&lane, look_whether_writable, &j, sizeof j, NULL, loop_now() + LOOK_UP_MS)); /* late: the backup will tell */
     lane_close(&lane);
+    if (j.no_folder)
+        log_warn("a destination is not a folder: every backup into it fails", F("path", folder));
     if (j.refused)
         text_addf(why, "restart needed: %s is another user's, and the capability to write there was given up", folder);
     return j.refused;
 }
 
-bool hub_confined_from(const struct config *c, struct text *why)
+/* It may have become what it is since; a restart would change nothing for the better. */
+static bool has_destination(const struct config *c, const char *path)
+{
+    for (unsigned i = 0; c && i < c->backup.destination_count; i++)
+        if (strcmp(c->backup.destinations[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+bool hub_confined_from(const struct config *c, const struct config *now, struct text *why)
 {
     const char *const files[] = {c->backup.ca, c->backup.cert, c->backup.key, c->notify.ca};
     for (size_t i = 0; i < COUNT_OF(files); i++)
         if (lacks(files[i], CONFINE_READ, why))
             return true;
-    for (unsigned i = 0; i < c->backup.destination_count; i++)
-        if (lacks(c->backup.destinations[i].path, CONFINE_WRITE, why) || lacks_capability(c->backup.destinations[i].path, why))
+    for (unsigned i = 0; i < c->backup.destination_count; i++) {
+        const char *path = c->backup.destinations[i].path;
+        if (!has_destination(now, path) && (lacks(path, CONFINE_WRITE, why) || lacks_capability(path, why)))
             return true;
+    }
     return false;
 }

@@ -3,6 +3,7 @@
 #include "board/hub.h"
 
 #include "board/rt/log.h"
+#include "board/rt/pool.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 
 #include <linux/capability.h>
 
+#define SYNC_MS_MAX                  SECONDS(5)
 #define PID_NAMESPACE_OF_THE_MACHINE 0xEFFFFFFCu /* PROC_PID_INIT_INO, linux/proc_ns.h: the inode of the first one */
 
 /*        folder  type        what is there when it is mounted   flags */
@@ -65,10 +67,29 @@ bool init_of_machine(void)
     return init_is_us() && holds(CAP_SYS_BOOT) && stat("/proc/self/ns/pid", &s) == 0 && s.st_ino == PID_NAMESPACE_OF_THE_MACHINE;
 }
 
+static err sync_all(void *job)
+{
+    (void)job;
+    sync();
+    return OK;
+}
+
+/* On the pool: of a mount whose server is gone it may never return, and the machine is to end nevertheless. */
+void init_sync(void)
+{
+    struct lane lane;
+    if (!init_of_machine())
+        return;
+    lane_open(&lane, "sync", TASK_BOARD, 1);
+    err e = lane_call(&lane, sync_all, NULL, 0, NULL, loop_now() + SYNC_MS_MAX);
+    lane_close(&lane);
+    if (e != OK)
+        log_error("the disks are not synced, the machine ends nevertheless", F_ERR(e));
+}
+
 void init_end(int signal_number)
 {
     if (!init_of_machine())
         return;
-    sync();
     (void)reboot(signal_number == SIGTERM ? RB_POWER_OFF : RB_AUTOBOOT); /* an error of ours: once more from the start */
 }

@@ -181,6 +181,26 @@ def test_a_snapshot_under_way_leaves_nothing_and_is_taken_again(etcd, make_hub):
     assert hub.stop().code == 0
 
 
+def test_a_destination_that_was_broken_before_does_not_hold_up_a_reload(etcd, make_hub):
+    hub = make_hub(endpoints=[etcd.url])
+    broken = hub.backups / "no folder"
+    broken.write_text("a file")
+    hub.config["backup"]["destinations"].append({"name": "broken", "type": "directory", "path": str(broken)})
+    hub.start()
+    hub.wait_snapshot(seconds=5)
+    hub.config["backup"]["max_age"] = "30h"
+    reload(hub)
+    wait_for(lambda: count(hub, "the configuration changed") == 1, "it is taken", 5, hub.proc)
+    other = hub.backups / "another file"
+    other.write_text("")
+    hub.config["backup"]["destinations"][1].update(path=str(other))
+    reload(hub)
+    wait_for(lambda: count(hub, "a destination is not a folder") == 1, "what is wrong", 5, hub.proc)
+    assert f'path="{other}"' in hub.log_text() and count(hub, "another user's") == 0
+    wait_for(lambda: hub.metric("holdfast_config_last_reload_successful") == 1, "it is in force", 5, hub.proc)
+    assert hub.stop().code == 0
+
+
 def test_many_at_once(etcd, make_hub):
     """Twenty signals in a row, every second file bad: in the end the last good one is in force, and nothing leaks."""
     hub = make_hub(endpoints=[etcd.url])
