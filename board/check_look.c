@@ -98,6 +98,17 @@ static err look_file(struct checked *c, struct lane *l, const struct named_file 
     return OK;
 }
 
+static err look_folder(struct checked *c, struct lane *l, unsigned i, ms deadline)
+{
+    const char *path = c->config->backup.destinations[i].path;
+    struct os_stat stat = {.kind = OS_FOLDER};
+    err e = file_stat(l, path, deadline, &stat);
+    trail_clear();
+    if (e == OK && stat.kind != OS_FOLDER)
+        warn(c, "backup.destinations[%u].path: %s is not a folder: every backup into it will fail", i, path);
+    return e == E_CANCELED ? e : OK;
+}
+
 static err look_files(struct checked *c)
 {
     const struct config *g = c->config;
@@ -113,6 +124,8 @@ static err look_files(struct checked *c)
     lane_open(&lane, "check", mem_task(), 1);
     for (size_t i = 0; i < COUNT_OF(files) && e == OK; i++)
         e = look_file(c, &lane, &files[i], deadline);
+    for (unsigned i = 0; i < g->backup.destination_count && e == OK; i++)
+        e = look_folder(c, &lane, i, deadline);
     lane_close(&lane);
     return e;
 }

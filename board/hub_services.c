@@ -64,7 +64,7 @@ static err open_all(struct hub *h, const struct config *c)
 err services_start(struct hub *h, const struct config *c)
 {
     struct hub_services *s = &h->services;
-    if (s->open && strcmp(s->data, c->data) == 0 && addr_equal(&h->listen, &c->listen))
+    if (s->open && h->metrics && strcmp(s->data, c->data) == 0 && addr_equal(&h->listen, &c->listen))
         return OK;
     if (confine_holds(CONFINE_SECCOMP) || confine_holds(CONFINE_LANDLOCK))
         return trail(E_CONFIG, "restart needed: data or listen changed");

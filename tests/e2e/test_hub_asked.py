@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import pty
 import signal
 import socket
 import sqlite3
@@ -129,6 +131,37 @@ def test_a_stopped_hub_is_not_waited_for_without_end(hub):
     hub.resume()
     assert done.code == CANNOT_TELL and "holdfast.sock says nothing" in done.said and done.failures[0]["reason"] == "hub", done
     assert 29 < time.monotonic() - began < 40
+
+
+def test_a_hub_at_work_says_so_every_five_seconds(make_hub, etcd):
+    with Proxy(etcd.port) as proxy:
+        hub = make_hub(endpoints=[f"https://127.0.0.1:{proxy.port}"])
+        hub.start().wait_snapshot()
+        time.sleep(0.5)
+        proxy.set(down=Faults(stuck_after=0))
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(8)
+        s.connect(str(hub.folder / "data" / "holdfast.sock"))
+        s.sendall(b"POST /backup/now HTTP/1.1\r\nhost: holdfast\r\n\r\n")
+        began, said = time.monotonic(), b""
+        while b'"what":"waiting"' not in said:
+            said += s.recv(4096)
+        assert 4 < time.monotonic() - began < 7, said
+        s.close()
+
+
+def test_on_a_terminal_the_progress_goes_before_the_result(make_hub, etcd, holdfast):
+    hub = make_hub(endpoints=[etcd.url])
+    hub.write_config()
+    ours, its = pty.openpty()
+    done = subprocess.run([holdfast, "backup", "now", "--config", hub.config_file], stdout=its, stderr=its, env=hub.env, timeout=30)
+    os.close(its)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0 and "verify" in said, said
+    result = said[said.index(str(hub.backups)) - 1:]
+    assert result[0] == "\r" and result.count("\r") == 2, said  # of the wipe, and the terminal's own at the line's end
+    assert "MiB/s" not in said, said  # it took no second
 
 
 def begin(hub, holdfast) -> subprocess.Popen:

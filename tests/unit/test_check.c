@@ -48,6 +48,8 @@ static const struct {
      "backup.etcd.endpoints[1]: http://etcd.lan is not encrypted"},
     {"no such file", V "notify: {ca: /none/ca.pem}\n", 3, 2 * HOUR_S, DAY_S, 1, "notify.ca: there is no /none/ca.pem"},
     {"a folder", V "notify: {ca: /}\n", 3, 2 * HOUR_S, DAY_S, 1, "notify.ca: / is no file"},
+    {"a destination that is none", V "backup:\n  destinations: [{name: a, type: directory, path: /dev/null}]\n", 3, 2 * HOUR_S,
+     DAY_S, 1, "backup.destinations[0].path: /dev/null is not a folder"},
     {"one folder twice", V "backup:\n  destinations: [" D("1") ", " D("2") "]\n", 3, 2 * HOUR_S, DAY_S, 1,
      "backup.destinations[1].path: d1 has the same folder"},
     {"much at once",
