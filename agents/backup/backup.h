@@ -89,10 +89,11 @@ MUST_USE err backup_verify_file(const char *path, unsigned level_max, const stru
                                 struct backup_verification *out);
 
 /* --- the agent --- */
-struct backup_events { /* told after the fact, in the fiber that did it; any may be NULL */
-    void (*done)(void *arg, const struct backup_record *r);
+struct backup_events {                                      /* told after the fact, in the fiber that did it; any may be NULL */
+    void (*done)(void *arg, const struct backup_record *r); /* a good one: VERDICT_GOOD, and nothing less */
     void (*failed)(void *arg, const char *destination, const char *reason, const char *words);
     void (*stale)(void *arg, const char *destination, bool stale, int64_t newest_s); /* when it changes */
+    void (*round)(void *arg);                                                        /* no run is under way or due */
     void *arg;
 };
 struct backup_options {
@@ -127,8 +128,8 @@ typedef err backup_pruned(void *arg, const struct backup_record *r, const char *
  * cannot be removed does not keep the others: the first error is returned at the end; E_CORRUPT: a backup was set aside. */
 MUST_USE err backup_prune(struct backup *b, unsigned destination, bool dry_run, backup_pruned *each, void *arg);
 /* The schedule: a fiber of TASK_BACKUP that ends with E_CANCELED only. First tidies; a run missed while off happens at once; a
- * failed one is tried again after 30 s, 1 min, … up to 10 min or the schedule's own next, whichever is less. After a good one:
- * prunes. */
+ * failed one is tried again after 30 s, 1 min, … up to 10 min or the schedule's own next, whichever is less: one whose snapshot
+ * was kept but could not be verified by verifying that. After a good one: prunes. */
 err backup_schedule(void *backup);
 
 /* For /readyz?verbose: false and why when the last run into any destination failed, or its newest good backup is stale. */

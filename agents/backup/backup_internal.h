@@ -18,12 +18,15 @@ struct backup_destination {
     const struct config_destination *config;
     struct lane lane, second; /* the disk; the second reader of a verification */
     bool busy;                /* a run is on its way, or waits for another destination's */
+    bool at_work;             /* it waits no more */
     /* plan.c */
+    ms began_at;          /* the last run of the schedule; 0: none yet */
     ms next_at;           /* of `every` */
     int64_t considered_s; /* of `schedule`: done with up to this moment */
     ms retry_at;          /* 0: the last run was good */
     unsigned failures_in_a_row;
     bool never_ran, waits_for_clock;
+    int64_t unread_s; /* the snapshot that is kept and could not be verified: that is tried again; 0: none */
     /* stale.c */
     int64_t newest_good_s; /* 0: none */
     ms good_at;
@@ -35,6 +38,8 @@ struct backup_destination {
         ms when;
     } tried[BACKUP_TRIED_MAX];
     unsigned tried_count;
+    bool has_run;   /* a run has ended since the start */
+    ms grace_until; /* till then a missed run may make good what is stale at the start */
     /* of the last run; "": it was good, or there was none */
     char failed[BACKUP_REASON_MAX];
     char failed_words[64]; /* the same for people */
@@ -135,11 +140,20 @@ MUST_USE err backup_set_aside(struct backup_destination *to, struct backup_recor
 
 /* metrics.c */
 MUST_USE err backup_metrics_open(struct backup_destination *d);
+void backup_metrics_kept(struct backup_destination *d, const struct backup_record *r); /* the newest that is not bad */
 void backup_metrics_done(struct backup_destination *d, const struct backup_record *r);
 void backup_metrics_failed(struct backup_destination *d, const char *reason);
 
 /* take.c: among writers of a destination. E_BUSY: one is at work in this one. */
 MUST_USE err backup_begin(struct backup *b, unsigned destination);
 void backup_end(struct backup *b, unsigned destination);
+/* Tells of a good one, and of a failure: metrics, listeners, backup_is_well(). */
+void backup_good(struct backup *b, struct backup_destination *to, const struct backup_record *r);
+void backup_failed(struct backup *b, struct backup_destination *to, const char *reason, const char *words);
+void backup_round(struct backup *b); /* tells that no run is under way or due, if so */
+/* Hands back the result of a call of the disk or the network, and beats where a run is at work: each such call may take nearly as
+ * long as a task may stand still. */
+MUST_USE err backup_moved(const struct backup_destination *to, err e);
+void backup_rest(const struct backup *b); /* rests, unless a run is at work: its stall is to be seen */
 
 #endif

@@ -4,7 +4,6 @@
 #include "agents/backup/backup_internal.h"
 
 #include "board/rt/log.h"
-#include "board/rt/pulse.h"
 
 #include <stdalign.h>
 #include <stdio.h>
@@ -179,7 +178,6 @@ static err keep_record(void *arg, const struct backup_record *r)
 {
     struct keeping *k = arg;
     struct piece *p = k->span.piece;
-    pulse_beat(TASK_BACKUP, loop_now());
     if (row_bytes(BACKUP_RECORD_JSON_MAX) > PIECE_BYTES - p->len)
         TRY(keep_piece(k, false));
     struct row *row = row_at(p, p->len);

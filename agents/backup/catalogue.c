@@ -84,7 +84,7 @@ static err see(void *arg, const char *name)
 err catalogue_open(struct backup_destination *to, struct catalogue *out)
 {
     *out = (struct catalogue){0};
-    err e = file_list(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, see, out);
+    err e = backup_moved(to, file_list(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, see, out));
     if (e != OK) {
         catalogue_close(out);
         return e;
@@ -159,8 +159,9 @@ err catalogue_record(struct backup_destination *to, const struct backup_entry *e
     *out = (struct backup_record){.took_ms = -1};
     TRY(backup_path(to, entry->at_s, NAME_RECORD, job.path));
     TRY(backup_path(to, entry->at_s, is_bad ? NAME_BAD : NAME_SNAPSHOT, job.file));
-    TRY(buf_wait(RECORD_BYTES, loop_now() + BACKUP_DISK_MS_MAX, &job.into));
+    TRY(backup_moved(to, buf_wait(RECORD_BYTES, loop_now() + BACKUP_DISK_MS_MAX, &job.into)));
     err e = lane_call(&to->lane, run_record, &job, sizeof job, &job.into->hold, loop_now() + BACKUP_DISK_MS_MAX);
+    e = backup_moved(to, e);
     if (e == OK)
         judge(&job, is_bad, out);
     buf_release(job.into);
@@ -178,7 +179,7 @@ static err remove_if(struct backup_destination *to, int64_t at_s, enum backup_na
     char path[OS_PATH_MAX];
     uint64_t mark = trail_mark();
     TRY(backup_path(to, at_s, kind, path));
-    err e = file_remove(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX);
+    err e = backup_moved(to, file_remove(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX));
     if (e != E_ABSENT)
         return e;
     trail_rewind(mark);

@@ -2,11 +2,13 @@
  * verification is done: the stream's is long closed then, or broken. */
 #include "agents/backup/hash_kv.h"
 
+#include "board/rt/pulse.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #define CONNECT_MS_MAX SECONDS(10)
-#define HASH_KV_MS_MAX SECONDS(45) /* the member reads all of its database; less than the stall limit */
+#define HASH_KV_MS_MAX SECONDS(30) /* the member reads all of its database; less than the stall limit */
 
 static unsigned endpoint_index(const struct config *c, const char *endpoint)
 {
@@ -21,6 +23,7 @@ static err ask(struct etcd *etcd, unsigned endpoint, const struct backup_record 
 {
     struct etcd_status status;
     TRY(etcd_connect(etcd, endpoint, loop_now() + CONNECT_MS_MAX, &status));
+    pulse_beat(TASK_BACKUP, loop_now());
     if (status.member_id != r->member_id || status.cluster_id != r->cluster_id) {
         *words = "another member answers there now";
         return E_ABSENT;
@@ -41,9 +44,11 @@ static err live_hash(struct backup *b, const struct backup_record *r, struct etc
     if (endpoint == b->config->backup.endpoint_count)
         return E_ABSENT;
     err e = backup_source_open(b, loop_now() + CONNECT_MS_MAX, &etcd);
+    pulse_beat(TASK_BACKUP, loop_now());
     if (e == OK)
         e = ask(etcd, endpoint, r, live, words);
     etcd_close(etcd); /* before the walk: its memory */
+    pulse_beat(TASK_BACKUP, loop_now());
     return e;
 }
 

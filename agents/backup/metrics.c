@@ -28,7 +28,8 @@ static struct family failures = {.name = "holdfast_backup_failures_total",
                                  .labels = {"destination", "reason"}};
 
 static struct family verified_level = {.name = "holdfast_backup_verified_level",
-                                       .help = "What of the newest good snapshot was verified: 2 its SHA-256, 4 all.",
+                                       .help =
+                                           "What of the newest snapshot that is not damaged was verified: 2 its SHA-256, 4 all.",
                                        .type = METRIC_GAUGE,
                                        .labels = {"destination"}};
 
@@ -48,12 +49,17 @@ err backup_metrics_open(struct backup_destination *d)
     return metric_series(&next_run, labels, &d->next_run);
 }
 
+void backup_metrics_kept(struct backup_destination *d, const struct backup_record *r)
+{
+    if (r->verification.verdict != VERDICT_BAD)
+        series_set(d->level, r->verification.level);
+}
+
 void backup_metrics_done(struct backup_destination *d, const struct backup_record *r)
 {
     series_set(d->last_success, (double)r->taken_at_s);
     series_set(d->size, (double)r->verification.bytes);
     series_set(d->duration, r->took_ms >= 0 ? (double)r->took_ms / 1000.0 : NAN);
-    series_set(d->level, r->verification.level);
 }
 
 void backup_reason_of(err e, char out[BACKUP_REASON_MAX])

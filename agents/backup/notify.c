@@ -117,9 +117,12 @@ static void recover(struct notify *n, struct watched *w)
     tell(n, w, NOTIFY_RECOVERED);
 }
 
-static void want_ping(struct notify *n)
+void notify_round(void *arg)
 {
-    if (!has_ping(n) || !all_well(n))
+    struct notify *n = arg;
+    bool good = n->good_since;
+    n->good_since = false;
+    if (!good || !has_ping(n) || !all_well(n))
         return;
     n->ping_wanted = true;
     n->ping = (struct tries){.due_at = loop_now()};
@@ -137,7 +140,7 @@ void notify_done(void *arg, const struct backup_record *r)
         n->cluster_id = r->cluster_id;
     if (w->failing || w->stale)
         recover(n, w);
-    want_ping(n);
+    n->good_since = true;
 }
 
 /* What the hub knows from an earlier run's files, too. */

@@ -12,8 +12,8 @@
  * - A good run after that tells "recovered", once for both. It takes the place of what has not been delivered of the destination.
  * - Notices go out in order, one at a time. Each has NOTIFY_ATTEMPTS_MAX attempts within an hour of its first, 5 s, 10 s … 5 min
  * apart and up to a quarter more; then it is given up. A later one of the same destination and kind replaces one that waits.
- * - The ping is sent after a good run of any destination while none is failing or stale; it never waits behind a notice that is
- * to be tried again.
+ * - The ping is sent after a good run of any destination, when no run is under way or due any more (notify_round()), while none
+ * is failing or stale; it never waits behind a notice that is to be tried again.
  * - What is known is of this process: after a restart a streak begins anew, and nothing is told of its end if it ended before.
  * - Of the URLs only scheme and host are ever logged. */
 #ifndef HOLDFAST_NOTIFY_H
@@ -39,6 +39,8 @@ err notify_run(void *notify);
 void notify_done(void *notify, const struct backup_record *r);
 void notify_failed(void *notify, const char *destination, const char *reason, const char *words);
 void notify_stale(void *notify, const char *destination, bool stale, int64_t newest_s); /* newest_s 0: there is none */
+
+void notify_round(void *notify);
 
 /* For /readyz?verbose: false and why while the last attempt failed. */
 bool notify_is_well(void *notify, struct text *why);

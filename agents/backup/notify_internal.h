@@ -62,6 +62,7 @@ struct notify {
     struct watched watched[CONFIG_DESTINATIONS_MAX];
     struct notice queue[NOTIFY_QUEUE_MAX]; /* the first is next */
     unsigned count;
+    bool good_since; /* a good run since the last ping was wanted, or a round that was not all well */
     bool ping_wanted;
     struct tries ping;
     struct waitq changed;

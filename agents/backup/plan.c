@@ -80,14 +80,14 @@ void plan_tell(struct backup *b, struct backup_destination *to)
 }
 
 /* A name that is ahead of the clock says nothing of when its run was. */
-void plan_first(struct backup *b, struct backup_destination *to, int64_t newest_attempt_s)
+void plan_first(struct backup *b, struct backup_destination *to, int64_t newest_s)
 {
-    int64_t now_s = wall_s(), age_s = now_s - newest_attempt_s;
-    bool known = newest_attempt_s > 0 && age_s >= 0;
+    int64_t now_s = wall_s(), age_s = now_s - newest_s;
+    bool known = newest_s > 0 && age_s >= 0;
     ms every = b->config->backup.every_ms;
     to->retry_at = 0;
-    to->never_ran = newest_attempt_s == 0;
-    to->considered_s = known ? newest_attempt_s : now_s;
+    to->never_ran = newest_s == 0;
+    to->considered_s = known ? newest_s : now_s;
     to->next_at = known && age_s * 1000 < every ? loop_now() + every - age_s * 1000 : loop_now();
 }
 
@@ -95,6 +95,7 @@ void plan_began(struct backup *b, struct backup_destination *to)
 {
     to->never_ran = false;
     to->retry_at = 0;
+    to->began_at = loop_now();
     to->considered_s = wall_s();
     to->next_at = loop_now() + b->config->backup.every_ms;
 }
@@ -105,7 +106,12 @@ void plan_good(struct backup_destination *to)
     to->retry_at = 0;
 }
 
-ms plan_failed(struct backup *b, struct backup_destination *to)
+bool plan_is_due(struct backup *b, struct backup_destination *to)
+{
+    return (by_cron(b) ? cron_wait(b, to) : every_wait(to)) == 0;
+}
+
+static void back_off(struct backup *b, struct backup_destination *to)
 {
     to->failures_in_a_row++;
     ms wait = RETRY_FIRST_MS << size_min(to->failures_in_a_row - 1, 8);
@@ -116,7 +122,20 @@ ms plan_failed(struct backup *b, struct backup_destination *to)
     os_random(&random, sizeof random);
     wait += (ms)(random % (uint32_t)(wait / JITTER_DIVISOR + 1));
     to->retry_at = loop_now() + wait;
+}
+
+ms plan_failed(struct backup *b, struct backup_destination *to)
+{
+    back_off(b, to);
     if (!by_cron(b))
         to->next_at = to->retry_at;
-    return ms_min(wait, plan_wait(b, to));
+    return plan_wait(b, to);
+}
+
+ms plan_kept(struct backup *b, struct backup_destination *to)
+{
+    back_off(b, to);
+    if (to->next_at < to->retry_at)
+        to->next_at = to->retry_at;
+    return plan_wait(b, to);
 }

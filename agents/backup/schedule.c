@@ -2,7 +2,6 @@
 #include "agents/backup/plan.h"
 
 #include "board/rt/log.h"
-#include "board/rt/pulse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +10,17 @@
 
 /* --- what is there --- */
 
-/* What a hub before this one achieved is not forgotten: an alert on its age must not fire at every restart. An error when no good
- * one was found because not all could be looked at. */
+/* What a hub before this one achieved is not forgotten: an alert on its age must not fire at every restart. Only what is good
+ * counts as a run; what could not be verified just now is tried again first. An error when no good one was found because not all
+ * could be looked at. */
 static err remember(struct backup *b, struct backup_destination *to, const struct catalogue *c, struct backup_record *r)
 {
-    int64_t attempt_s = 0, good_s = 0;
+    int64_t newest_s = 0, good_s = 0;
     err missed = OK;
+    to->unread_s = 0;
     for (size_t i = c->count; i-- > 0 && good_s == 0;) {
-        if (!(c->entries[i].kinds & (NAME_SNAPSHOT | NAME_BAD)))
+        if (!(c->entries[i].kinds & NAME_SNAPSHOT))
             continue;
-        attempt_s = attempt_s ? attempt_s : c->entries[i].at_s;
         err e = catalogue_record(to, &c->entries[i], r);
         if (e == E_CANCELED)
             return e;
@@ -29,11 +29,18 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
         if (e == OK && r->verification.verdict == VERDICT_GOOD) {
             good_s = r->taken_at_s;
             backup_metrics_done(to, r);
+        } else if (e == OK && newest_s == 0) {
+            to->unread_s = r->taken_at_s;
         }
+        if (e == OK && newest_s == 0)
+            backup_metrics_kept(to, r);
+        newest_s = newest_s ? newest_s : c->entries[i].at_s;
         fiber_breathe();
     }
     trail_clear();
-    plan_first(b, to, attempt_s);
+    plan_first(b, to, to->unread_s ? to->unread_s : good_s);
+    if (to->unread_s)
+        (void)plan_kept(b, to);
     stale_found(to, good_s);
     return good_s ? OK : missed;
 }
@@ -46,6 +53,7 @@ struct recalling {
 static err recall_one(void *arg, struct backup_record *r)
 {
     struct recalling *c = arg;
+    backup_metrics_kept(c->to, r);
     if (r->verification.verdict != VERDICT_GOOD)
         return OK;
     c->good_s = r->taken_at_s;
@@ -81,18 +89,21 @@ static err look(struct backup *b, struct backup_destination *to)
 static err start(struct backup *b, unsigned i)
 {
     struct backup_destination *to = &b->destinations[i];
-    pulse_beat(TASK_BACKUP, loop_now());
     plan_first(b, to, 0);
     stale_found(to, 0);
-    err e = backup_tidy(b, i);
-    if (e == E_CANCELED)
-        return e;
-    if (e != OK)
+    err e = backup_begin(b, i);
+    bool begun = e == OK; /* else a command is at work there */
+    if (begun)
+        e = backup_tidy_now(b, to, true);
+    if (begun && e != OK && e != E_CANCELED)
         log_warn("cannot tidy the destination", F("destination", to->config->name), F_ERR(e));
     trail_clear();
-    TRY(look(b, to));
-    cache_renew(b, to);
-    return OK;
+    e = e == E_CANCELED ? e : look(b, to);
+    if (begun)
+        backup_end(b, i);
+    if (e == OK)
+        cache_renew(b, to);
+    return e;
 }
 
 /* --- a run --- */
@@ -112,11 +123,13 @@ static err prune(struct backup *b, unsigned i)
 {
     if (!os_wall_is_trusted())
         return OK;
-    TRY(backup_begin(b, i));
-    err e = backup_tidy_now(b, &b->destinations[i], true);
-    if (e == OK)
-        e = backup_prune_now(&b->destinations[i], false, tell_removal, NULL);
-    backup_end(b, i);
+    err e = backup_begin(b, i);
+    if (e == OK) {
+        e = backup_tidy_now(b, &b->destinations[i], true);
+        if (e == OK)
+            e = backup_prune_now(&b->destinations[i], false, tell_removal, NULL);
+        backup_end(b, i);
+    }
     if (e != E_CANCELED)
         cache_renew(b, &b->destinations[i]);
     if (e != OK && e != E_CANCELED)
@@ -132,15 +145,68 @@ static void tell_good(const struct backup_record *r)
              F_U64("keys", r->verification.keys), F("hash_kv", r->hash_kv ? "agrees" : r->hash_kv_why));
 }
 
-/* What was kept but could not be verified is not taken again at once: it would fill the disk. */
-static void tell_failure(struct backup *b, struct backup_destination *to, err e, const struct backup_record *r)
+static void tell_failure(struct backup_destination *to, err e, ms wait)
 {
-    bool kept = r->path[0] && r->verification.verdict == VERDICT_UNKNOWN;
-    ms wait = kept ? plan_wait(b, to) : plan_failed(b, to);
     log_error("backup failed", F("destination", to->config->name), F_ERR(e), F_MS("next_try", wait == FOREVER ? -1 : wait));
 }
 
-static err run_one(struct backup *b, unsigned i, struct backup_record *r)
+/* E_ABSENT: it is not there any more, or damaged. E_IO: it could still not be verified. */
+static err find_good(struct backup_destination *to, struct backup_record *r)
+{
+    struct catalogue c;
+    TRY(catalogue_open(to, &c));
+    size_t i = 0;
+    while (i < c.count && c.entries[i].at_s != to->unread_s)
+        i++;
+    err e = i < c.count && (c.entries[i].kinds & NAME_SNAPSHOT) ? catalogue_record(to, &c.entries[i], r) : E_ABSENT;
+    catalogue_close(&c);
+    TRY(e);
+    return r->verification.verdict == VERDICT_GOOD ? OK : trail(E_IO, "%s still cannot be verified", r->path);
+}
+
+static err verify_kept(struct backup *b, unsigned i, struct backup_record *r)
+{
+    struct backup_destination *to = &b->destinations[i];
+    TRY(backup_begin(b, i));
+    err e = backup_tidy_now(b, to, true);
+    if (e == OK)
+        e = find_good(to, r);
+    if (e == OK) {
+        backup_good(b, to, r);
+        stale_found(to, r->taken_at_s); /* it is not of now */
+        backup_metrics_kept(to, r);
+    }
+    backup_end(b, i);
+    return e;
+}
+
+/* What was kept but could not be verified is verified first: another file each time would fill the disk. *run: another one is to
+ * be taken, for it is damaged or gone, or the next is due. */
+static err again(struct backup *b, unsigned i, struct backup_record *r, bool *run)
+{
+    struct backup_destination *to = &b->destinations[i];
+    bool due = plan_is_due(b, to);
+    err e = verify_kept(b, i, r);
+    *run = due || e == E_ABSENT;
+    if (e == E_CANCELED)
+        return e;
+    if (e == OK) {
+        plan_good(to);
+        tell_good(r);
+        return *run ? OK : prune(b, i);
+    }
+    if (e == E_ABSENT)
+        to->unread_s = 0;
+    if (!*run) {
+        char words[256];
+        backup_failed(b, to, to->failed[0] ? to->failed : "unreadable", trail_text(e, words, sizeof words));
+        tell_failure(to, e, plan_kept(b, to));
+    }
+    trail_clear();
+    return OK;
+}
+
+static err take_one(struct backup *b, unsigned i, struct backup_record *r)
 {
     struct backup_destination *to = &b->destinations[i];
     log_info("backup begins", F("destination", to->config->name));
@@ -151,21 +217,31 @@ static err run_one(struct backup *b, unsigned i, struct backup_record *r)
     if (e == OK) {
         plan_good(to);
         tell_good(r);
-        e = prune(b, i);
-    } else if (e == E_BUSY && to->busy) {
-        log_info("another backup is at work there: this one is left out", F("destination", to->config->name));
-        e = OK;
-    } else {
-        tell_failure(b, to, e, r);
-        e = OK;
+        return prune(b, i);
     }
+    if (e == E_BUSY && to->busy)
+        log_info("another backup is at work there: this one is left out", F("destination", to->config->name));
+    else
+        tell_failure(to, e, r->path[0] && r->verification.verdict == VERDICT_UNKNOWN ? plan_kept(b, to) : plan_failed(b, to));
+    return OK;
+}
+
+static err run_one(struct backup *b, unsigned i, struct backup_record *r)
+{
+    struct backup_destination *to = &b->destinations[i];
+    bool run = true;
+    if (to->unread_s)
+        TRY(again(b, i, r, &run));
+    if (run)
+        TRY(take_one(b, i, r));
     plan_tell(b, to);
-    return e;
+    return OK;
 }
 
 /* --- for ever --- */
 
-/* The destination that is due first, and how long that is. */
+/* The destination that is due first, and how long that is; of those that are due now the one that ran least recently: a run may
+ * last as long as `every`. */
 static unsigned earliest(struct backup *b, ms *wait)
 {
     unsigned first = 0;
@@ -174,7 +250,7 @@ static unsigned earliest(struct backup *b, ms *wait)
         ms one = plan_wait(b, &b->destinations[i]);
         stale_look(b, &b->destinations[i]);
         plan_tell(b, &b->destinations[i]);
-        if (one < *wait) {
+        if (one < *wait || (one == 0 && b->destinations[i].began_at < b->destinations[first].began_at)) {
             *wait = one;
             first = i;
         }
@@ -190,12 +266,12 @@ static err run_all(struct backup *b, struct backup_record *r)
     for (;;) {
         ms wait = FOREVER;
         unsigned i = earliest(b, &wait);
-        pulse_rest(TASK_BACKUP);
+        backup_rest(b);
+        backup_round(b);
         if (wait > 0 || b->config->backup.destination_count == 0) {
             TRY(fiber_sleep(loop_now() + ms_min(wait, LOOK_MS_MAX)));
             continue;
         }
-        pulse_beat(TASK_BACKUP, loop_now());
         TRY(run_one(b, i, r));
     }
 }

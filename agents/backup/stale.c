@@ -6,10 +6,13 @@
 
 #include "board/rt/log.h"
 
+#define GRACE_MS MINUTES(10)
+
 void stale_found(struct backup_destination *to, int64_t newest_good_s)
 {
     int64_t age_ms = loop_wall_ms() - newest_good_s * 1000;
     to->newest_good_s = newest_good_s;
+    to->grace_until = to->grace_until ? to->grace_until : loop_now() + GRACE_MS;
     to->good_at = loop_now() - (newest_good_s > 0 && age_ms > 0 && os_wall_is_trusted() ? age_ms : 0);
 }
 
@@ -30,7 +33,7 @@ void stale_look(struct backup *b, struct backup_destination *to)
 {
     bool stale = age(to) > b->config->backup.max_age_ms;
     series_set(to->stale_series, stale);
-    if (stale == to->stale)
+    if (stale == to->stale || (stale && !to->has_run && loop_now() < to->grace_until))
         return;
     to->stale = stale;
     if (stale)

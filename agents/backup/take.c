@@ -74,13 +74,33 @@ err backup_begin(struct backup *b, unsigned destination)
     err e = sem_take(&b->one, FOREVER); /* each run before it has a deadline */
     if (e != OK)
         to->busy = false;
+    else
+        pulse_beat(TASK_BACKUP, loop_now());
+    to->at_work = e == OK;
     return e;
 }
 
 void backup_end(struct backup *b, unsigned destination)
 {
-    b->destinations[destination].busy = false;
+    b->destinations[destination].busy = b->destinations[destination].at_work = false;
+    backup_rest(b);
     sem_give(&b->one);
+    backup_round(b);
+}
+
+err backup_moved(const struct backup_destination *to, err e)
+{
+    if (to->at_work)
+        pulse_beat(TASK_BACKUP, loop_now());
+    return e;
+}
+
+void backup_rest(const struct backup *b)
+{
+    for (unsigned i = 0; i < b->config->backup.destination_count; i++)
+        if (b->destinations[i].at_work)
+            return;
+    pulse_rest(TASK_BACKUP);
 }
 
 struct run { /* one snapshot in the making */
@@ -91,7 +111,7 @@ struct run { /* one snapshot in the making */
     struct etcd *etcd;
     struct etcd_snapshot *stream;
     struct backup_intake intake;
-    ms began, deadline; /* of the whole run */
+    ms began, deadline; /* deadline: of all until the stream has ended; FOREVER then */
     unsigned level;
     bool recorded;
 };
@@ -104,7 +124,7 @@ static ms disk_deadline(const struct run *r)
 static err check_space(struct run *r, const struct etcd_status *status)
 {
     uint64_t free_bytes = 0, total_bytes = 0;
-    TRY(file_space(&r->to->lane, r->to->config->path, disk_deadline(r), &free_bytes, &total_bytes));
+    TRY(backup_moved(r->to, file_space(&r->to->lane, r->to->config->path, disk_deadline(r), &free_bytes, &total_bytes)));
     if (status->db_bytes > 0 && free_bytes < (uint64_t)status->db_bytes + SHA256_BYTES)
         return trail(E_NOSPACE, "%s has %llu bytes free, the database has %llu", r->to->config->path,
                      (unsigned long long)free_bytes, (unsigned long long)status->db_bytes);
@@ -134,10 +154,10 @@ static err record_name(struct run *r)
 static err connect_source(struct run *r)
 {
     struct etcd_status status;
-    TRY(backup_source_open(r->backup, disk_deadline(r), &r->etcd));
-    TRY(etcd_connect_any(r->etcd, r->deadline, &status));
+    TRY(backup_moved(r->to, backup_source_open(r->backup, disk_deadline(r), &r->etcd)));
+    TRY(backup_moved(r->to, etcd_connect_any(r->etcd, r->deadline, &status)));
     record_begin(r, &status);
-    TRY(file_make_folder(&r->to->lane, r->to->config->path, disk_deadline(r)));
+    TRY(backup_moved(r->to, file_make_folder(&r->to->lane, r->to->config->path, disk_deadline(r))));
     return check_space(r, &status);
 }
 
@@ -159,11 +179,10 @@ static err receive(struct run *r)
     for (;;) {
         struct bytes blob;
         bool more = false;
-        TRY(next_piece(r, &blob, &remaining, &more));
+        TRY(backup_moved(r->to, next_piece(r, &blob, &remaining, &more)));
         if (!more)
             return OK;
-        TRY(intake_add(&r->intake, blob, disk_deadline(r)));
-        pulse_beat(TASK_BACKUP, loop_now());
+        TRY(backup_moved(r->to, intake_add(&r->intake, blob, disk_deadline(r))));
         if (r->watcher)
             r->watcher->progress(r->watcher->arg, "snapshot", r->intake.total_bytes, r->intake.total_bytes + remaining);
         fiber_breathe();
@@ -178,7 +197,7 @@ static err is_there(struct run *r, enum backup_name_kind kind, bool *there)
     struct os_stat stat;
     uint64_t mark = trail_mark();
     TRY(backup_path(r->to, r->record->taken_at_s, kind, path));
-    err e = file_stat(&r->to->lane, path, disk_deadline(r), &stat);
+    err e = backup_moved(r->to, file_stat(&r->to->lane, path, disk_deadline(r), &stat));
     *there = e == OK;
     if (e != E_ABSENT)
         return e;
@@ -201,9 +220,9 @@ static err take_name(struct run *r, bool *taken)
         if (*taken)
             return OK;
         TRY(backup_path(r->to, r->record->taken_at_s, NAME_RECORD, path));
-        TRY(file_remove(&r->to->lane, path, disk_deadline(r)));
+        TRY(backup_moved(r->to, file_remove(&r->to->lane, path, disk_deadline(r))));
     }
-    err e = writer_commit(r->intake.writer, disk_deadline(r));
+    err e = backup_moved(r->to, writer_commit(r->intake.writer, disk_deadline(r)));
     *taken = e == E_EXISTS;
     return e == E_EXISTS ? OK : e;
 }
@@ -233,8 +252,9 @@ static err commit(struct run *r)
 static err keep(struct run *r)
 {
     TRY(commit(r));
-    TRY(backup_record_write(&r->to->lane, r->record, disk_deadline(r)));
+    TRY(backup_moved(r->to, backup_record_write(&r->to->lane, r->record, disk_deadline(r))));
     r->recorded = true;
+    backup_metrics_kept(r->to, r->record);
     const struct backup_verification *v = &r->record->verification;
     if (v->verdict == VERDICT_UNKNOWN && r->level > v->level)
         return trail(strcmp(v->reason, "memory") == 0 ? E_BUDGET : E_IO,
@@ -280,9 +300,10 @@ static err take(struct run *r)
 {
     TRY(connect_source(r));
     TRY(record_name(r));
-    TRY(intake_open(&r->intake, &r->to->lane, r->record->path, disk_deadline(r)));
+    TRY(backup_moved(r->to, intake_open(&r->intake, &r->to->lane, r->record->path, disk_deadline(r))));
     TRY(receive(r));
-    TRY(intake_check(&r->intake, disk_deadline(r), &r->record->verification));
+    r->deadline = FOREVER;
+    TRY(backup_moved(r->to, intake_check(&r->intake, disk_deadline(r), &r->record->verification)));
     hang_up(r); /* its memory is the verification's */
     if (r->level > 2)
         TRY(verify(r));
@@ -298,38 +319,65 @@ static int64_t begin_s(ms now)
     return (loop_wall_ms() + (os_wall_is_trusted() ? 0 : now)) / 1000;
 }
 
+void backup_good(struct backup *b, struct backup_destination *to, const struct backup_record *r)
+{
+    to->failed[0] = to->failed_words[0] = 0;
+    to->unread_s = 0;
+    to->has_run = true;
+    stale_renewed(to, r->taken_at_s);
+    backup_metrics_done(to, r);
+    if (b->options.events.done)
+        b->options.events.done(b->options.events.arg, r);
+}
+
+void backup_failed(struct backup *b, struct backup_destination *to, const char *reason, const char *words)
+{
+    if (reason != to->failed)
+        (void)snprintf(to->failed, sizeof to->failed, "%s", reason);
+    to->has_run = true;
+    backup_metrics_failed(to, to->failed);
+    if (b->options.events.failed)
+        b->options.events.failed(b->options.events.arg, to->config->name, to->failed, words);
+}
+
+void backup_round(struct backup *b)
+{
+    if (!b->options.events.round)
+        return;
+    for (unsigned i = 0; i < b->config->backup.destination_count; i++)
+        if (b->destinations[i].busy || plan_wait(b, &b->destinations[i]) == 0)
+            return;
+    b->options.events.round(b->options.events.arg);
+}
+
 static err finish(struct run *r, err e)
 {
-    struct backup *b = r->backup;
-    struct backup_record *record = r->record;
-    char words[256];
+    struct backup_destination *to = r->to;
+    const struct backup_record *record = r->record;
+    char words[256], reason[BACKUP_REASON_MAX];
     if (e == E_CANCELED)
         return e;
-    if (e == OK) {
-        r->to->failed[0] = r->to->failed_words[0] = 0;
-        if (record->verification.verdict == VERDICT_GOOD) {
-            stale_renewed(r->to, record->taken_at_s);
-            backup_metrics_done(r->to, record);
-        }
-        if (b->options.events.done)
-            b->options.events.done(b->options.events.arg, record);
+    if (e == OK) { /* less may have been asked than what says that all is well */
+        if (record->verification.verdict == VERDICT_GOOD)
+            backup_good(r->backup, to, record);
         return OK;
     }
+    backup_reason_of(e, reason);
     if (r->recorded)
-        (void)snprintf(r->to->failed, sizeof r->to->failed, "%s", record->verification.reason);
-    else
-        backup_reason_of(e, r->to->failed);
-    (void)snprintf(r->to->failed_words, sizeof r->to->failed_words, "%s%s%s", err_text(e), r->recorded ? ": " : "",
-                   r->recorded ? r->to->failed : "");
-    backup_metrics_failed(r->to, r->to->failed);
-    if (b->options.events.failed)
-        b->options.events.failed(b->options.events.arg, record->destination, r->to->failed, trail_text(e, words, sizeof words));
+        (void)snprintf(reason, sizeof reason, "%s", record->verification.reason);
+    if (r->recorded && !is_bad(r))
+        to->unread_s = record->taken_at_s;
+    (void)snprintf(to->failed_words, sizeof to->failed_words, "%s%s%s", err_text(e), r->recorded ? ": " : "",
+                   r->recorded ? reason : "");
+    backup_failed(r->backup, to, reason, trail_text(e, words, sizeof words));
     return trail(e, "backup into %s", record->destination);
 }
 
 err backup_take(struct backup *b, unsigned destination, unsigned level, const struct backup_watcher *w, struct backup_record *out)
 {
     ms began = loop_now();
+    *out = (struct backup_record){.taken_at_s = begin_s(began), .took_ms = -1};
+    (void)snprintf(out->destination, sizeof out->destination, "%s", b->config->backup.destinations[destination].name);
     TRY(backup_begin(b, destination));
     struct run r = {.backup = b,
                     .to = &b->destinations[destination],
@@ -338,8 +386,7 @@ err backup_take(struct backup *b, unsigned destination, unsigned level, const st
                     .began = began,
                     .level = level,
                     .deadline = loop_now() + b->config->backup.total_timeout_ms};
-    *out = (struct backup_record){.taken_at_s = begin_s(loop_now()), .took_ms = -1};
-    (void)snprintf(out->destination, sizeof out->destination, "%s", r.to->config->name);
+    out->taken_at_s = begin_s(loop_now());
     err e = take(&r);
     intake_close(&r.intake);
     hang_up(&r);

@@ -15,7 +15,7 @@
 static err remove_by_age(struct backup *b, struct backup_destination *to, const char *path)
 {
     struct os_stat stat;
-    TRY(file_stat(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX, &stat));
+    TRY(backup_moved(to, file_stat(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX, &stat)));
     if (loop_wall_ms() - stat.modified_ms < b->config->backup.total_timeout_ms)
         return E_BUSY;
     return file_remove(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX);
@@ -27,7 +27,7 @@ static err remove_leftover(struct backup *b, struct backup_destination *to, cons
     int n = snprintf(path, sizeof path, "%s/%s", to->config->path, name);
     if (n <= 0 || (size_t)n >= sizeof path)
         return OK;
-    err e = file_remove_leftover(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX);
+    err e = backup_moved(to, file_remove_leftover(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX));
     if (e == E_UNSUPPORTED)
         e = remove_by_age(b, to, path);
     if (e == OK)
@@ -58,7 +58,7 @@ err backup_set_aside(struct backup_destination *to, struct backup_record *r)
 {
     char bad[OS_PATH_MAX];
     TRY(backup_path(to, r->taken_at_s, NAME_BAD, bad));
-    TRY(file_rename_new(&to->lane, r->path, bad, loop_now() + BACKUP_DISK_MS_MAX));
+    TRY(backup_moved(to, file_rename_new(&to->lane, r->path, bad, loop_now() + BACKUP_DISK_MS_MAX)));
     memcpy(r->path, bad, sizeof bad);
     return OK;
 }
@@ -89,6 +89,8 @@ static err conclude(struct backup_destination *to, const struct backup_entry *en
 static bool try_today(struct backup_destination *to, int64_t at_s)
 {
     unsigned kept = 0;
+    if (at_s == to->unread_s) /* the schedule asks for it, with a back-off of its own */
+        return true;
     for (unsigned i = 0; i < to->tried_count; i++)
         if (loop_now() - to->tried[i].when < HOURS(24))
             to->tried[kept++] = to->tried[i];

@@ -584,13 +584,14 @@ static const struct clockwork nights[] = {
      .span = HOURS(27),
      .any_runs = true,
      .stales = 1},
-    {{.name = "fresh_again", .keys = 6},
+    {{.name = "fresh_again", .keys = 6}, .every = HOURS(24), .wall_ms = -1, .span = HOURS(1), .age_s = 27 * 3600, .runs = 1},
+    {{.name = "stale_after_a_try", .status_steps = status_denied},
      .every = HOURS(24),
      .wall_ms = -1,
-     .span = HOURS(1),
+     .span = SECONDS(20),
      .age_s = 27 * 3600,
-     .runs = 1,
-     .stales = 2},
+     .any_runs = true,
+     .stales = 1},
 };
 
 static void schedule_by_night(void **state)

@@ -18,7 +18,8 @@
 #define DAYS(n)  HOURS(24 * (n))
 
 /* One line a case: what happens, "SECONDS WHAT [DESTINATION]; …", and what the receiver then got, "SECONDS WHAT DESTINATION; …",
- * a `!` before what it did not answer with 200. What happens: fail, done, stale, fresh; the receiver: mend, break (500), hang. */
+ * a `!` before what it did not answer with 200. What happens: fail, done (a good run, and nothing else is due),
+ * good (others are due), round (none is), stale, fresh; the receiver: mend, break (500), hang. */
 static const struct story {
     const char *name, *happens, *got;
     ms last_ms;
@@ -40,6 +41,11 @@ static const struct story {
      "5 failed a; 6 failed b; 60 recovered b; 90 recovered a; 90 ping", DAYS(3)},
     {"no ping while another is bad", "5 fail a; 60 done b; 90 stale b; 100 done a; 110 done b",
      "5 failed a; 90 stale b; 100 recovered a; 110 recovered b; 110 ping", DAYS(3)},
+    {"a good run, others are due", "5 good a", "", DAYS(3)},
+    {"after the round", "5 good a; 9 good b; 12 round", "12 ping", DAYS(3)},
+    {"one of the round failed", "5 good a; 6 fail b; 7 round; 20 good b; 21 round", "6 failed b; 20 recovered b; 21 ping",
+     DAYS(3)},
+    {"rounds without a run", "5 round; 9 done a; 10 round", "9 ping", DAYS(3)},
     {"a stranger", "5 fail z; 6 done z; 7 stale z", "", DAYS(3)},
     {"two streaks", "5 fail a; 60 done a; 90 fail a; 120 done a",
      "5 failed a; 60 recovered a; 60 ping; 90 failed a; 120 recovered a; 120 ping", DAYS(3)},
@@ -142,7 +148,11 @@ static void happen(const char *what, const char *destination)
     if (strcmp(what, "fail") == 0)
         notify_failed(notify, destination, "timeout", "etcd does not answer <!here> @all");
     else if (strcmp(what, "done") == 0)
+        notify_done(notify, &r), notify_round(notify);
+    else if (strcmp(what, "good") == 0)
         notify_done(notify, &r);
+    else if (strcmp(what, "round") == 0)
+        notify_round(notify);
     else if (strcmp(what, "stale") == 0 || strcmp(what, "fresh") == 0)
         notify_stale(notify, destination, *what == 's', 1700000000);
     else

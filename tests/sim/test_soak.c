@@ -228,11 +228,10 @@ static void check_always(void)
 }
 
 /* After weather that lasted from `since` until now. */
-static void check_alarms(enum weather w, enum weather before, ms since)
+static void check_alarms(enum weather w, ms since)
 {
     ms now = loop_now(), lasted = now - since;
-    /* What a stuck disk left unverified is kept, and not taken again before the next run is due. */
-    ms good_within = EVERY + SLACK + (before == WEATHER_STUCK ? EVERY : 0);
+    ms good_within = EVERY + SLACK;
     for (unsigned i = 0; i < FOLDERS; i++) {
         if (weathers[w].fails && lasted > EVERY + SLACK)
             SIM_CHECK(seen[i].failed_at >= since);
@@ -280,15 +279,13 @@ static enum weather draw_weather(void)
 
 static err one_weather(enum weather w, ms lasting)
 {
-    static enum weather before = WEATHER_CALM;
     ms since = loop_now();
     begin(w);
     while (loop_now() < since + lasting) {
         TRY(fiber_sleep(ms_min(loop_now() + LOOK, since + lasting)));
         check_always();
     }
-    check_alarms(w, before, since);
-    before = w;
+    check_alarms(w, since);
     return OK;
 }
 
