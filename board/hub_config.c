@@ -178,6 +178,8 @@ static err read_until_stopped(struct hub *h, struct config **out)
     err e = group_spawn(&g, "reads the configuration", read_new, &r);
     if (e == OK)
         e = group_join(&g, FOREVER);
+    else
+        trail_text(e, h->why, sizeof h->why);
     h->reading = NULL;
     group_close(&g);
     if (e == OK)
