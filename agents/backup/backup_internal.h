@@ -140,6 +140,7 @@ MUST_USE err backup_set_aside(struct backup_destination *to, struct backup_recor
 
 /* metrics.c */
 MUST_USE err backup_metrics_open(struct backup_destination *d);
+void backup_metrics_close(struct backup_destination *d);                               /* the gauges go; what was counted stays */
 void backup_metrics_kept(struct backup_destination *d, const struct backup_record *r); /* the newest that is not bad */
 void backup_metrics_done(struct backup_destination *d, const struct backup_record *r);
 void backup_metrics_failed(struct backup_destination *d, const char *reason);

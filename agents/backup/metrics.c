@@ -49,6 +49,15 @@ err backup_metrics_open(struct backup_destination *d)
     return metric_series(&next_run, labels, &d->next_run);
 }
 
+void backup_metrics_close(struct backup_destination *d)
+{
+    struct series **const all[] = {&d->last_success, &d->size, &d->duration, &d->stale_series, &d->level, &d->next_run};
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        series_drop(*all[i]);
+        *all[i] = NULL;
+    }
+}
+
 void backup_metrics_kept(struct backup_destination *d, const struct backup_record *r)
 {
     if (r->verification.verdict != VERDICT_BAD)

@@ -57,6 +57,7 @@ void backup_close(struct backup *b)
     if (!b)
         return;
     for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
+        backup_metrics_close(&b->destinations[i]);
         lane_close(&b->destinations[i].second);
         lane_close(&b->destinations[i].lane);
     }

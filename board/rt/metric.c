@@ -16,6 +16,7 @@ struct label_values {
 struct series {
     struct family *family;
     struct series *next;        /* of its family, in order of making */
+    bool gone;                  /* not exposed; its place is free for another of its family */
     atomic_uint_least64_t bits; /* of a double: there is no portable atomic one */
     double *samples;            /* a ring; NULL when the family is not sampled */
     unsigned samples_held;      /* <= registry.samples_max */
@@ -91,7 +92,7 @@ static struct series *series_find(const struct family *f, const struct label_val
         unsigned same = 0;
         while (same < count && strcmp(s->labels.of[same], labels->of[same]) == 0)
             same++;
-        if (same == count)
+        if (same == count && !s->gone)
             return s;
     }
     return NULL;
@@ -118,8 +119,30 @@ static err registry_boot(void)
     return OK;
 }
 
+static struct series *series_free(const struct family *f)
+{
+    struct series *s = f->series;
+    while (s && !s->gone)
+        s = s->next;
+    return s;
+}
+
+/* It stays in its family's list, where a cursor may stand. */
+static void series_reuse(struct series *s, const struct label_values *labels)
+{
+    s->gone = false;
+    s->samples_held = 0;
+    s->labels = *labels;
+    series_set(s, s->family->type == METRIC_INFO ? 1 : 0);
+}
+
 static err series_make(struct family *f, const struct label_values *labels, struct series **out)
 {
+    *out = series_free(f);
+    if (*out) {
+        series_reuse(*out, labels);
+        return OK;
+    }
     struct series *s = &registry.all[registry.series_count];
     if (registry.series_count >= registry.series_max)
         return trail(E_BUDGET, "metric %s: all %u series are in use", f->name, registry.series_max);
@@ -165,6 +188,12 @@ err metric_series(struct family *f, const char *const values[], struct series **
     if (e != OK)
         series_add(refusals, 1);
     return e;
+}
+
+void series_drop(struct series *s)
+{
+    if (s)
+        s->gone = true;
 }
 
 /* --- values --- */
@@ -371,7 +400,7 @@ void metric_write(struct metric_cursor *cursor, enum metric_format format, struc
             text_add(out, format == METRIC_OPENMETRICS ? "# EOF\n" : "");
         else if (cursor->stage == STAGE_HEAD)
             head_write(cursor->family, format, out);
-        else
+        else if (!cursor->series->gone)
             series_write(cursor->series, out);
         if (out->cut) {
             out->len = before;

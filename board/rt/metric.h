@@ -31,6 +31,9 @@ struct series;
 
 /* Finds or makes the series with these label values (as many as the family has names). Also registers the family. */
 MUST_USE err metric_series(struct family *f, const char *const values[], struct series **out);
+/* What it tells of is gone: it is not exposed any more, and its place serves the next one of its family. The caller forgets it.
+ * For gauges. NULL is fine. */
+void series_drop(struct series *s);
 void series_set(struct series *s, double value);
 void series_add(struct series *s, double value);
 double series_get(const struct series *s);

@@ -129,6 +129,25 @@ static void test_same_labels_same_series(void **state)
     assert_true(isnan(metric_value("test_other", NULL)));
 }
 
+static void test_what_is_gone_is_not_told(void **state)
+{
+    static struct family size = {
+        .name = "holdfast_test_gone_bytes", .help = "Some.", .type = METRIC_GAUGE, .labels = {"destination"}};
+    (void)state;
+    struct series *first = made(&size, LABEL("first")), *second = made(&size, LABEL("second"));
+    series_set(first, 1);
+    series_set(second, 2);
+    series_drop(first);
+    series_drop(NULL);
+    assert_null(strstr(written(METRIC_PROMETHEUS, KIB(64)), "\"first\""));
+    assert_non_null(strstr(written(METRIC_PROMETHEUS, KIB(64)), "{destination=\"second\"} 2\n"));
+    assert_true(isnan(metric_value(size.name, LABEL("first"))));
+    assert_ptr_equal(made(&size, LABEL("third")), first); /* its place */
+    assert_non_null(strstr(written(METRIC_OPENMETRICS, KIB(64)), "{destination=\"third\"} 0\n"));
+    assert_ptr_not_equal(made(&size, LABEL("first")), first);
+    assert_ptr_equal(made(&size, LABEL("second")), second);
+}
+
 static void test_null_series(void **state)
 {
     (void)state;
@@ -275,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_promtool),
         cmocka_unit_test(test_same_labels_same_series),
+        cmocka_unit_test(test_what_is_gone_is_not_told),
         cmocka_unit_test(test_null_series),
         cmocka_unit_test(test_long_label_is_cut_between_characters),
         cmocka_unit_test(test_collectors),
