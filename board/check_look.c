@@ -98,15 +98,24 @@ static err look_file(struct checked *c, struct lane *l, const struct named_file 
     return OK;
 }
 
-static err look_folder(struct checked *c, struct lane *l, unsigned i, ms deadline)
+/* By a link or a bind mount; what the paths themselves tell was refused. Folders that are not made yet cannot be looked at. */
+static err look_folders(struct checked *c, struct lane *l, ms deadline)
 {
-    const char *path = c->config->backup.destinations[i].path;
-    struct os_stat stat = {.kind = OS_FOLDER};
-    err e = file_stat(l, path, deadline, &stat);
-    trail_clear();
-    if (e == OK && stat.kind != OS_FOLDER)
-        warn(c, "backup.destinations[%u].path: %s is not a folder: every backup into it will fail", i, path);
-    return e == E_CANCELED ? e : OK;
+    const struct config_destination *d = c->config->backup.destinations;
+    struct os_stat stats[CONFIG_DESTINATIONS_MAX] = {{0}};
+    for (unsigned i = 0; i < c->config->backup.destination_count; i++) {
+        err e = file_stat(l, d[i].path, deadline, &stats[i]);
+        trail_clear();
+        if (e == E_CANCELED)
+            return e;
+        if (e == OK && stats[i].kind != OS_FOLDER)
+            warn(c, "backup.destinations[%u].path: %s is not a folder: every backup into it will fail", i, d[i].path);
+        for (unsigned j = 0; j < i && stats[i].inode != 0; j++)
+            if (stats[i].inode == stats[j].inode && stats[i].device == stats[j].device)
+                warn(c, "backup.destinations[%u].path: %s has the same folder; each would remove what the other keeps", i,
+                     d[j].name);
+    }
+    return OK;
 }
 
 static err look_files(struct checked *c)
@@ -124,8 +133,8 @@ static err look_files(struct checked *c)
     lane_open(&lane, "check", mem_task(), 1);
     for (size_t i = 0; i < COUNT_OF(files) && e == OK; i++)
         e = look_file(c, &lane, &files[i], deadline);
-    for (unsigned i = 0; i < g->backup.destination_count && e == OK; i++)
-        e = look_folder(c, &lane, i, deadline);
+    if (e == OK)
+        e = look_folders(c, &lane, deadline);
     lane_close(&lane);
     return e;
 }
@@ -152,16 +161,6 @@ static void look_endpoints(struct checked *c)
     }
 }
 
-static void look_destinations(struct checked *c)
-{
-    const struct config_destination *d = c->config->backup.destinations;
-    for (unsigned i = 1; i < c->config->backup.destination_count; i++)
-        for (unsigned j = 0; j < i; j++)
-            if (strcmp(d[i].path, d[j].path) == 0)
-                warn(c, "backup.destinations[%u].path: %s has the same folder; each would remove what the other keeps", i,
-                     d[j].name);
-}
-
 err check_look(struct checked *out, const struct config *c, const struct config_zones *zones, int64_t now_s)
 {
     *out = (struct checked){.config = c};
@@ -169,6 +168,5 @@ err check_look(struct checked *out, const struct config *c, const struct config_
     TRY(config_zone(c->backup.timezone, zones, &out->zone));
     look_when(out, now_s);
     look_endpoints(out);
-    look_destinations(out);
     return look_files(out);
 }

@@ -126,6 +126,58 @@ void config_rules(void *config, struct loader *l)
 }
 
 /* --- and of one destination --- */
+
+/* The last name of path[0, *end), which then ends before it: without . and .. and what .. takes back. False: there is none. */
+static bool name_before(const char *path, size_t *end, struct bytes *name)
+{
+    for (unsigned back = 0;;) {
+        while (*end > 0 && path[*end - 1] == '/')
+            (*end)--;
+        size_t begin = *end;
+        while (begin > 0 && path[begin - 1] != '/')
+            begin--;
+        *name = (struct bytes){(const uint8_t *)path + begin, *end - begin};
+        *end = begin;
+        if (name->len == 0)
+            return false;
+        if (bytes_equal_text(*name, "."))
+            continue;
+        if (bytes_equal_text(*name, ".."))
+            back++;
+        else if (back == 0)
+            return true;
+        else
+            back--;
+    }
+}
+
+static bool is_same_folder(const char *a, const char *b)
+{
+    size_t a_end = strlen(a), b_end = strlen(b);
+    struct bytes one, other;
+    for (;;) {
+        bool more = name_before(a, &a_end, &one);
+        if (more != name_before(b, &b_end, &other))
+            return false;
+        if (!more)
+            return true;
+        if (one.len != other.len || memcmp(one.at, other.at, one.len) != 0)
+            return false;
+    }
+}
+
+/* Each would prune what the other keeps. */
+static void folder_rules(const struct config_destination *d, struct loader *l)
+{
+    const struct config *c = l->config;
+    for (const struct config_destination *earlier = c->backup.destinations; earlier < d; earlier++)
+        if (*earlier->path && is_same_folder(earlier->path, d->path)) {
+            load_wrong(l, "backup.destinations[].path", "is the folder of destination \"%s\" too; give each its own",
+                       earlier->name);
+            return;
+        }
+}
+
 /* last, hourly, daily, weekly, monthly, yearly */
 static const int64_t retention_default[CONFIG_RETENTION_RULES] = {0, 0, 7, 4, 12, 0};
 
@@ -136,6 +188,11 @@ void config_item_rules(void *item, const struct config_row *list, struct loader 
     int64_t all = 0;
     for (unsigned i = 0; i < CONFIG_RETENTION_RULES; i++)
         all += d->retention[i];
+    folder_rules(d, l);
+    if (all > CONFIG_RETENTION_MAX)
+        load_wrong(l, "backup.destinations[].retention",
+                   "keeps %lld backups in all, and one destination holds %d at most; lower some of the numbers", (long long)all,
+                   CONFIG_RETENTION_MAX);
     if (all > 0)
         return;
     if (load_is_given(l, "backup.destinations[].retention"))

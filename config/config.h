@@ -26,8 +26,8 @@
 #define CONFIG_URL_MAX          256 /* with the zero, as all below */
 #define CONFIG_NAME_MAX         33
 
-#define CONFIG_RETENTION_RULES 6 /* last, hourly, daily, weekly, monthly, yearly; agents/backup/retention.h */
-#define CONFIG_RETENTION_MAX   10000
+#define CONFIG_RETENTION_RULES 6    /* last, hourly, daily, weekly, monthly, yearly; agents/backup/retention.h */
+#define CONFIG_RETENTION_MAX   4000 /* of one rule, and of all of a destination together: see BACKUP_RECORDS_MAX */
 
 enum destination_type { DESTINATION_DIRECTORY };
 

@@ -26,7 +26,8 @@
 #define BACKUP_NAME_MAX         64
 #define BACKUP_RECORDS_MAX      4096 /* the newest snapshots of a destination; older ones are told of and left alone */
 #define BACKUP_VERIFY_BYTES_MAX MIB(8)
-#define BACKUP_REASON_MAX       24
+_Static_assert(CONFIG_RETENTION_MAX <= BACKUP_RECORDS_MAX - 96, "what the rules keep is looked at, and some damaged ones");
+#define BACKUP_REASON_MAX 24
 
 enum backup_verdict { VERDICT_UNKNOWN, VERDICT_GOOD, VERDICT_BAD };
 const char *backup_verdict_name(enum backup_verdict v); /* "good"; static */

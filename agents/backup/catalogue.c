@@ -81,15 +81,91 @@ static err see(void *arg, const char *name)
     return OK;
 }
 
+/* --- only files: not a link, a folder, a pipe of such a name --- */
+
+#define LOOK_ENTRIES_MAX 32
+
+struct look_job {
+    const char *folder; /* the configuration's: it outlives the lane */
+    struct backup_entry entries[LOOK_ENTRIES_MAX];
+    size_t count;
+};
+
+static bool is_no_file(const char *folder, int64_t at_s, const char *suffix)
+{
+    char name[BACKUP_NAME_MAX], path[OS_PATH_MAX + BACKUP_NAME_MAX];
+    struct os_stat stat;
+    backup_name(at_s, name);
+    (void)snprintf(path, sizeof path, "%s/%s%s", folder, name, suffix);
+    return os_stat_name(path, &stat) == OK && stat.kind != OS_FILE;
+}
+
+/* kinds 0: not ours. What cannot be looked at is met again, and told, by who reads it. */
+static err run_look(void *job)
+{
+    struct look_job *j = job;
+    for (size_t i = 0; i < j->count; i++) {
+        struct backup_entry *entry = &j->entries[i];
+        if (((entry->kinds & NAME_SNAPSHOT) && is_no_file(j->folder, entry->at_s, "")) ||
+            ((entry->kinds & NAME_BAD) && is_no_file(j->folder, entry->at_s, ".bad")) ||
+            ((entry->kinds & NAME_RECORD) && is_no_file(j->folder, entry->at_s, ".json")))
+            entry->kinds = NAME_OTHER;
+    }
+    return OK;
+}
+
+static void take_looked(struct backup_destination *to, struct catalogue *c, const struct look_job *j, size_t *kept)
+{
+    for (size_t i = 0; i < j->count; i++) {
+        char name[BACKUP_NAME_MAX];
+        if (j->entries[i].kinds != NAME_OTHER) {
+            c->entries[(*kept)++] = j->entries[i];
+            continue;
+        }
+        backup_name(j->entries[i].at_s, name);
+        log_warn("what is named like a snapshot is no file: it is left alone", F("path", to->config->path), F("name", name));
+    }
+}
+
+static err only_files(struct backup_destination *to, struct catalogue *c)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < c->count; at += LOOK_ENTRIES_MAX) {
+        struct look_job j = {.folder = to->config->path, .count = size_min(c->count - at, LOOK_ENTRIES_MAX)};
+        memcpy(j.entries, c->entries + at, j.count * sizeof *j.entries);
+        TRY(lane_call(&to->lane, run_look, &j, sizeof j, NULL, loop_now() + BACKUP_DISK_MS_MAX));
+        take_looked(to, c, &j, &kept);
+    }
+    c->count = kept;
+    return OK;
+}
+
+/* A plain file where the folder should be: the kernel says that nothing is there. */
+static err why_absent(struct backup_destination *to)
+{
+    struct os_stat stat;
+    uint64_t mark = trail_mark();
+    err e = file_stat(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, &stat);
+    if (e == OK && stat.kind != OS_FOLDER)
+        return trail(E_INVALID, "%s is not a folder", to->config->path);
+    trail_rewind(mark);
+    return E_ABSENT;
+}
+
 err catalogue_open(struct backup_destination *to, struct catalogue *out)
 {
     *out = (struct catalogue){0};
     err e = backup_moved(to, file_list(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, see, out));
+    if (e == E_ABSENT)
+        e = why_absent(to);
+    if (e == OK) {
+        merge(out);
+        e = only_files(to, out);
+    }
     if (e != OK) {
         catalogue_close(out);
         return e;
     }
-    merge(out);
     if (out->cut)
         log_warn("the destination holds more snapshots than are looked at: the older ones are not listed and stay",
                  F("destination", to->config->name), F("path", to->config->path), F_U64("looked_at", BACKUP_RECORDS_MAX));
@@ -249,6 +325,27 @@ static err list_unreachable(void *arg, struct backup_record *r)
     return list_record(arg, r);
 }
 
+/* The first run makes the last folder of the path; one that nothing is known of and that can be made is empty. */
+static err not_made_yet(struct backup_destination *to)
+{
+    char parent[OS_PATH_MAX];
+    struct os_stat stat;
+    uint64_t mark = trail_mark();
+    (void)snprintf(parent, sizeof parent, "%s", to->config->path);
+    size_t len = strlen(parent);
+    while (len > 1 && parent[len - 1] == '/')
+        len--;
+    while (len > 1 && parent[len - 1] != '/')
+        len--;
+    parent[len] = 0;
+    err e = file_stat(&to->lane, parent, loop_now() + BACKUP_DISK_MS_MAX, &stat);
+    if (e != OK || stat.kind != OS_FOLDER)
+        return trail(E_ABSENT, "%s", to->config->path);
+    trail_rewind(mark);
+    trail_clear();
+    return OK;
+}
+
 err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, const struct backup_record *r), void *arg)
 {
     ASSERT(destination < b->config->backup.destination_count);
@@ -261,5 +358,5 @@ err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, c
     catalogue_close(&c);
     if (e != OK && e != E_CANCELED && !l.refused)
         cache_recall(b, to, l.after, list_unreachable, &l);
-    return e;
+    return e == E_ABSENT && !l.after[0] ? not_made_yet(to) : e;
 }

@@ -63,8 +63,8 @@ void backup_verification_put(struct json_writer *w, const struct backup_verifica
     json_put_text(w, "verdict", backup_verdict_name(v->verdict));
     json_put_u64(w, "level", v->level);
     json_put_text(w, "reason", or_null(v->reason));
-    json_put_u64(w, "bytes", v->bytes);
-    json_put_u64(w, "db_bytes", v->db_bytes);
+    put_u64_if(w, "bytes", v->bytes > 0 || strcmp(v->reason, "length") == 0, v->bytes);
+    put_u64_if(w, "db_bytes", v->db_bytes > 0, v->db_bytes);
     json_put_text(w, "sha256", or_null(v->sha256));
     put_u64_if(w, "hash", v->level >= 4, v->hash);
     put_i64_if(w, "revision", v->level >= 4, v->revision);
@@ -257,7 +257,46 @@ err backup_record_parse(struct bytes json, struct backup_record *out)
 
 /* --- on the disk --- */
 
-static err write_text(struct lane *l, const char *path, struct text *t, struct buf *page, ms deadline)
+/* An older record of that name goes first: between the two the snapshot has none, which is only verified again. */
+static err make_room(struct lane *l, const char *path, ms deadline)
+{
+    uint64_t mark = trail_mark();
+    err e = file_remove(l, path, deadline);
+    if (e == E_ABSENT) {
+        trail_rewind(mark);
+        return OK;
+    }
+    return e;
+}
+
+static bool is_same_file(struct buf *json, const struct backup_verification *ours)
+{
+    struct backup_record *other = malloc(sizeof *other);
+    bool same = other && backup_record_parse((struct bytes){json->at, json->len}, other) == OK && ours->sha256[0] &&
+                other->verification.bytes == ours->bytes && strcmp(other->verification.sha256, ours->sha256) == 0;
+    free(other);
+    return same;
+}
+
+/* Another hub on this folder found our file before we spoke for it: its word for the same bytes gives way to ours. */
+static err commit(struct lane *l, struct writer *w, const char *path, const struct backup_verification *v, ms deadline)
+{
+    struct buf *json = NULL;
+    uint64_t mark = trail_mark();
+    err e = writer_commit(w, deadline);
+    if (e != E_EXISTS || file_read_small(l, path, BACKUP_RECORD_JSON_MAX, deadline, &json) != OK)
+        return e;
+    bool same = is_same_file(json, v);
+    buf_release(json);
+    if (!same)
+        return e;
+    trail_rewind(mark);
+    TRY(make_room(l, path, deadline));
+    return writer_commit(w, deadline);
+}
+
+static err write_text(struct lane *l, const char *path, struct text *t, struct buf *page, const struct backup_verification *v,
+                      ms deadline)
 {
     struct writer *w = NULL;
     text_add(t, "\n");
@@ -268,20 +307,8 @@ static err write_text(struct lane *l, const char *path, struct text *t, struct b
     else
         buf_release(page);
     if (e == OK)
-        e = writer_commit(w, deadline);
+        e = commit(l, w, path, v, deadline);
     writer_close(w);
-    return e;
-}
-
-/* An older record of that name goes first: between the two the snapshot has none, which is only verified again. */
-static err make_room(struct lane *l, const char *path, ms deadline)
-{
-    uint64_t mark = trail_mark();
-    err e = file_remove(l, path, deadline);
-    if (e == E_ABSENT) {
-        trail_rewind(mark);
-        return OK;
-    }
     return e;
 }
 
@@ -302,5 +329,5 @@ err backup_record_write(struct lane *l, const struct backup_record *r, ms deadli
         buf_release(page);
         return trail(E_RANGE, "the record of %s is larger than %u bytes", r->path, (unsigned)BACKUP_RECORD_JSON_MAX);
     }
-    return write_text(l, path, &t, page, deadline);
+    return write_text(l, path, &t, page, &r->verification, deadline);
 }

@@ -114,7 +114,8 @@ static err walk_read(void *arg, uint64_t at, void *into, size_t len)
 /* What the heap has left, or half of it, and so on. */
 static err walk_open(struct pass *p)
 {
-    struct etcd_db_source source = {walk_read, p, p->db_bytes};
+    struct etcd_db_source source = {walk_read, p, p->db_bytes, 0};
+    os_random(&source.seed, sizeof source.seed);
     err e = E_BUDGET;
     for (size_t bytes = p->memory_bytes; e == E_BUDGET && bytes >= ETCD_DB_MEMORY_MIN; bytes /= 2)
         e = etcd_db_open(&source, bytes, &p->db);
@@ -274,7 +275,7 @@ static void judge_error(err e, const char *path, struct backup_verification *out
     char reason[BACKUP_REASON_MAX];
     (void)snprintf(reason, sizeof reason, "%s", out->reason);
     const char *code = is_memory(e) ? "memory" : "unreadable";
-    backup_finding_add(out, code, 0, "%s: %s", err_text(e), path);
+    backup_finding_add(out, code, 0, "%s: %s", e == E_INVALID ? "not a regular file" : err_text(e), path);
     out->verdict = before;
     (void)snprintf(out->reason, sizeof out->reason, "%s", reason);
     unknown(out, code);

@@ -78,7 +78,7 @@ void os_close(os_fd fd); /* -1 is fine */
 
 /* --- files: may block; from pool threads only (the sim runs them at once and charges virtual time) --- */
 enum os_open {
-    OS_READ,
+    OS_READ,       /* never waits for a pipe's other end */
     OS_CREATE_NEW, /* O_EXCL, read and write, 0600 */
     OS_WRITE,      /* existing, read and write */
     OS_CREATE,     /* read and write, made 0600 when it is not there */
@@ -87,8 +87,9 @@ enum os_kind { OS_FILE, OS_FOLDER, OS_OTHER };
 struct os_stat {
     enum os_kind kind;
     uint64_t bytes;
-    int64_t modified_ms; /* wall clock */
-    unsigned mode;       /* permission bits: 0640 */
+    int64_t modified_ms;    /* wall clock */
+    unsigned mode;          /* permission bits: 0640 */
+    uint64_t device, inode; /* the same two: the same file or folder, by whatever path; 0, 0: not told */
 };
 #define OS_NAME_MAX 256 /* NAME_MAX + 1 */
 #define OS_PATH_MAX 512 /* ours; longer ones are E_RANGE */
@@ -106,6 +107,7 @@ MUST_USE err os_file_lock(os_fd fd); /* flock(2) LOCK_EX | LOCK_NB; E_BUSY. Ends
 MUST_USE err os_file_lock_range(os_fd fd, uint64_t at, uint64_t bytes);
 void os_file_close(os_fd fd);
 MUST_USE err os_stat_path(const char *path, struct os_stat *out);
+MUST_USE err os_stat_name(const char *path, struct os_stat *out); /* lstat(2): a symbolic link is OS_OTHER */
 /* E_EXISTS when `to` is there: RENAME_NOREPLACE, else link+unlink, else, where there are no links, a look before the rename. */
 MUST_USE err os_rename_new(const char *from, const char *to);
 MUST_USE err os_rename_over(const char *from, const char *to);

@@ -19,7 +19,7 @@
 err os_file_open(const char *path, enum os_open how, os_fd *out)
 {
     static const int flags[] = {
-        [OS_READ] = O_RDONLY,
+        [OS_READ] = O_RDONLY | O_NONBLOCK,
         [OS_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL,
         [OS_WRITE] = O_RDWR,
         [OS_CREATE] = O_RDWR | O_CREAT,
@@ -86,6 +86,8 @@ static void stat_tell(const struct stat *s, struct os_stat *out)
     out->kind = S_ISREG(s->st_mode) ? OS_FILE : S_ISDIR(s->st_mode) ? OS_FOLDER : OS_OTHER;
     out->bytes = (uint64_t)s->st_size;
     out->mode = s->st_mode & 07777;
+    out->device = s->st_dev;
+    out->inode = s->st_ino;
     out->modified_ms = (int64_t)s->st_mtim.tv_sec * 1000 + s->st_mtim.tv_nsec / 1000000;
 }
 
@@ -134,6 +136,15 @@ err os_stat_path(const char *path, struct os_stat *out)
 {
     struct stat s;
     if (stat(path, &s) != 0)
+        return os_err(errno);
+    stat_tell(&s, out);
+    return OK;
+}
+
+err os_stat_name(const char *path, struct os_stat *out)
+{
+    struct stat s;
+    if (lstat(path, &s) != 0)
         return os_err(errno);
     stat_tell(&s, out);
     return OK;

@@ -77,6 +77,7 @@ struct etcd_db_source {
     err (*read)(void *arg, uint64_t at, void *into, size_t len); /* all of it; asked only within `bytes` */
     void *arg;
     uint64_t bytes; /* of the database, without a trailer */
+    uint64_t seed;  /* what nobody can guess: keys are told apart by a hash of it */
 };
 
 struct etcd_db;

@@ -30,7 +30,8 @@ static bool counts(const struct etcd_db *d, uint64_t ordinal)
 {
     if (d->revision.main > d->hash_revision || (d->revision.main == d->hash_compacted && d->revision.tombstone))
         return false;
-    return d->revision.main > d->hash_compacted || d->table.live == 0 || bbolt_bit(d->table.keep, ordinal);
+    return d->revision.main > d->hash_compacted || d->table.live == 0 ||
+           (ordinal < d->table.keep_bits && bbolt_bit(d->table.keep, ordinal));
 }
 
 static void visit_record(void *arg, const struct bbolt_record *r)
@@ -80,7 +81,7 @@ err etcd_db_hash_kv_start(struct etcd_db *d, int64_t revision, int64_t compact_r
         return trail(E_INVALID, "HashKV at revision %lld, compacted at %lld, of a database at %lld, compacted at %lld",
                      (long long)revision, (long long)compact_revision, (long long)d->status.revision,
                      (long long)d->status.compact_revision);
-    if (!d->table.keeps && compact_revision > 0)
+    if (!d->table.keeps && compact_revision >= 0)
         return trail(E_RANGE, "HashKV of %llu records: no memory to mark them", (unsigned long long)d->records);
     d->hash_revision = revision;
     d->hash_compacted = compact_revision;

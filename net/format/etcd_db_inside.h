@@ -26,10 +26,10 @@ struct record_reader {
     enum { RECORD_TAG, RECORD_NUMBER, RECORD_LENGTH, RECORD_SKIP, RECORD_BAD } state;
     uint32_t field;
     uint64_t fingerprint, word; /* of the key; the 8 bytes at hand */
-    uint64_t key_bytes;
+    uint64_t key_bytes, seed;
     bool key_done;
 };
-void record_start(struct record_reader *r, uint64_t total);
+void record_start(struct record_reader *r, uint64_t total, uint64_t seed);
 void record_read(struct record_reader *r, struct bytes piece);
 MUST_USE bool record_good(const struct record_reader *r); /* all of it was read, and it is one */
 

@@ -22,7 +22,7 @@ bool revision_parse(struct bytes key, struct revision *out)
 }
 
 /* --- the fingerprint: 8 bytes at a time through a bijection, so that keys of one length differ wherever one word does; then
- * Murmur3's finalizer (public domain), and the length --- */
+ * Murmur3's finalizer (public domain), and the length. The seed keeps a database from being made for collisions. --- */
 
 static uint64_t rotate_left(uint64_t x, unsigned by)
 {
@@ -41,7 +41,7 @@ static void key_read(struct record_reader *r, struct bytes piece)
     for (; piece.len > 0; piece.at++, piece.len--, n++) {
         if (n % 8 == 0 && piece.len >= 8) {
             uint64_t word = bbolt_u64(piece.at);
-            r->fingerprint = mix_word(r->fingerprint, word);
+            r->fingerprint = mix_word(r->fingerprint, word ^ r->seed);
             piece.at += 7;
             piece.len -= 7;
             n += 7;
@@ -49,7 +49,7 @@ static void key_read(struct record_reader *r, struct bytes piece)
         }
         r->word |= (uint64_t)*piece.at << 8 * (n % 8);
         if (n % 8 == 7) {
-            r->fingerprint = mix_word(r->fingerprint, r->word);
+            r->fingerprint = mix_word(r->fingerprint, r->word ^ r->seed);
             r->word = 0;
         }
     }
@@ -58,7 +58,7 @@ static void key_read(struct record_reader *r, struct bytes piece)
 
 static void key_end(struct record_reader *r)
 {
-    uint64_t h = mix_word(r->fingerprint, r->word) ^ r->key_bytes;
+    uint64_t h = mix_word(r->fingerprint, r->word ^ r->seed) ^ r->key_bytes;
     h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
     h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
     h ^= h >> 33;
@@ -68,9 +68,9 @@ static void key_end(struct record_reader *r)
 
 /* --- the message --- */
 
-void record_start(struct record_reader *r, uint64_t total)
+void record_start(struct record_reader *r, uint64_t total, uint64_t seed)
 {
-    *r = (struct record_reader){.total = total, .fingerprint = UINT64_C(0x9ae16a3b2f90404f)};
+    *r = (struct record_reader){.total = total, .seed = seed, .fingerprint = UINT64_C(0x9ae16a3b2f90404f)};
 }
 
 static void skip_begin(struct record_reader *r, uint64_t bytes)

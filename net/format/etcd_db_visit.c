@@ -70,7 +70,7 @@ static void key_entry(struct etcd_db *d, const struct bbolt_record *r)
         return;
     }
     d->status.revision = d->revision.main;
-    record_start(&d->record, r->value_bytes);
+    record_start(&d->record, r->value_bytes, d->source.seed);
     if (r->value.at == NULL)
         return;
     record_read(&d->record, r->value);
@@ -130,7 +130,7 @@ static void keys_record(void *arg, const struct bbolt_record *r)
     d->ordinal++;
     if (!revision_parse(r->key, &d->revision) || r->is_bucket)
         d->b.changed = true;
-    record_start(&d->record, r->value_bytes);
+    record_start(&d->record, r->value_bytes, d->source.seed);
     if (r->value.at == NULL)
         return;
     record_read(&d->record, r->value);

@@ -132,7 +132,7 @@ int main(int argc, char **argv)
         return 3;
     }
     uint64_t bytes = (uint64_t)st.st_size;
-    struct etcd_db_source source = {file_read, &fd, want.trailer && bytes >= 32 ? bytes - 32 : bytes};
+    struct etcd_db_source source = {file_read, &fd, want.trailer && bytes >= 32 ? bytes - 32 : bytes, 0};
     err e = etcd_db_open(&source, want.memory, &d);
     if (e == OK)
         e = verify(d, &good);

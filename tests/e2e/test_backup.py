@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import calendar
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -183,6 +184,44 @@ def test_verify_list_and_prune(start_etcd, make_hub):
     pruned = hub.command("backup", "prune")
     assert (pruned.returncode, pruned.stdout.decode()) == (0, f"removed local {old.name}: no rule keeps it\n")
     assert hub.snapshots() == [new] and hub.leftovers() == []
+
+
+def test_a_damaged_newest_one_replaces_nothing(start_etcd, make_hub):
+    etcd = start_etcd(tls=None)
+    etcd.fill(20)
+    hub = make_hub(endpoints=[etcd.url])
+    hub.config["backup"]["destinations"][0]["retention"] = {"last": 1}
+    for _ in range(3):
+        assert now(hub).code == 0
+    oldest, old, new = hub.snapshots()
+    whole = new.read_bytes()
+    new.write_bytes(whole[:9000] + bytes([whole[9000] ^ 4]) + whole[9001:])
+    tried = hub.command("backup", "prune", "--dry-run", "-o", "json")
+    assert tried.returncode == 1 and json.loads(tried.stdout)[0]["name"] == oldest.name
+    assert hub.snapshots() == [oldest, old, new]
+    assert hub.command("backup", "prune").returncode == 1
+    assert hub.snapshots() == [old] and new.with_name(new.name + ".bad").exists()
+    assert hub.command("backup", "prune").returncode == 0
+    assert hub.snapshots() == [old]
+
+
+def test_only_files_are_snapshots(start_etcd, make_hub):
+    hub = make_hub(endpoints=[start_etcd(tls=None).url])
+    hub.config["backup"]["destinations"][0]["retention"] = {"last": 1}
+    assert now(hub).code == 0
+    one, = hub.snapshots()
+    pipe, folder, link = (one.with_name(f"etcd-snapshot-2020010{day}-000000.db") for day in (1, 2, 3))
+    os.mkfifo(pipe)
+    folder.mkdir()
+    link.symlink_to(one)
+    for path in (pipe, folder):
+        found = hub.verify(path, code=3)
+        assert found["reason"] == "unreadable" and "not a regular file" in found["errors"][0]["text"] and found["bytes"] is None
+    assert hub.verify(link)["verdict"] == "good"
+    listed = hub.command("backup", "list", "-o", "json")
+    assert [r["name"] for r in json.loads(listed.stdout)] == [one.name] and listed.returncode == 0
+    assert hub.command("backup", "prune").returncode == 0
+    assert pipe.is_fifo() and folder.is_dir() and link.is_symlink() and one.exists()
 
 
 def test_nothing_to_back_up(make_hub):

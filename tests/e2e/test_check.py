@@ -75,6 +75,8 @@ def test_by_the_clock_of_the_place(zone, offsets, check, files):
     ("backup: {schedule: '0 2 * *'}", ["FILE:2:20: backup.schedule: "]),
     ("backup: {schedule: '0 2 30 2 *'}", ["FILE:2:20: backup.schedule: ", "never comes"]),
     ("backup: {every: 1h, schedule: '@daily'}", ["FILE:2:31: backup.schedule: ", "remove one"]),
+    ("backup:\n  destinations:\n    - {name: a, type: directory, path: /b}\n    - {name: b, type: directory, path: //b/./c/..}",
+     ["FILE:5:40: backup.destinations[1].path: is the folder of destination \"a\" too"]),
     ("bakup: {}", ["FILE:2:1: bakup: unknown key; did you mean \"backup\"?"]),
     ("data: /a\ndata: /b", ["FILE:3:1: data: given twice"]),
     ("log: {level: 3}", ["FILE:2:14: log.level: "]),
@@ -104,7 +106,7 @@ def test_a_key_open_to_others(check, files):
 @pytest.mark.parametrize("change,words", [
     (("ca.pem", "no.pem"), "backup.etcd.ca: there is no "),
     (("http://127.0.0.1", "http://10.0.0.1"), "backup.etcd.endpoints[0]: http://10.0.0.1:2379 is not encrypted"),
-    (("path: /b}", "path: /b}\n    - {name: two, type: directory, path: /b}"), "backup.destinations[1].path: local has the same"),
+    (("path: /b}", "path: /}\n    - {name: two, type: directory, path: /proc/self/root}"), "backup.destinations[1].path: local has the same"),
     (("  destinations", "  max_age: 1h\n  destinations"), "backup.max_age: shorter than the 24 h 0 min between two runs"),
     (("  destinations", "  schedule: 0 8-18 * * 1-5\n  max_age: 20h\n  destinations"), "backup.max_age: shorter than the 62 h 0 min"),
     (("  destinations", "  every: 48h\n  destinations"), "backup.max_age: shorter than the 48 h 0 min"),

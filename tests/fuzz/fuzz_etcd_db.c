@@ -44,7 +44,7 @@ static void meta_mend(size_t at, uint32_t page_bytes)
 
 static struct etcd_db_status verdict(size_t memory, unsigned pages_max)
 {
-    struct etcd_db_source source = {file_read, NULL, file_bytes};
+    struct etcd_db_source source = {file_read, NULL, file_bytes, 0};
     struct etcd_db *d = NULL;
     bool done = false;
     ASSERT(etcd_db_open(&source, memory, &d) == OK);

@@ -159,7 +159,8 @@ err os_file_sync(os_fd fd)
 
 static void stat_of(const struct inode *f, struct os_stat *out)
 {
-    *out = (struct os_stat){f->folder ? OS_FOLDER : OS_FILE, f->folder ? 0 : f->bytes, f->modified_ms, f->folder ? 0700 : 0600};
+    *out = (struct os_stat){
+        f->folder ? OS_FOLDER : OS_FILE, f->folder ? 0 : f->bytes, f->modified_ms, f->folder ? 0700 : 0600, 0, 0};
 }
 
 err os_file_stat(os_fd fd, struct os_stat *out)
@@ -212,6 +213,11 @@ err os_stat_path(const char *path, struct os_stat *out)
         return E_ABSENT;
     stat_of(&disk->inodes[inode], out);
     return OK;
+}
+
+err os_stat_name(const char *path, struct os_stat *out)
+{
+    return os_stat_path(path, out); /* no links here */
 }
 
 static err rename_to(const char *from, const char *to, bool over)

@@ -290,8 +290,8 @@ static void keep_texts_are_refused_in_words(void **state)
             why.cut)
             fail_msg("%s: %s", wrong_keeps[i].name, storage);
     }
-    keep_of("yearly=10000,last=0,hourly=24", keep);
-    assert_true(keep[RETENTION_YEARLY] == 10000 && keep[RETENTION_LAST] == 0 && keep[RETENTION_HOURLY] == 24 &&
+    keep_of("yearly=4000,last=0,hourly=24", keep);
+    assert_true(keep[RETENTION_YEARLY] == 4000 && keep[RETENTION_LAST] == 0 && keep[RETENTION_HOURLY] == 24 &&
                 keep[RETENTION_DAILY] == 0);
 }
 

@@ -77,9 +77,9 @@ static const struct {
      SHOWN_WHEN(WHEN("0 2 * * *", "CET-1CEST,M3.5.0,M10.5.0/3", "1d2h"))},
     {"max_age", V "backup: {max_age: 90m}\n", SHOWN_WHEN(WHEN("0 2 * * *", "UTC", "1h30m"))},
     {"retention of one rule", DESTINATION("{last: 3}"), SHOWN_KEPT("        last: 3")},
-    {"retention of all rules", DESTINATION("{last: 1, hourly: 2, daily: 3, weekly: 4, monthly: 5, yearly: 10000}"),
+    {"retention of all rules", DESTINATION("{last: 1, hourly: 2, daily: 3, weekly: 4, monthly: 5, yearly: 3985}"),
      SHOWN_KEPT("        last: 1\n        hourly: 2\n        daily: 3\n        weekly: 4\n        monthly: 5\n        yearly: "
-                "10000")},
+                "3985")},
     {"retention with a zero", DESTINATION("{daily: 0, weekly: 1}"), SHOWN_KEPT("        weekly: 1")},
     {"notify", V "notify: {webhook: \"https://hooks.lan/a?b=c\", ping_url: \"http://[fd00::1]:8000/ping\", ca: /ca.pem}\n",
      SHOWN_WHEN(

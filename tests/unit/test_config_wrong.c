@@ -19,7 +19,11 @@
 #define NO_ZONE(name)                                                                                                            \
     "backup.timezone: \"" name "\" is no time zone; write UTC, a name like Europe/Berlin, or a POSIX string like "               \
     "CET-1CEST,M3.5.0,M10.5.0/3\n"
-#define NO_URL     "is not a URL without user and password; write it like https://hooks.lan/path\n"
+#define NO_URL "is not a URL without user and password; write it like https://hooks.lan/path\n"
+#define FOLDERS(one, other)                                                                                                      \
+    V "backup:\n  destinations:\n    - {name: a, type: directory, path: " one "}\n    - {name: b, type: directory, path: " other \
+      "}\n"
+#define ONE_FOLDER "h.yaml:5:40: backup.destinations[1].path: is the folder of destination \"a\" too; give each its own\n"
 #define KEEP(yaml) V "backup:\n  destinations:\n    - {name: local, type: directory, path: /b, retention: " yaml "}\n"
 #define KEEPS_NONE                                                                                                               \
     "backup.destinations[0].retention: keeps no backup at all; write at least one rule, like daily: 7, or remove the key for "   \
@@ -235,9 +239,10 @@ static const struct {
     {"destination key twice", V "backup:\n  destinations:\n    - {name: a, name: b, type: directory, path: /c}\n",
      "h.yaml:4:17: backup.destinations[0].name: given twice, first on line 4; keep one\n"},
     {"too many destinations",
-     V "backup:\n  destinations:\n    - {name: n0, type: directory, path: /b}\n    - {name: n1, type: directory, path: /b}\n    "
-       "- {name: n2, type: directory, path: /b}\n    - {name: n3, type: directory, path: /b}\n    - {name: n4, type: directory, "
-       "path: /b}\n    - {name: n5, type: directory, path: /b}\n",
+     V
+     "backup:\n  destinations:\n    - {name: n0, type: directory, path: /b0}\n    - {name: n1, type: directory, path: /b1}\n    "
+     "- {name: n2, type: directory, path: /b2}\n    - {name: n3, type: directory, path: /b3}\n    - {name: n4, type: directory, "
+     "path: /b4}\n    - {name: n5, type: directory, path: /b5}\n",
      "h.yaml:8:7: backup.destinations: has more than 4 items; remove some\n"},
     {"endpoints without destinations", V "backup:\n  etcd:\n    endpoints: [http://e:2379]\n",
      "h.yaml:4:16: backup.etcd.endpoints: there is nowhere to keep backups; add one under backup.destinations\n"},
@@ -274,8 +279,16 @@ static const struct {
      "h.yaml:4:59: backup.destinations[0].retention: is one value, not a map of keys; put its keys below it, indented\n"},
     {"retention below zero", KEEP("{daily: -1}"),
      "h.yaml:4:67: backup.destinations[0].retention.daily: \"-1\" is less than 0; write 0 or more\n"},
-    {"retention too large", KEEP("{daily: 10001}"),
-     "h.yaml:4:67: backup.destinations[0].retention.daily: \"10001\" is more than 10000; write 10000 or less\n"},
+    {"retention too large", KEEP("{daily: 4001}"),
+     "h.yaml:4:67: backup.destinations[0].retention.daily: \"4001\" is more than 4000; write 4000 or less\n"},
+    {"retention of more than there can be", KEEP("{daily: 3000, last: 1001}"),
+     "h.yaml:4:59: backup.destinations[0].retention: keeps 4001 backups in all, and one destination holds 4000 at most; lower "
+     "some "
+     "of the numbers\n"},
+    {"one folder", FOLDERS("/b", "/b"), ONE_FOLDER},
+    {"one folder with slashes", FOLDERS("/b/c", "//b///c/"), ONE_FOLDER},
+    {"one folder with dots", FOLDERS("/b", "/x/../y/./z/../../b/."), ONE_FOLDER},
+    {"one folder, the root", FOLDERS("/", "/x/.."), ONE_FOLDER},
     {"retention misspelt", KEEP("{dayly: 7}"),
      "h.yaml:4:60: backup.destinations[0].retention.dayly: unknown key; did you mean \"daily\"?\n"},
     {"retention given twice", KEEP("{daily: 7, daily: 8}"),

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "board/rt/mem.h"
-#include "net/format/etcd_db.h"
+#include "net/format/etcd_db_inside.h"
 #include "tests/support/etcd_shape.h"
 
 #include <stdio.h>
@@ -33,10 +33,12 @@ static err disk_read(void *arg, uint64_t at, void *into, size_t len)
     return OK;
 }
 
+static uint64_t seed;
+
 static struct etcd_db *open_bytes(const uint8_t *at, size_t bytes, size_t memory)
 {
     struct etcd_db *d = NULL;
-    struct etcd_db_source source = {disk_read, NULL, bytes};
+    struct etcd_db_source source = {disk_read, NULL, bytes, seed};
     disk.at = at;
     disk.bytes = bytes;
     disk.reads = 0;
@@ -445,7 +447,7 @@ static void memory_is_refused(void **state)
 {
     (void)state;
     struct etcd_db *d = NULL;
-    struct etcd_db_source source = {disk_read, NULL, UINT64_C(1) << 40};
+    struct etcd_db_source source = {disk_read, NULL, UINT64_C(1) << 40, 0};
     bool done = false;
     size_t before = mem_use(TASK_BACKUP).used_bytes;
     assert_int_equal(etcd_db_open(&source, ETCD_DB_MEMORY_MIN - 1, &d), E_BUDGET);
@@ -494,10 +496,29 @@ static void hash_kv_of_passes_is_the_same(void **state)
     (void)state;
     const struct etcd_shaped *f = etcd_shape_make(&sound[COUNT_OF(sound) - 1].shape);
     struct etcd_db *d = verified(f, KIB(256));
+    uint64_t keys = etcd_db_status(d)->keys;
     assert_true(etcd_db_status(d)->passes > 1);
     assert_int_equal(etcd_db_hash_kv_start(d, f->revision, 5000), OK);
     assert_int_equal(run(d, 1000), OK);
     assert_int_equal(etcd_db_hash_kv(d), etcd_shape_hash_kv(5000));
+    etcd_db_close(d);
+    seed = UINT64_C(0xfedcba9876543210);
+    d = verified(f, KIB(256));
+    seed = 0;
+    assert_int_equal(etcd_db_status(d)->keys, keys);
+    etcd_db_close(d);
+}
+
+/* Of records no memory marks, no compaction may be asked for: 0 is one, by a member that lies. */
+static void hash_kv_without_marks(void **state)
+{
+    (void)state;
+    const struct etcd_shaped *f = etcd_shape_make(&sound[0].shape);
+    struct etcd_db *d = verified(f, MIB(1));
+    d->table.keeps = false;
+    for (int64_t compacted = 0; compacted < 2; compacted++)
+        assert_int_equal(etcd_db_hash_kv_start(d, etcd_db_status(d)->revision, etcd_db_status(d)->compact_revision + compacted),
+                         E_RANGE);
     etcd_db_close(d);
 }
 
@@ -577,6 +598,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(memory_is_refused),
         cmocka_unit_test(hash_kv_is_etcds),
         cmocka_unit_test(hash_kv_of_passes_is_the_same),
+        cmocka_unit_test(hash_kv_without_marks),
         cmocka_unit_test(hash_kv_is_refused),
     };
     if (argc == 3 && strcmp(argv[1], "--seeds") == 0) /* tests/fuzz/corpus/etcd_db */
