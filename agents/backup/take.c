@@ -165,6 +165,8 @@ static err connect_source(struct run *r)
 static err next_piece(struct run *r, struct bytes *blob, uint64_t *remaining, bool *more)
 {
     ms idle_ms = r->backup->config->backup.idle_timeout_ms;
+    if (idle_ms > mem_profile()->task[TASK_BACKUP].stall_ms_max / 2) /* the owner allows a longer silence than a stall is */
+        pulse_rest(TASK_BACKUP);
     err e = etcd_snapshot_next(r->stream, idle_ms, blob, remaining, more);
     if (e == E_TIMEOUT)
         return loop_now() >= r->deadline
