@@ -177,7 +177,6 @@ static err run_with(struct taking *t)
     return e != OK ? e : t->result;
 }
 
-
 static void count_done(void *arg, const struct backup_record *r)
 {
     (void)arg;
