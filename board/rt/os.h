@@ -78,7 +78,7 @@ void os_close(os_fd fd); /* -1 is fine */
 
 /* --- files: may block; from pool threads only (the sim runs them at once and charges virtual time) --- */
 enum os_open {
-    OS_READ,       /* never waits for a pipe's other end */
+    OS_READ,
     OS_CREATE_NEW, /* O_EXCL, read and write, 0600 */
     OS_WRITE,      /* existing, read and write */
     OS_CREATE,     /* read and write, made 0600 when it is not there */

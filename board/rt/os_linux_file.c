@@ -19,7 +19,7 @@
 err os_file_open(const char *path, enum os_open how, os_fd *out)
 {
     static const int flags[] = {
-        [OS_READ] = O_RDONLY | O_NONBLOCK,
+        [OS_READ] = O_RDONLY,
         [OS_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL,
         [OS_WRITE] = O_RDWR,
         [OS_CREATE] = O_RDWR | O_CREAT,
