@@ -71,7 +71,7 @@ struct backup_record {
 
 /* The record as one JSON object: {name, destination, path, verdict, level, reason, bytes, db_bytes, sha256, hash, revision, keys,
  * pairs, errors: [{code, page, text}], cluster_id, member_id (16 hex digits), taken_at, took_ms, endpoint, etcd_version, hash_kv,
- * hash_kv_why}. What is not known is null. At most BACKUP_RECORD_JSON_MAX bytes. */
+ * hash_kv_why}. What is not known is null, but sizes, which are 0 then. At most BACKUP_RECORD_JSON_MAX bytes. */
 #define BACKUP_RECORD_JSON_MAX KIB(6)
 void backup_record_json(struct json_writer *w, const struct backup_record *r);
 void backup_verification_json(struct json_writer *w, const char *path,

@@ -63,8 +63,8 @@ void backup_verification_put(struct json_writer *w, const struct backup_verifica
     json_put_text(w, "verdict", backup_verdict_name(v->verdict));
     json_put_u64(w, "level", v->level);
     json_put_text(w, "reason", or_null(v->reason));
-    put_u64_if(w, "bytes", v->bytes > 0 || strcmp(v->reason, "length") == 0, v->bytes);
-    put_u64_if(w, "db_bytes", v->db_bytes > 0, v->db_bytes);
+    json_put_u64(w, "bytes", v->bytes); /* numbers always, 0 of what could not be read: the interface has no null here */
+    json_put_u64(w, "db_bytes", v->db_bytes);
     json_put_text(w, "sha256", or_null(v->sha256));
     put_u64_if(w, "hash", v->level >= 4, v->hash);
     put_i64_if(w, "revision", v->level >= 4, v->revision);

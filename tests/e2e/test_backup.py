@@ -216,7 +216,7 @@ def test_only_files_are_snapshots(start_etcd, make_hub):
     link.symlink_to(one)
     for path in (pipe, folder):
         found = hub.verify(path, code=3)
-        assert found["reason"] == "unreadable" and "not a regular file" in found["errors"][0]["text"] and found["bytes"] is None
+        assert found["reason"] == "unreadable" and "not a regular file" in found["errors"][0]["text"] and found["bytes"] == 0
     assert hub.verify(link)["verdict"] == "good"
     listed = hub.command("backup", "list", "-o", "json")
     assert [r["name"] for r in json.loads(listed.stdout)] == [one.name] and listed.returncode == 0
