@@ -40,7 +40,7 @@ ifeq ($(KIND),checked)
   CFLAGS   += -fPIE -g1
   CPPFLAGS += -DHOLDFAST_CHECKED
   LDFLAGS  += -static-pie
-  SLOW     := SIM_STEP=5
+  SLOW     := SIM_STEP=25
 endif
 ifeq ($(MACHINE),aarch64)
   # Without it GCC takes guards for 64 KiB here and probes only larger frames; ours are a page.
