@@ -1,0 +1,45 @@
+/* mount: NFS mounted by the hub itself, and what is mounted where, told without touching it.
+ *
+ * Layer    hal.                                  Blocks   parks the fiber; the kernel is asked on the lane, so that a dead server
+ * Owner    the caller; nothing is kept.                   costs a written-off thread, never the process.
+ * Memory   one job each.
+ * Errors   each says what to do. E_DENIED no CAP_SYS_ADMIN, or Landlock: mount it outside and give mount: false; E_UNSUPPORTED
+ *          this kernel has no NFSv4; E_BUSY something else is mounted there, or the lane is stuck; E_ABSENT the server has no
+ *          such export; E_UNREACHABLE, E_REFUSED, E_TIMEOUT the server.
+ *
+ * Soft: a request that the server does not answer within timeo x (retrans + 1) ends in E_IO, nothing hangs for ever. Mounted
+ * nosuid, nodev, noexec. A mount outlives its server's absence; it is made once, before the process is confined. */
+#ifndef HOLDFAST_MOUNT_H
+#define HOLDFAST_MOUNT_H
+
+#include "board/rt/addr.h"
+#include "board/rt/os.h"
+#include "board/rt/pool.h"
+
+#define MOUNT_SOURCE_MAX 400 /* "server:/export" */
+#define MOUNT_TYPE_MAX   32
+
+struct mount_nfs {
+    const char *server;     /* name or literal as configured: with export, the source that mountinfo shows */
+    struct addr at;         /* where it is: the caller resolves the name. Port 0: 2049 */
+    const char *export;     /* "/x" */
+    const char *path;       /* absolute; made when it is not there */
+    unsigned version_minor; /* 4.x: 0 to 2 */
+    unsigned timeout_ds;    /* timeo, tenths of a second, 0: 100 */
+    unsigned retries;       /* retrans, 0: 2 */
+};
+
+struct mount_state {
+    bool mounted;
+    char type[MOUNT_TYPE_MAX];     /* "nfs4"; of the topmost when several are stacked */
+    char source[MOUNT_SOURCE_MAX]; /* "nas:/x" */
+};
+
+/* OK and *ours: mounted by this call; OK and not: it was mounted already, from the same source, as NFS. */
+MUST_USE err mount_nfs(struct lane *l, const struct mount_nfs *m, ms deadline, bool *ours);
+/* Detached at once, and by force: what waits for the server gets E_IO. E_ABSENT: not mounted. */
+MUST_USE err mount_remove(struct lane *l, const char *path, ms deadline);
+/* From /proc/self/mountinfo alone; the path itself is never looked at. */
+MUST_USE err mount_look(struct lane *l, const char *path, ms deadline, struct mount_state *out);
+
+#endif
