@@ -64,6 +64,10 @@ static bool has_https(const struct config *c)
 
 static void etcd_rules(const struct config *c, struct loader *l)
 {
+    if (c->backup.source == SOURCE_TALOS && c->backup.destination_count == 0)
+        load_wrong(l, "backup.source", "there is nowhere to keep backups; add one under backup.destinations");
+    if (c->backup.guardian && c->backup.endpoint_count == 0)
+        load_wrong(l, "backup.etcd.guardian", "there is no etcd to guard; add backup.etcd.endpoints");
     if (c->backup.endpoint_count > 0 && c->backup.destination_count == 0)
         load_wrong(l, "backup.etcd.endpoints", "there is nowhere to keep backups; add one under backup.destinations");
     /* destinations without endpoints are fine: the hub runs and says that it backs up nothing */
@@ -73,6 +77,17 @@ static void etcd_rules(const struct config *c, struct loader *l)
         load_wrong(l, "backup.etcd.cert", "a certificate needs its key; add backup.etcd.key");
     if (*c->backup.key && !*c->backup.cert)
         load_wrong(l, "backup.etcd.key", "a key needs its certificate; add backup.etcd.cert");
+}
+
+/* "": says what is wrong with a schedule. */
+static void cron_words(const char *schedule, char *out, size_t cap)
+{
+    struct text why = text_over(out, cap);
+    struct cron cron;
+    err e = cron_parse(bytes_of(schedule), &cron, &why);
+    trail_clear();
+    if (e == OK && cron_next(&cron, &zone_utc, 0) == INT64_MAX)
+        text_add(&why, "names a day that never comes, like February 30; write another");
 }
 
 /* One of the two, and of a schedule only what can be understood. */
@@ -88,15 +103,19 @@ static void schedule_rules(struct config *c, struct loader *l)
         memset(c->backup.schedule, 0, sizeof c->backup.schedule); /* the default is for those who say nothing */
         return;
     }
-    char storage[160];
-    struct text why = text_over(storage, sizeof storage);
-    struct cron cron;
-    err e = cron_parse(bytes_of(c->backup.schedule), &cron, &why);
-    trail_clear();
-    if (e != OK)
-        load_wrong(l, schedule, "%s", storage);
-    else if (cron_next(&cron, &zone_utc, 0) == INT64_MAX)
-        load_wrong(l, schedule, "names a day that never comes, like February 30; write another");
+    char words[160] = "";
+    cron_words(c->backup.schedule, words, sizeof words);
+    if (*words)
+        load_wrong(l, schedule, "%s", words);
+}
+
+static void rehearse_rules(const struct config *c, struct loader *l)
+{
+    char words[160] = "";
+    if (*c->backup.rehearse_schedule)
+        cron_words(c->backup.rehearse_schedule, words, sizeof words);
+    if (*words)
+        load_wrong(l, "backup.rehearse.schedule", "%s", words);
 }
 
 static void zone_rules(const struct config *c, struct loader *l)
@@ -122,6 +141,7 @@ void config_rules(void *config, struct loader *l)
 {
     etcd_rules(config, l);
     schedule_rules(config, l);
+    rehearse_rules(config, l);
     zone_rules(config, l);
 }
 
@@ -171,11 +191,53 @@ static void folder_rules(const struct config_destination *d, struct loader *l)
 {
     const struct config *c = l->config;
     for (const struct config_destination *earlier = c->backup.destinations; earlier < d; earlier++)
-        if (*earlier->path && is_same_folder(earlier->path, d->path)) {
+        if (*earlier->path && *d->path && is_same_folder(earlier->path, d->path)) {
             load_wrong(l, "backup.destinations[].path", "is the folder of destination \"%s\" too; give each its own",
                        earlier->name);
             return;
         }
+}
+
+/* Under one prefix each would prune what the other keeps. */
+static void bucket_rules(const struct config_destination *d, struct loader *l)
+{
+    const struct config *c = l->config;
+    for (const struct config_destination *earlier = c->backup.destinations; earlier < d; earlier++)
+        if (earlier->type == DESTINATION_S3 && strcmp(earlier->endpoint, d->endpoint) == 0 &&
+            strcmp(earlier->bucket, d->bucket) == 0 && strcmp(earlier->prefix, d->prefix) == 0)
+            load_wrong(l, "backup.destinations[].bucket",
+                       "is that of destination \"%s\" too, with the same prefix; give each its own prefix", earlier->name);
+}
+
+static void s3_rules(struct config_destination *d, struct loader *l)
+{
+    bool access = *d->access_key_file != 0, secret = *d->secret_key_file != 0;
+    if (access != secret)
+        load_wrong(l, access ? "backup.destinations[].access_key_file" : "backup.destinations[].secret_key_file",
+                   "the two keys go together; add %s", access ? "secret_key_file" : "access_key_file");
+    size_t len = strlen(d->prefix);
+    if (len > 0 && d->prefix[len - 1] != '/' && len + 1 < sizeof d->prefix)
+        d->prefix[len] = '/'; /* the rest is zero */
+    bucket_rules(d, l);
+}
+
+static void nfs_rules(const struct config_destination *d, struct loader *l)
+{
+    if (*d->export != '/')
+        load_wrong(l, "backup.destinations[].export", "is not a path on the server; begin it with a slash");
+    if (*d->path != '/')
+        load_wrong(l, "backup.destinations[].path", "a place to mount on begins with a slash; write the whole path");
+}
+
+static void kind_rules(struct config_destination *d, struct loader *l)
+{
+    bool is_s3 = d->type == DESTINATION_S3;
+    if (is_s3)
+        s3_rules(d, l);
+    if (d->type == DESTINATION_NFS)
+        nfs_rules(d, l);
+    if (d->compress < 0)
+        d->compress = is_s3 ? COMPRESS_ZSTD : COMPRESS_NONE;
 }
 
 /* last, hourly, daily, weekly, monthly, yearly */
@@ -189,6 +251,7 @@ void config_item_rules(void *item, const struct config_row *list, struct loader 
     for (unsigned i = 0; i < CONFIG_RETENTION_RULES; i++)
         all += d->retention[i];
     folder_rules(d, l);
+    kind_rules(d, l);
     if (all > CONFIG_RETENTION_MAX)
         load_wrong(l, "backup.destinations[].retention",
                    "keeps %lld backups in all, and one destination holds %d at most; lower some of the numbers", (long long)all,

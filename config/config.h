@@ -29,15 +29,39 @@
 #define CONFIG_RETENTION_RULES 6    /* last, hourly, daily, weekly, monthly, yearly; agents/backup/retention.h */
 #define CONFIG_RETENTION_MAX   4000 /* of one rule, and of all of a destination together: see BACKUP_RECORDS_MAX */
 
-enum destination_type { DESTINATION_DIRECTORY };
+#define CONFIG_RECIPIENTS_MAX  8
+#define CONFIG_RECIPIENT_BYTES 72  /* of "age1…", 62 and a zero */
+#define CONFIG_BUCKET_MAX      64  /* 63 and a zero: S3's rule */
+#define CONFIG_PREFIX_MAX      256 /* of object keys, with the last "/" */
+#define CONFIG_REGION_MAX      33
+
+enum destination_type { DESTINATION_DIRECTORY, DESTINATION_S3, DESTINATION_NFS };
+enum destination_compress { COMPRESS_NONE, COMPRESS_ZSTD };
+enum destination_addressing { ADDRESSING_PATH, ADDRESSING_VIRTUAL };
 
 struct config_destination {
     char name[CONFIG_NAME_MAX]; /* unique */
     int type;                   /* enum destination_type */
-    char path[OS_PATH_MAX];
+    char path[OS_PATH_MAX];     /* directory; nfs: where it is, or is to be, mounted */
+    /* s3 */
+    char endpoint[CONFIG_URL_MAX], bucket[CONFIG_BUCKET_MAX], region[CONFIG_REGION_MAX];
+    char prefix[CONFIG_PREFIX_MAX]; /* "" or ends with "/" */
+    int addressing;                 /* enum destination_addressing */
+    char ca[OS_PATH_MAX];           /* "": the system's */
+    /* "": from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN. The first two go together. */
+    char access_key_file[OS_PATH_MAX], secret_key_file[OS_PATH_MAX], session_token_file[OS_PATH_MAX];
+    /* nfs */
+    char server[CONFIG_URL_MAX], export[OS_PATH_MAX];
+    bool mount; /* we mount it */
+    /* all */
+    int compress; /* enum destination_compress; none given: zstd for s3 */
+    char recipients[CONFIG_RECIPIENTS_MAX][CONFIG_RECIPIENT_BYTES];
+    unsigned recipient_count;                  /* 0: not encrypted */
     int64_t retention[CONFIG_RETENTION_RULES]; /* buckets kept; not all 0. None given: daily 7, weekly 4, monthly 12; else absent
                                                   ones are 0 */
 };
+
+enum backup_source { SOURCE_ETCD, SOURCE_TALOS };
 
 struct config {
     int64_t version;
@@ -51,9 +75,19 @@ struct config {
         char ca[OS_PATH_MAX], cert[OS_PATH_MAX], key[OS_PATH_MAX]; /* "": not given; cert and key go together */
         char schedule[CRON_TEXT_MAX];                              /* "": by every_ms */
         char timezone[ZONE_NAME_MAX];                              /* "UTC", an IANA name, a POSIX TZ string; see config_zone() */
+        bool guardian;                                             /* backup.etcd.guardian */
+        int source;                                                /* enum backup_source */
+        char talos_socket[OS_PATH_MAX];                            /* used when talos_config is "" */
+        char talos_config[OS_PATH_MAX];                            /* a talosconfig: its endpoints, over TCP */
         ms every_ms;                                               /* 0: by schedule */
         ms max_age_ms;                                             /* an older newest backup is stale */
         ms idle_timeout_ms, total_timeout_ms;
+        int64_t min_rate;                      /* bytes a second; 0: any */
+        char stage[OS_PATH_MAX];               /* "": none */
+        char scratch[OS_PATH_MAX];             /* "": none */
+        int64_t scratch_max;                   /* bytes */
+        char rehearse_schedule[CRON_TEXT_MAX]; /* "": never */
+        char identity_file[OS_PATH_MAX];       /* "": none */
         struct config_destination destinations[CONFIG_DESTINATIONS_MAX];
         unsigned destination_count;
     } backup;

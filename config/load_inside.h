@@ -13,7 +13,9 @@ size_t load_row_index(const struct loader *l, const struct config_row *r);
 void load_tell_at(struct loader *l, struct yaml_mark mark, const char *path, const char *words);
 void load_tell_environment(struct loader *l, const struct config_row *r, const char *words);
 /* Keys of this map that are required and were not there. */
-void load_tell_missing(struct loader *l, const char *prefix, struct yaml_mark start);
+void load_tell_missing(struct loader *l, const char *prefix, const void *base, struct yaml_mark start);
+/* Keys of this map that its `type` does not have. */
+void load_tell_foreign(struct loader *l, const char *prefix, const void *base);
 /* A near word of this map, or the same word elsewhere, or what there is. */
 void load_unknown_words(const struct loader *l, const char *prefix, struct bytes key, struct text *out);
 

@@ -92,20 +92,31 @@ static err too_many(struct loader *l, const struct config_row *r, const struct y
     return load_skip_wrong(l, event, r->path, storage);
 }
 
-static err load_string_item(struct loader *l, const struct config_row *r, const struct yaml_event *event)
+static err load_string_item(struct loader *l, const struct config_row *r, void *base, unsigned index,
+                            const struct yaml_event *event)
 {
-    unsigned *count = (unsigned *)(void *)((char *)l->config + r->count_offset);
+    unsigned *count = (unsigned *)(void *)((char *)base + r->count_offset);
     char storage[WORDS_MAX], path[CONFIG_PATH_MAX];
     struct text words = text_over(storage, sizeof storage), name = text_over(path, sizeof path);
-    text_addf(&name, "%s[%u]", r->path, l->item);
+    text_addf(&name, "%s[%u]", r->path, index);
     if (event->kind != YAML_SCALAR || load_is_null(event))
         return load_skip_wrong(l, event, path,
                                load_is_null(event) ? "is empty; write it or remove the item" : "is not a text; write a text");
-    if (value_set_text(r, (char *)l->config + r->offset + *count * r->bytes, event->text, &words))
+    if (value_set_text(r, (char *)base + r->offset + *count * r->bytes, event->text, &words))
         (*count)++;
     else
         load_tell_at(l, event->mark, path, storage);
     return OK;
+}
+
+/* A choice nobody made is none of them. */
+static void choices_unset(const struct loader *l, const char *prefix, void *item)
+{
+    for (size_t i = 0; i < l->schema->count; i++) {
+        const struct config_row *r = &l->schema->rows[i];
+        if (r->type == CONFIG_CHOICE && !r->fallback && strncmp(r->path, prefix, strlen(prefix)) == 0)
+            *(int *)(void *)((char *)item + r->offset) = -1;
+    }
 }
 
 static err load_object_item(struct loader *l, const struct config_row *r, const struct yaml_event *event)
@@ -119,6 +130,7 @@ static err load_object_item(struct loader *l, const struct config_row *r, const 
         return load_skip_wrong(l, event, prefix, "is not a map of keys; write its keys after the -");
     (*count)++;
     load_fallbacks(l, prefix, item);
+    choices_unset(l, prefix, item);
     for (size_t i = 0; i < l->schema->count; i++)
         if (strncmp(l->schema->rows[i].path, prefix, t.len) == 0)
             l->row[i].seen = false;
@@ -129,7 +141,7 @@ static err load_object_item(struct loader *l, const struct config_row *r, const 
     return OK;
 }
 
-static err load_list(struct loader *l, const struct config_row *r, const struct yaml_event *start)
+static err load_list(struct loader *l, const struct config_row *r, void *base, const struct yaml_event *start)
 {
     struct yaml_event event;
     if (start->kind != YAML_LIST)
@@ -138,11 +150,12 @@ static err load_list(struct loader *l, const struct config_row *r, const struct 
         TRY(load_next(l, &event));
         if (event.kind == YAML_LIST_END)
             return OK;
-        l->item = index;
+        if (r->type == CONFIG_OBJECTS)
+            l->item = index;
         if (index >= r->most)
             TRY(index == r->most ? too_many(l, r, &event) : skip(l, &event));
         else
-            TRY(r->type == CONFIG_STRINGS ? load_string_item(l, r, &event) : load_object_item(l, r, &event));
+            TRY(r->type == CONFIG_STRINGS ? load_string_item(l, r, base, index, &event) : load_object_item(l, r, &event));
     }
 }
 
@@ -155,7 +168,7 @@ static err load_value(struct loader *l, const struct config_row *r, void *base)
     if (config_type_is_scalar(r->type))
         return load_scalar(l, r, base, &event);
     if (r->type != CONFIG_SECTION)
-        return load_list(l, r, &event);
+        return load_list(l, r, base, &event);
     if (event.kind == YAML_MAP)
         return load_map(l, r->path, base, event.mark);
     return load_is_null(&event) ? OK : wrong_kind(l, r, &event); /* a section whose keys are all commented out */
@@ -223,6 +236,7 @@ err load_map(struct loader *l, const char *prefix, void *base, struct yaml_mark 
         TRY(load_next(l, &key));
         TRY(skip(l, &key));
     }
-    load_tell_missing(l, prefix, start);
+    load_tell_missing(l, prefix, base, start);
+    load_tell_foreign(l, prefix, base);
     return OK;
 }

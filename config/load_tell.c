@@ -120,13 +120,31 @@ void load_unknown_words(const struct loader *l, const char *prefix, struct bytes
         }
 }
 
-void load_tell_missing(struct loader *l, const char *prefix, struct yaml_mark start)
+/* Nothing is told of an item whose type is not known: that is told already. */
+static bool kind_is_known(const struct loader *l, const struct config_row *r, const void *base)
+{
+    struct config_row any = *r;
+    any.kinds = ~0U;
+    return row_applies(l->schema, &any, base);
+}
+
+void load_tell_foreign(struct loader *l, const char *prefix, const void *base)
+{
+    for (size_t i = 0; i < l->schema->count; i++) {
+        const struct config_row *r = &l->schema->rows[i];
+        if (r->kinds && l->row[i].seen && row_is_child(r, prefix) && kind_is_known(l, r, base) &&
+            !row_applies(l->schema, r, base))
+            load_tell_at(l, l->row[i].mark, r->path, "this type does not have it; remove it, or change the type");
+    }
+}
+
+void load_tell_missing(struct loader *l, const char *prefix, const void *base, struct yaml_mark start)
 {
     char storage[WORDS_MAX];
     for (size_t i = 0; i < l->schema->count; i++) {
         const struct config_row *r = &l->schema->rows[i];
         struct text words = text_over(storage, sizeof storage);
-        if (!r->required || l->row[i].seen || !row_is_child(r, prefix))
+        if (!r->required || l->row[i].seen || !row_is_child(r, prefix) || !row_applies(l->schema, r, base))
             continue;
         text_addf(&words, "required and missing; add \"%s:", row_key(r));
         if (r->least == r->most && r->most != 0)

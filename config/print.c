@@ -17,16 +17,16 @@ static void print_key(struct printer *p, const struct config_row *r, int indent)
     p->dash = false;
 }
 
-static unsigned list_count(const struct printer *p, const struct config_row *r)
+static unsigned list_count(const struct config_row *r, const void *base)
 {
-    return *(const unsigned *)(const void *)((const char *)p->config + r->count_offset);
+    return *(const unsigned *)(const void *)((const char *)base + r->count_offset);
 }
 
-static void print_strings(struct printer *p, const struct config_row *r, int indent)
+static void print_strings(struct printer *p, const struct config_row *r, const void *base, int indent)
 {
-    for (unsigned i = 0; i < list_count(p, r); i++) {
+    for (unsigned i = 0; i < list_count(r, base); i++) {
         text_addf(p->out, "%*s- ", indent + 2, "");
-        value_print_quoted((const char *)p->config + r->offset + i * r->bytes, p->out);
+        value_print_quoted((const char *)base + r->offset + i * r->bytes, p->out);
         text_add(p->out, "\n");
     }
 }
@@ -36,7 +36,7 @@ static void print_objects(struct printer *p, const struct config_row *r, int ind
     char prefix[CONFIG_PATH_MAX];
     struct text t = text_over(prefix, sizeof prefix);
     text_addf(&t, "%s[]", r->path);
-    for (unsigned i = 0; i < list_count(p, r); i++) {
+    for (unsigned i = 0; i < list_count(r, p->config); i++) {
         p->dash = true;
         print_map(p, prefix, (const char *)p->config + r->offset + i * r->bytes, indent + 4);
     }
@@ -56,7 +56,9 @@ static bool is_unset(const struct printer *p, const struct config_row *r, const 
 {
     if (config_type_is_scalar(r->type))
         return is_unset_scalar(r, base);
-    bool all = r->type == CONFIG_SECTION; /* lists are printed as [] */
+    if (r->type != CONFIG_SECTION) /* lists are printed as [], but those of an item */
+        return row_is_in_item(r) && list_count(r, base) == 0;
+    bool all = true;
     for (size_t i = 0; all && i < p->schema->count; i++)
         if (row_is_child(&p->schema->rows[i], r->path))
             all = is_unset(p, &p->schema->rows[i], base);
@@ -65,20 +67,20 @@ static bool is_unset(const struct printer *p, const struct config_row *r, const 
 
 static void print_row(struct printer *p, const struct config_row *r, const void *base, int indent)
 {
-    if (is_unset(p, r, base))
+    if (!row_applies(p->schema, r, base) || is_unset(p, r, base))
         return;
     print_key(p, r, indent);
     if (config_type_is_scalar(r->type)) {
         text_add(p->out, " ");
         value_print(r, base, true, p->out);
-    } else if (r->type != CONFIG_SECTION && list_count(p, r) == 0) {
+    } else if (r->type != CONFIG_SECTION && list_count(r, base) == 0) {
         text_add(p->out, " []");
     }
     text_add(p->out, "\n");
     if (r->type == CONFIG_SECTION)
         print_map(p, r->path, base, indent + 2);
     else if (r->type == CONFIG_STRINGS)
-        print_strings(p, r, indent);
+        print_strings(p, r, base, indent);
     else if (r->type == CONFIG_OBJECTS)
         print_objects(p, r, indent);
 }

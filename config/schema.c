@@ -77,11 +77,63 @@ static const char *check_url(struct bytes value)
     return "is not a URL without user and password; write it like https://hooks.lan/path";
 }
 
+/* An S3 server's: as an etcd endpoint, but with another example. */
+static const char *check_s3_endpoint(struct bytes value)
+{
+    return check_endpoint(value) ? "is not a server's URL without a path; write it like https://s3.lan:9000" : NULL;
+}
+
+/* Amazon's rule for bucket names, without those about words. */
+static const char *check_bucket(struct bytes value)
+{
+    bool good = value.len >= 3;
+    for (size_t i = 0; i < value.len; i++)
+        good = good && (is_name_char(value.at[i]) || value.at[i] == '.' || value.at[i] == '_');
+    return good ? NULL : "is not a bucket's name; use 3 to 63 of a-z, 0-9, - and .";
+}
+
+static const char *check_prefix(struct bytes value)
+{
+    bool good = value.len > 0 && value.at[0] != '/';
+    for (size_t i = 0; i < value.len; i++)
+        good = good && value.at[i] > ' ' && value.at[i] < 0x7F;
+    return good ? NULL : "is not a prefix of keys; write it like clusters/home/";
+}
+
+static const char *check_region(struct bytes value)
+{
+    bool good = value.len > 0;
+    for (size_t i = 0; i < value.len; i++)
+        good = good && is_name_char(value.at[i] | 0x20);
+    return good ? NULL : "is not a region; write it like eu-central-1";
+}
+
+static const char *check_server(struct bytes value)
+{
+    bool ipv6 = value.len > 0 && memchr(value.at, ':', value.len), good = value.len > 0;
+    for (size_t i = 0; i < value.len; i++)
+        good = good && is_host_char(value.at[i], ipv6);
+    return good ? NULL : "is not a server; write its name or address, without a port";
+}
+
+/* bech32 of 32 bytes: "age1" and 58 characters. What it says is checked by who uses it. */
+static const char *check_recipient(struct bytes value)
+{
+    bool good = value.len == 62 && memcmp(value.at, "age1", 4) == 0;
+    if (value.len > 15 && memcmp(value.at, "AGE-SECRET-KEY-", 15) == 0)
+        return "is a secret key; write the recipient that age-keygen -y tells of it, and treat that key as known";
+    return good ? NULL : "is not an age recipient; write it like age1…, as age-keygen prints it";
+}
+
 /* --- the rows --- */
 static const char *const levels[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
 static const char *const formats[] = {[LOG_LOGFMT] = "logfmt", [LOG_JSON] = "json", NULL};
-static const char *const destination_types[] = {[DESTINATION_DIRECTORY] = "directory", NULL};
+static const char *const destination_types[] = {
+    [DESTINATION_DIRECTORY] = "directory", [DESTINATION_S3] = "s3", [DESTINATION_NFS] = "nfs", NULL};
+static const char *const compressions[] = {[COMPRESS_NONE] = "none", [COMPRESS_ZSTD] = "zstd", NULL};
+static const char *const addressings[] = {[ADDRESSING_PATH] = "path", [ADDRESSING_VIRTUAL] = "virtual", NULL};
+static const char *const sources[] = {[SOURCE_ETCD] = "etcd", [SOURCE_TALOS] = "talos", NULL};
 
 #define SIZE_OF(type, member) sizeof(((type *)0)->member)
 #define AT(member)            .offset = offsetof(struct config, member), .bytes = SIZE_OF(struct config, member)
@@ -90,6 +142,14 @@ static const char *const destination_types[] = {[DESTINATION_DIRECTORY] = "direc
 #define LIST(member, count)                                                                                                      \
     .offset = offsetof(struct config, member), .bytes = SIZE_OF(struct config, member[0]),                                       \
     .count_offset = offsetof(struct config, count), .most = (int64_t)COUNT_OF(((struct config *)0)->member)
+
+#define LIST_OF_DESTINATION(member, count)                                                                                       \
+    .offset = offsetof(struct config_destination, member), .bytes = SIZE_OF(struct config_destination, member[0]),               \
+    .count_offset = offsetof(struct config_destination, count),                                                                  \
+    .most = (int64_t)COUNT_OF(((struct config_destination *)0)->member)
+#define OF_S3     .kinds = 1U << DESTINATION_S3
+#define OF_NFS    .kinds = 1U << DESTINATION_NFS
+#define OF_FOLDER .kinds = 1U << DESTINATION_DIRECTORY | 1U << DESTINATION_NFS
 
 #define RETENTION(number) .type = CONFIG_INTEGER, AT_DESTINATION(retention[number]), .most = CONFIG_RETENTION_MAX
 
@@ -108,6 +168,18 @@ static const struct config_row rows[] = {
     {"backup.etcd.ca", "Certificates (PEM) that sign the members'; needed for https.", .type = CONFIG_PATH, AT(backup.ca)},
     {"backup.etcd.cert", "Our client certificate (PEM); goes with the key.", .type = CONFIG_PATH, AT(backup.cert)},
     {"backup.etcd.key", "Its private key (PEM).", .type = CONFIG_PATH, AT(backup.key)},
+    {"backup.etcd.guardian",
+     "Watches the members: size, leader, alarms, certificates; of several hubs one does. Repairs only what is allowed besides.",
+     "false", .type = CONFIG_BOOL, AT(backup.guardian)},
+    {"backup.source", "Where snapshots come from: etcd itself, or Talos' machine API.", "etcd", sources, .type = CONFIG_CHOICE,
+     AT(backup.source)},
+    {"backup.talos", "Talos' machine API, with `source: talos`. It gives its own member only.", .type = CONFIG_SECTION},
+    {"backup.talos.socket", "Its unix socket on this node.", "/system/run/machined/machine.sock", .type = CONFIG_PATH,
+     AT(backup.talos_socket)},
+    {"backup.talos.config",
+     "A talosconfig, to go over TCP instead. Its certificates must be ECDSA or RSA; Talos' default is Ed25519, which cannot be "
+     "used.",
+     .type = CONFIG_PATH, AT(backup.talos_config)},
     {"backup.schedule",
      "When snapshots are taken, as crontab(5) has it: minute, hour, day of month, month, day of week; or @daily "
      "and the like. Not together with `backup.every`.",
@@ -124,14 +196,65 @@ static const struct config_row rows[] = {
      AT(backup.idle_timeout_ms), .least = SECONDS(1), .most = HOURS(1)},
     {"backup.total_timeout", "A snapshot that took so long is given up.", "2h", .type = CONFIG_DURATION,
      AT(backup.total_timeout_ms), .least = SECONDS(1), .most = HOURS(24)},
+    {"backup.min_rate",
+     "Bytes a second. A stream that is slower for 60 s keeps etcd from freeing pages: the next run goes through `backup.stage`, "
+     "or a warning is given. 0: any pace.",
+     "4MiB", .type = CONFIG_SIZE, AT(backup.min_rate), .most = (int64_t)1 << 40},
+    {"backup.stage", "Folder that a slow destination's snapshot is kept in until it is sent.", .type = CONFIG_PATH,
+     AT(backup.stage)},
+    {"backup.verify", "How what cannot be read at random is verified.", .type = CONFIG_SECTION},
+    {"backup.verify.scratch",
+     "Folder for one snapshot at a time, so that encrypted, compressed and remote ones are verified to level 4. Without it they "
+     "are verified to level 2, in the stream.",
+     .type = CONFIG_PATH, AT(backup.scratch)},
+    {"backup.verify.scratch_max", "A larger database is not written there.", "8GiB", .type = CONFIG_SIZE, AT(backup.scratch_max),
+     .least = (int64_t)1 << 20, .most = (int64_t)1 << 40},
+    {"backup.rehearse", "The newest backup of each destination is read back as for a restore.", .type = CONFIG_SECTION},
+    {"backup.rehearse.schedule", "When, as crontab(5) has it. Without it never.", .type = CONFIG_STRING,
+     AT(backup.rehearse_schedule)},
+    {"backup.rehearse.identity_file",
+     "age identities that open what `encrypt.recipients` seals. Without it only the stored bytes are compared with the record.",
+     .type = CONFIG_PATH, AT(backup.identity_file)},
     {"backup.destinations", "Where snapshots are kept.", .type = CONFIG_OBJECTS,
      LIST(backup.destinations, backup.destination_count)},
     {"backup.destinations[].name", "What it is called in metrics, logs and commands.", NULL, NULL, check_name,
      .type = CONFIG_STRING, AT_DESTINATION(name), .required = true, .unique = true},
     {"backup.destinations[].type", "What kind of place it is.", NULL, destination_types, .type = CONFIG_CHOICE,
      AT_DESTINATION(type), .required = true},
-    {"backup.destinations[].path", "The folder; made when it is not there.", .type = CONFIG_PATH, AT_DESTINATION(path),
-     .required = true},
+    {"backup.destinations[].path", "The folder; made when it is not there. Of nfs: where it is mounted.", .type = CONFIG_PATH,
+     AT_DESTINATION(path), OF_FOLDER, .required = true},
+    {"backup.destinations[].endpoint", "URL of the S3 server.", NULL, NULL, check_s3_endpoint, .type = CONFIG_STRING,
+     AT_DESTINATION(endpoint), OF_S3, .required = true},
+    {"backup.destinations[].bucket", "The bucket; it must be there.", NULL, NULL, check_bucket, .type = CONFIG_STRING,
+     AT_DESTINATION(bucket), OF_S3, .required = true},
+    {"backup.destinations[].prefix",
+     "What keys begin with; nothing else is listed or deleted. A slash is added when it ends without.", NULL, NULL, check_prefix,
+     .type = CONFIG_STRING, AT_DESTINATION(prefix), OF_S3},
+    {"backup.destinations[].region", "What requests are signed for.", "us-east-1", NULL, check_region, .type = CONFIG_STRING,
+     AT_DESTINATION(region), OF_S3},
+    {"backup.destinations[].access_key_file",
+     "File with the access key; read anew when it changes. Without it AWS_ACCESS_KEY_ID of the environment.", .type = CONFIG_PATH,
+     AT_DESTINATION(access_key_file), OF_S3},
+    {"backup.destinations[].secret_key_file", "File with the secret key. Without it AWS_SECRET_ACCESS_KEY.", .type = CONFIG_PATH,
+     AT_DESTINATION(secret_key_file), OF_S3},
+    {"backup.destinations[].session_token_file", "File with the session token, if there is one. Without it AWS_SESSION_TOKEN.",
+     .type = CONFIG_PATH, AT_DESTINATION(session_token_file), OF_S3},
+    {"backup.destinations[].ca", "Certificates (PEM) that sign the server's; without it the system's.", .type = CONFIG_PATH,
+     AT_DESTINATION(ca), OF_S3},
+    {"backup.destinations[].addressing", "Where the bucket is named: in the path, or before the host.", "path", addressings,
+     .type = CONFIG_CHOICE, AT_DESTINATION(addressing), OF_S3},
+    {"backup.destinations[].server", "Name or address of the NFS server.", NULL, NULL, check_server, .type = CONFIG_STRING,
+     AT_DESTINATION(server), OF_NFS, .required = true},
+    {"backup.destinations[].export", "What it exports: a path that begins with a slash.", .type = CONFIG_PATH,
+     AT_DESTINATION(export), OF_NFS, .required = true},
+    {"backup.destinations[].mount",
+     "Mount it (NFSv4, soft) on `path`, for which CAP_SYS_ADMIN is needed. false: it is mounted there already.", "true",
+     .type = CONFIG_BOOL, AT_DESTINATION(mount), OF_NFS},
+    {"backup.destinations[].compress", "zstd, or not at all. Without it `zstd` for s3, else `none`.", NULL, compressions,
+     .type = CONFIG_CHOICE, AT_DESTINATION(compress)},
+    {"backup.destinations[].encrypt", "age encryption.", .type = CONFIG_SECTION},
+    {"backup.destinations[].encrypt.recipients", "X25519 recipients (age1…): each of their identities opens it.", NULL, NULL,
+     check_recipient, .type = CONFIG_STRINGS, LIST_OF_DESTINATION(recipients, recipient_count), .secret = true},
     {"backup.destinations[].retention",
      "Which backups stay: the newest of each bucket. Without it daily 7, weekly 4, monthly 12.", .type = CONFIG_SECTION},
     {"backup.destinations[].retention.last", "So many of the newest stay.", RETENTION(0)},
@@ -199,6 +322,21 @@ bool row_is_child(const struct config_row *r, const char *prefix)
 bool row_is_in_item(const struct config_row *r)
 {
     return strstr(r->path, "[].") != NULL;
+}
+
+bool row_applies(const struct schema *s, const struct config_row *r, const void *base)
+{
+    if (r->kinds == 0)
+        return true;
+    for (size_t i = 0; i < s->count; i++) {
+        const struct config_row *type = &s->rows[i];
+        size_t head = strlen(type->path) - strlen("type");
+        if (type->type != CONFIG_CHOICE || strcmp(row_key(type), "type") != 0 || strncmp(type->path, r->path, head) != 0)
+            continue;
+        int kind = *(const int *)(const void *)((const char *)base + type->offset);
+        return kind >= 0 && (r->kinds & 1U << kind) != 0;
+    }
+    return true;
 }
 
 const struct config_row *row_find(const struct schema *s, const char *path)

@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-#define CONFIG_ROWS_MAX 128
+#define CONFIG_ROWS_MAX 160
 #define CONFIG_PATH_MAX 96 /* of a key: "backup.destinations[0].name" */
 
 /*        type      what it is called         how it is written; the field in the struct */
@@ -30,15 +30,16 @@ enum config_type {
 };
 
 struct config_row {
-    const char *path; /* "backup.destinations[].name": [] stands for each item; one [] at most */
+    const char *path; /* "backup.destinations[].name": [] stands for each item; one [] at most; an item may have lists of texts */
     const char *help;
     const char *fallback;                     /* as one would write it; NULL: none */
     const char *const *choices;               /* of a CHOICE; NULL ends */
     const char *(*check)(struct bytes value); /* of a text or each in a list; NULL fine, else "is what it is; what to do" */
     size_t offset, bytes;                     /* of the field in the struct, or in the item; of a list: bytes of one item */
-    size_t count_offset;                      /* of a list: its unsigned */
+    size_t count_offset;                      /* of a list: its unsigned, in the struct, or in the item */
     int64_t least, most;                      /* INTEGER, DURATION (ms), SIZE (bytes), items of a list; both 0: no bounds */
     enum config_type type;
+    unsigned kinds;        /* in an item with a `type`: bits 1 << type of those that have this key; 0: all */
     bool required, unique; /* unique: among the items of its list */
     bool file_only;        /* not from the environment */
     bool secret;           /* may hold one: never shown in what is told of it */
@@ -65,6 +66,8 @@ bool config_type_is_text(enum config_type t);                      /* STRING, PA
 const char *row_key(const struct config_row *r);                   /* the last word of its path */
 bool row_is_child(const struct config_row *r, const char *prefix); /* directly in "" or "backup" or "backup.destinations[]" */
 bool row_is_in_item(const struct config_row *r);
+/* False: the item at `base` has a `type` that does not have this key, or none that is known. */
+bool row_applies(const struct schema *s, const struct config_row *r, const void *base);
 const struct config_row *row_find(const struct schema *s, const char *path);
 /* HOLDFAST_BACKUP_EVERY; false: cannot be set from the environment. */
 bool row_environment(const struct config_row *r, char out[CONFIG_PATH_MAX + 16]);

@@ -29,8 +29,9 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
 /* --- good files --- */
 #define SHOWN(listen, level, format, endpoints, tls, when, idle, total, destinations)                                            \
     V "data: \"/var/lib/holdfast\"\nlisten: \"" listen "\"\nlog:\n  level: " level "\n  format: " format                         \
-      "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls when "  idle_timeout: " idle "\n  total_timeout: " total           \
-      "\n  destinations:" destinations "\n"
+      "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls "    guardian: false\n" SOURCE when "  idle_timeout: " idle        \
+      "\n  total_timeout: " total "\n  min_rate: 4MiB\n  verify:\n    scratch_max: 8GiB\n  destinations:" destinations "\n"
+#define SOURCE                               "  source: etcd\n  talos:\n    socket: \"/system/run/machined/machine.sock\"\n"
 #define WHEN(schedule, timezone, max_age)    "  schedule: \"" schedule "\"\n  timezone: \"" timezone "\"\n  max_age: " max_age "\n"
 #define WHEN_DEFAULT                         WHEN("0 2 * * *", "UTC", "1d2h")
 #define EVERY(every)                         "  every: " every "\n  timezone: \"UTC\"\n  max_age: 1d2h\n"
@@ -39,10 +40,13 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
 #define SHOWN_EVERY(every)                   SHOWN_WHEN(EVERY(every))
 #define SHOWN_BACKUP(endpoints, tls, destinations)                                                                               \
     SHOWN("127.0.0.1:9464", "info", "logfmt", endpoints, tls, WHEN_DEFAULT, "30s", "2h", destinations)
-#define KEPT              "\n      retention:\n        daily: 7\n        weekly: 4\n        monthly: 12"
+#define KEPT              "\n      compress: none\n      retention:\n        daily: 7\n        weekly: 4\n        monthly: 12"
 #define DESTINATION(yaml) V "backup:\n  destinations:\n    - {name: a, type: directory, path: /b, retention: " yaml "}\n"
+#define RECIPIENT         "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 #define SHOWN_KEPT(kept)                                                                                                         \
-    SHOWN_BACKUP(" []", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"\n      retention:\n" kept)
+    SHOWN_BACKUP(                                                                                                                \
+        " []", "",                                                                                                               \
+        "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"\n      compress: none\n      retention:\n" kept)
 
 static const struct {
     const char *name, *yaml, *printed;
@@ -89,6 +93,17 @@ static const struct {
     {"empty lists", V "backup: {etcd: {endpoints: []}, destinations: []}\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
     {"destinations without endpoints", V "backup:\n  destinations:\n    - {name: a, type: directory, path: /b}\n",
      SHOWN_BACKUP(" []", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"" KEPT)},
+    {"S3, sealed for two",
+     V "backup:\n  destinations:\n  - name: a\n    type: s3\n    endpoint: https://s3.lan:9000\n    bucket: etcd\n    prefix: "
+       "home/\n"
+       "    encrypt: {recipients: [" RECIPIENT ", " RECIPIENT "]}\n  - {name: n, type: nfs, server: nas, export: /x, path: /m}\n",
+     SHOWN_BACKUP(
+         " []", "",
+         "\n    - name: \"a\"\n      type: s3\n      endpoint: \"https://s3.lan:9000\"\n      bucket: \"etcd\"\n      prefix: "
+         "\"home/\"\n      region: \"us-east-1\"\n      addressing: path\n      compress: zstd\n      encrypt:\n        "
+         "recipients:\n          - \"" RECIPIENT "\"\n          - \"" RECIPIENT "\"\n      retention:\n        daily: "
+         "7\n        weekly: 4\n        monthly: 12\n    - name: \"n\"\n      type: nfs\n      path: \"/m\"\n      "
+         "server: \"nas\"\n      export: \"/x\"\n      mount: true" KEPT)},
     {"plain http", V "backup:\n  etcd: {endpoints: [http://e:2379]}\n  destinations:\n  - {name: a, type: directory, path: /b}\n",
      SHOWN_BACKUP("\n      - \"http://e:2379\"", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"" KEPT)},
     {"all of it",

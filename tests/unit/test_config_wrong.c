@@ -70,17 +70,44 @@ static const struct {
     {"dedented wrongly", V "log:\n    level: info\n  format: json\n",
      "h.yaml:4:3: the line is not indented like its neighbours; line the keys up\n"},
     {"item not lined up", V "backup:\n  destinations:\n    - name: a\n   - name: b\n",
-     "h.yaml:4:7: backup.destinations[0].type: required and missing; add \"type:\"\nh.yaml:4:7: backup.destinations[0].path: "
-     "required and missing; add \"path:\"\nh.yaml:5:4: the line is not indented like its neighbours; line the keys up\n"},
+     "h.yaml:4:7: backup.destinations[0].type: required and missing; add \"type:\"\nh.yaml:5:4: the line is not indented like "
+     "its neighbours; line the keys up\n"},
+#define ITEM(yaml) V "backup:\n  destinations:\n  - {name: a, " yaml "}\n"
+    {"a folder without its path", ITEM("type: directory"),
+     "h.yaml:4:5: backup.destinations[0].path: required and missing; add \"path:\"\n"},
+    {"a bucket's keys for a folder", ITEM("bucket: abc, type: directory, path: /b"),
+     "h.yaml:4:23: backup.destinations[0].bucket: this type does not have it; remove it, or change the type\n"},
+    {"S3 without what it needs", ITEM("type: s3"),
+     "h.yaml:4:5: backup.destinations[0].endpoint: required and missing; add \"endpoint:\"\nh.yaml:4:5: "
+     "backup.destinations[0].bucket: required and missing; add \"bucket:\"\n"},
+    {"S3 with a folder", ITEM("type: s3, endpoint: http://s, bucket: abc, path: /b"),
+     "h.yaml:4:64: backup.destinations[0].path: this type does not have it; remove it, or change the type\n"},
+    {"one key file", ITEM("type: s3, endpoint: http://s, bucket: abc, access_key_file: /k"),
+     "h.yaml:4:75: backup.destinations[0].access_key_file: the two keys go together; add secret_key_file\n"},
+    {"a prefix that begins with a slash", ITEM("type: s3, endpoint: http://s, bucket: abc, prefix: /x"),
+     "h.yaml:4:66: backup.destinations[0].prefix: \"/x\" is not a prefix of keys; write it like clusters/home/\n"},
+    {"a secret for a recipient",
+     ITEM("type: directory, path: /b, encrypt: {recipients: [AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ]}"),
+     "h.yaml:4:65: backup.destinations[0].encrypt.recipients[0]: is a secret key; write the recipient that age-keygen -y tells "
+     "of it, and treat that key as known\n"},
+    {"no recipient", ITEM("type: directory, path: /b, encrypt: {recipients: [age1x]}"),
+     "h.yaml:4:65: backup.destinations[0].encrypt.recipients[0]: is not an age recipient; write it like age1…, as age-keygen "
+     "prints it\n"},
+    {"a guardian of nothing", V "backup: {etcd: {guardian: true}}\n",
+     "h.yaml:2:27: backup.etcd.guardian: there is no etcd to guard; add backup.etcd.endpoints\n"},
+    {"a rehearsal that never comes", V "backup: {rehearse: {schedule: 0 0 30 2 *}}\n",
+     "h.yaml:2:31: backup.rehearse.schedule: names a day that never comes, like February 30; write another\n"},
+    {"an export without its slash", ITEM("type: nfs, path: /m, server: n, export: x"),
+     "h.yaml:4:55: backup.destinations[0].export: is not a path on the server; begin it with a slash\n"},
     {"alias", V "data: &a /x\nlisten: *a\n", "h.yaml:3:9: aliases are not supported; write the value out\n"},
     {"alias bomb", "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b]\n",
      "h.yaml:1:1: a: unknown key; known here: version, data, listen, log, backup, notify\nh.yaml:2:1: b: unknown key; known "
      "here: "
      "version, data, listen, log, backup, notify\nh.yaml:2:8: aliases are not supported; write the value out\n"},
     {"merge key", V "log: &l {level: info}\nbackup:\n  <<: *l\n",
-     "h.yaml:4:3: backup.<<: unknown key; known here: etcd, schedule, every, timezone, max_age, idle_timeout, total_timeout, "
-     "destinations\nh.yaml:4:7: "
-     "aliases are not supported; write the value out\n"},
+     "h.yaml:4:3: backup.<<: unknown key; known here: etcd, source, talos, schedule, every, timezone, max_age, idle_timeout, "
+     "total_timeout, min_rate, stage, verify, rehearse, destinations\nh.yaml:4:7: aliases are not supported; write the value "
+     "out\n"},
     {"tag", V "data: !!binary aGk=\n", "h.yaml:2:7: tags are not supported; remove the !\n"},
     {"own tag", "!config\nversion: 1\n", "h.yaml:1:1: tags are not supported; remove the !\n"},
     {"deep list", V "data: " LISTS_40 "\n",
@@ -213,16 +240,16 @@ static const struct {
      "h.yaml:3:17: backup.destinations: is a map of keys, not a list of maps; start each with -\n"},
     {"destination empty", V "backup:\n  destinations:\n    - {}\n",
      "h.yaml:4:7: backup.destinations[0].name: required and missing; add \"name:\"\nh.yaml:4:7: backup.destinations[0].type: "
-     "required and missing; add \"type:\"\nh.yaml:4:7: backup.destinations[0].path: required and missing; add \"path:\"\n"},
+     "required and missing; add \"type:\"\n"},
     {"destination without path", V "backup:\n  destinations:\n    - name: a\n      type: directory\n",
      "h.yaml:4:7: backup.destinations[0].path: required and missing; add \"path:\"\n"},
     {"second destination without name",
      V "backup:\n  destinations:\n    - {name: local, type: directory, path: /b}\n    - {type: directory, path: /c}\n",
      "h.yaml:5:7: backup.destinations[1].name: required and missing; add \"name:\"\n"},
-    {"destination type unknown", V "backup:\n  destinations:\n    - {name: a, type: s3, path: /b}\n",
-     "h.yaml:4:23: backup.destinations[0].type: \"s3\" is not directory; write that\n"},
+    {"destination type unknown", V "backup:\n  destinations:\n    - {name: a, type: ftp, path: /b}\n",
+     "h.yaml:4:23: backup.destinations[0].type: \"ftp\" is not one of directory, s3, nfs; choose one\n"},
     {"destination type misspelt", V "backup:\n  destinations:\n    - {name: a, type: dirctory, path: /b}\n",
-     "h.yaml:4:23: backup.destinations[0].type: \"dirctory\" is not directory; did you mean \"directory\"?\n"},
+     "h.yaml:4:23: backup.destinations[0].type: \"dirctory\" is not one of directory, s3, nfs; did you mean \"directory\"?\n"},
     {"destination key misspelt",
      V "backup:\n  destinations:\n    - {name: local, type: directory, path: /b}\n    - {name: b, type: directory, pth: /b}\n",
      "h.yaml:5:34: backup.destinations[1].pth: unknown key; did you mean \"path\"?\nh.yaml:5:7: backup.destinations[1].path: "
