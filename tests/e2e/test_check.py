@@ -63,8 +63,6 @@ def test_what_is_printed_reads_back(check):
     ("UTC", {"Z"}), ("NST3:30", {"-03:30"}),
 ])
 def test_by_the_clock_of_the_place(zone, offsets, check, files):
-    if "/" in zone and "," not in zone and not os.path.exists(f"/usr/share/zoneinfo/{zone}"):
-        pytest.skip("no zoneinfo here")
     code, out, said = check(GOOD.format(**files) + f'  timezone: "{zone}"\n')
     assert code == 0, said
     assert {m for m in re.findall(r"T02:00:00(\S+?)(?:,|$)", out, re.M)} <= offsets and out.count("T02:00:00") == 3

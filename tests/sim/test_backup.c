@@ -3,6 +3,7 @@
 #include "agents/backup/backup_internal.h"
 #include "board/rt/mem.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_backup.h"
 #include "tests/support/etcd_file.h"
 #include "tests/support/etcd_peer.h"
 
@@ -76,28 +77,13 @@ static void peer_fill(const struct plan *p)
 
 static void config_fill(void)
 {
-    memset(&config, 0, sizeof config);
-    config.backup.endpoint_count = config.backup.destination_count = 1;
-    (void)snprintf(config.backup.endpoints[0], sizeof config.backup.endpoints[0], "%s", ENDPOINT);
-    (void)snprintf(config.backup.destinations[0].name, sizeof config.backup.destinations[0].name, "local");
-    (void)snprintf(config.backup.destinations[0].path, sizeof config.backup.destinations[0].path, "%s", FOLDER);
-    config.backup.every_ms = HOURS(6);
-    config.backup.max_age_ms = HOURS(26);
+    sim_backup_config(&config, FOLDER);
     config.backup.destinations[0].retention[0] = 50; /* last */
-    config.backup.idle_timeout_ms = SECONDS(30);
-    config.backup.total_timeout_ms = HOURS(2);
-}
-
-static void metrics_boot(void)
-{
-    static struct family any = {.name = "holdfast_sim", .help = "Here.", .type = METRIC_GAUGE};
-    struct series *s = NULL;
-    SIM_CHECK_ERR(metric_series(&any, NULL, &s), OK);
 }
 
 static void setup(void *arg)
 {
-    sim_boot(metrics_boot);
+    sim_boot(sim_metrics_boot);
     const struct plan *p = arg;
     struct addr at = sim_ip("10.0.0.1:2379");
     sim.time_limit_ms = HOURS(48);

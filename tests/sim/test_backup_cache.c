@@ -3,6 +3,7 @@
 #include "agents/backup/backup_internal.h"
 #include "board/rt/mem.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_backup.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,34 +44,14 @@ static void put_with_record(int64_t at_s, const char *suffix, const char *verdic
     put(at_s, suffix, "file");
 }
 
-static void boot(void)
-{
-    static struct family any = {.name = "holdfast_sim", .help = "Here.", .type = METRIC_GAUGE};
-    struct series *series = NULL;
-    SIM_CHECK_ERR(metric_series(&any, NULL, &series), OK);
-}
-
-static void config_fill(void)
-{
-    memset(&config, 0, sizeof config);
-    config.backup.endpoint_count = config.backup.destination_count = 1;
-    (void)snprintf(config.backup.endpoints[0], sizeof config.backup.endpoints[0], "http://10.0.0.1:2379");
-    (void)snprintf(config.backup.destinations[0].name, sizeof config.backup.destinations[0].name, "local");
-    (void)snprintf(config.backup.destinations[0].path, sizeof config.backup.destinations[0].path, FOLDER);
-    config.backup.every_ms = HOURS(6);
-    config.backup.max_age_ms = HOURS(26);
-    config.backup.total_timeout_ms = HOURS(2);
-    config.backup.idle_timeout_ms = SECONDS(30);
-}
-
 static void setup(void *arg)
 {
     (void)arg;
-    sim_boot(boot);
+    sim_boot(sim_metrics_boot);
     sim.time_limit_ms = HOURS(48);
     sim_disk_folder("/data");
     sim_disk_folder(FOLDER);
-    config_fill();
+    sim_backup_config(&config, FOLDER);
     for (int64_t day = 0; day < GOOD; day++)
         put_with_record(NEWEST - day * DAY, "", "good");
     put_with_record(NEWEST + 60, ".bad", "bad");
@@ -87,11 +68,11 @@ static void setup_many(void *arg)
 static void setup_file(void *arg)
 {
     (void)arg;
-    sim_boot(boot);
+    sim_boot(sim_metrics_boot);
     sim.time_limit_ms = HOURS(48);
     sim_disk_folder("/data");
     sim_disk_put(FOLDER, bytes_of("no folder"));
-    config_fill();
+    sim_backup_config(&config, FOLDER);
 }
 
 /* --- the life of a hub: the schedule for some minutes, nobody at etcd's address; then it is asked for the list --- */
@@ -365,8 +346,8 @@ static err again(void *arg)
 static void reboot(void *arg, bool ended, err result)
 {
     SIM_CHECK(!ended || result == OK);
-    config_fill();
-    sim_boot(boot);
+    sim_backup_config(&config, FOLDER);
+    sim_boot(sim_metrics_boot);
     sim.time_limit_ms = HOURS(48);
     SIM_CHECK_ERR(sim_loop(again, arg), OK);
 }

@@ -5,6 +5,7 @@
 #include "board/rt/mem.h"
 #include "net/format/hex.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_backup.h"
 #include "tests/support/etcd_file.h"
 
 #include <setjmp.h>
@@ -55,21 +56,9 @@ static void put_record(int64_t at_s, const char *verdict, size_t bytes)
     put(at_s, ".json", bytes_of(json));
 }
 
-static void metrics_boot(void)
-{
-    static struct family any = {.name = "holdfast_sim", .help = "Here.", .type = METRIC_GAUGE};
-    struct series *series = NULL;
-    SIM_CHECK_ERR(metric_series(&any, NULL, &series), OK);
-}
-
 static void config_fill(void)
 {
-    memset(&config, 0, sizeof config);
-    config.backup.endpoint_count = config.backup.destination_count = 1;
-    (void)snprintf(config.backup.destinations[0].name, sizeof config.backup.destinations[0].name, "local");
-    (void)snprintf(config.backup.destinations[0].path, sizeof config.backup.destinations[0].path, FOLDER);
-    config.backup.every_ms = HOURS(6);
-    config.backup.total_timeout_ms = HOURS(2);
+    sim_backup_config(&config, FOLDER);
     config.backup.destinations[0].retention[0] = KEPT;
 }
 
@@ -80,7 +69,7 @@ static void setup(void *arg)
     (void)arg;
     snapshot_make();
     struct bytes whole = {snapshot, snapshot_len};
-    sim_boot(metrics_boot);
+    sim_boot(sim_metrics_boot);
     config_fill();
     sim_disk_folder("/data");
     sim_disk_folder(FOLDER);
@@ -209,7 +198,7 @@ static void reboot(void *arg, bool ended, err result)
     (void)result;
     snapshot_make();
     config_fill();
-    sim_boot(metrics_boot);
+    sim_boot(sim_metrics_boot);
     SIM_CHECK_ERR(sim_loop(again, arg), OK);
 }
 
@@ -238,7 +227,7 @@ static void each_power_cut(void **state)
 static void setup_good(unsigned days, int64_t last)
 {
     snapshot_make();
-    sim_boot(metrics_boot);
+    sim_boot(sim_metrics_boot);
     config_fill();
     config.backup.destinations[0].retention[0] = last;
     sim_disk_folder("/data");

@@ -3,6 +3,7 @@
  * and has a record is whole, the newest good one is never removed, no alarm is missed, and in the end all is well again. */
 #include "agents/backup/backup_internal.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_backup.h"
 #include "tests/support/etcd_file.h"
 #include "tests/support/etcd_peer.h"
 
@@ -100,17 +101,10 @@ static void config_fill(void)
     config.backup.total_timeout_ms = HOURS(1);
 }
 
-static void metrics_boot(void)
-{
-    static struct family any = {.name = "holdfast_sim", .help = "Here.", .type = METRIC_GAUGE};
-    struct series *s = NULL;
-    SIM_CHECK_ERR(metric_series(&any, NULL, &s), OK);
-}
-
 static void setup(void *arg)
 {
     plan = arg;
-    sim_boot(metrics_boot);
+    sim_boot(sim_metrics_boot);
     sim.time_limit_ms = SPAN + HOURS(24 * 4);
     sim_disk_folder("/data");
     sim_wall_set(os_wall_ms() + HOURS(24 * 100));

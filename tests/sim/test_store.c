@@ -1,8 +1,8 @@
 /* The store under every power cut, a full disk and single faults: what was acknowledged is there, whole; nothing else is half. */
 #include "board/rt/fiber.h"
-#include "board/rt/metric.h"
 #include "hal/store.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_backup.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,17 +20,10 @@ static const struct store_schema schema = {
     (const char *const[]){"CREATE TABLE item(id INTEGER, part INTEGER, value BLOB, PRIMARY KEY(id, part)) WITHOUT ROWID",
                           "CREATE TABLE count(one INTEGER PRIMARY KEY, items INTEGER); INSERT INTO count VALUES(1, 0)", NULL}};
 
-static void metrics_boot(void)
-{
-    static struct family any = {.name = "holdfast_sim", .help = "Here.", .type = METRIC_GAUGE};
-    struct series *s = NULL;
-    SIM_CHECK_ERR(metric_series(&any, NULL, &s), OK);
-}
-
 static void setup_folder(void *arg)
 {
     (void)arg;
-    sim_boot(metrics_boot);
+    sim_boot(sim_metrics_boot);
     sim_disk_folder("/data");
 }
 
@@ -157,7 +150,7 @@ static err look_after(void *arg)
 static void reboot_writes(void *arg, bool ended, err result)
 {
     SIM_CHECK(!ended || result == OK);
-    sim_boot(metrics_boot);
+    sim_boot(sim_metrics_boot);
     SIM_CHECK_ERR(sim_loop(look_after, arg), OK);
 }
 
