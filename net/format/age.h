@@ -1,17 +1,16 @@
-/* age: files of age-encryption.org/v1 with X25519 keys: written for several recipients, read with several identities, as streams.
+/* age: files of age-encryption.org/v1 with X25519 keys: written for several recipients, read with several identities, streaming.
  *
- * Layer    format.                                    Blocks   never; open() and the first call of age_decode() compute some
- * Owner    the caller closes. Not shared: one                  milliseconds a key (X25519): on the pool, as large streams.
- *          thread at a time, any thread.              Memory   one block of AGE_ENCODER_BYTES or AGE_DECODER_BYTES of the opening
- *                                                              task's heap, wiped by close(); a few KiB more during X25519.
- * Errors   E_BUDGET no memory; E_INVALID not a key, what and where is told, never the key; E_DENIED none of the identities opens
- *          this file; E_CORRUPT damaged, cut off, reordered or lengthened: what and where is told, and no byte of the damaged
- *          piece is handed out; E_UNSUPPORTED armored (text), or of another version; E_RANGE a header above AGE_HEADER_BYTES_MAX.
- *          After an error only close() is of use.
+ * Layer    format.                               Blocks   never; open() and the first call of age_decode() compute some
+ * Owner    the caller closes. Not shared: one             milliseconds a key (X25519): on the pool, as large streams.
+ *          thread at a time, any thread.         Memory   one block of AGE_ENCODER_BYTES or AGE_DECODER_BYTES of the opening
+ *                                                         task's heap, wiped by close(); a few KiB more during X25519.
+ * Errors   E_BUDGET no memory; E_INVALID not a key: what and where is told, never the key; E_DENIED none of the identities
+ *          opens this file; E_CORRUPT damaged, cut off, reordered or lengthened: what and where is told, and no byte of the
+ *          damaged piece is handed out; E_UNSUPPORTED armored (text), or of another version; E_RANGE a header of more than
+ *          AGE_HEADER_BYTES_MAX. After an error only close() is of use.
  *
  * Format: C2SP age.md. The stream calls take from *in what they can, moving it, and write to out[0..cap): *made says how much;
- * with nothing to take or no room they do nothing. Spans of many chunks (AGE_CHUNK_BYTES) on both sides are done without copying.
- */
+ * with nothing to take or no room they do nothing. Spans of many chunks (AGE_CHUNK_BYTES) are done without copying. */
 #ifndef HOLDFAST_AGE_H
 #define HOLDFAST_AGE_H
 
@@ -45,8 +44,7 @@ MUST_USE err age_identities_parse(struct bytes file, struct age_identity *out, u
 
 struct age_encoder;
 MUST_USE err age_encoder_open(const struct age_recipient *recipients, unsigned count, struct age_encoder **out);
-/* `end`: nothing comes after *in; from then on it must stay true and *in only shrink. *done: all is written, the file is whole.
- */
+/* `end`: nothing comes after *in; it then stays true, and *in only shrinks. *done: all is written, the file is whole. */
 MUST_USE err age_encode(struct age_encoder *a, struct bytes *in, uint8_t *out, size_t cap, size_t *made, bool end, bool *done);
 void age_encoder_close(struct age_encoder *a);                     /* NULL is fine */
 uint64_t age_encoded_bytes(unsigned recipients, uint64_t content); /* how long the file becomes, exactly */

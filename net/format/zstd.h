@@ -1,10 +1,11 @@
 /* zstd: compressing and decompressing streams (RFC 8878) in memory that is fixed when they are opened.
  *
  * Layer    format. The one place that knows zstd.   Blocks   never; large streams belong on the pool.
- * Owner    the caller closes. Not shared: one       Memory   one block of zstd_encoder_bytes() or zstd_decoder_bytes() of the
- * opening thread at a time, any thread.                     task's heap; nothing more is allocated later. Errors   E_BUDGET no
- * memory for the block; E_RANGE a frame needs a larger window than was opened for: the window is told; E_CORRUPT damage, with
- * zstd's words. After an error only close() is of use.
+ * Owner    the caller closes. Not shared: one       Memory   one block of zstd_encoder_bytes() or zstd_decoder_bytes() of
+ *          thread at a time, any thread.                     the opening task's heap; nothing is allocated later.
+ * Errors   E_BUDGET no memory for the block; E_RANGE a frame needs a larger window than was opened for: the window is told;
+ *          E_CORRUPT damage, with zstd's words; E_UNSUPPORTED a dictionary is wanted, or a bit that has no meaning yet.
+ *          After an error only close() is of use.
  *
  * Both calls take from *in what they can, moving it, and write to out[0..cap): *made says how much. To go on, call again with
  * more input or more room; with nothing of either they do nothing. No byte is kept back beyond what the format needs. */
@@ -23,7 +24,7 @@ struct zstd_encoder;
 size_t zstd_encoder_bytes(int level, unsigned window_log);
 /* One frame with a checksum of the content (XXH64). Bounds as above, asserted. */
 MUST_USE err zstd_encoder_open(int level, unsigned window_log, struct zstd_encoder **out);
-/* `end`: nothing comes after *in; from then on it must stay true and *in only shrink. *done: all is written, the frame is whole.
+/* `end`: nothing comes after *in; it then stays true, and *in only shrinks. *done: all is written, the frame is whole.
  */
 MUST_USE err zstd_encode(struct zstd_encoder *z, struct bytes *in, uint8_t *out, size_t cap, size_t *made, bool end, bool *done);
 void zstd_encoder_close(struct zstd_encoder *z); /* NULL is fine */
