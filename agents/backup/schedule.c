@@ -211,6 +211,7 @@ static err take_one(struct backup *b, unsigned i, struct backup_record *r)
     struct backup_destination *to = &b->destinations[i];
     log_info("backup begins", F("destination", to->config->name));
     plan_began(b, to);
+    plan_tell(b, to); /* from here on "next" is the one after this */
     err e = backup_take(b, i, 4, NULL, r);
     if (e == E_CANCELED)
         return e;

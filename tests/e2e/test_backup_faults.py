@@ -85,7 +85,7 @@ def start_now(hub) -> Proc:
 def stuck_halfway(hub, proxy) -> Proc:
     """`backup now` under way, with half a megabyte received."""
     proc = start_now(hub)
-    wait_for(lambda: proxy.bytes_down >= 500_000 and hub.backups.glob("*.part-*"), "the middle of it", 10, proc)
+    wait_for(lambda: proxy.bytes_down >= 500_000 and any(hub.backups.glob("*.part-*")), "the middle of it", 30, proc)
     return proc
 
 
@@ -238,9 +238,9 @@ def test_a_learner_is_passed_over(tmp_path, server_cert, make_hub):
         voter.etcdctl("member", "add", "learner", "--learner", f"--peer-urls={learner.peer_url}")
         learner.initial_cluster = f"{voter.initial_cluster},{learner.initial_cluster}"
         with learner.start(wait=False):
-            wait_for(lambda: port_open(learner.port), "the learner", 20, learner.proc)
+            wait_for(lambda: port_open(learner.port), "the learner", 30, learner.proc)
             hub = make_hub(endpoints=[learner.url, voter.url])
-            wait_for(lambda: "learner" in now(hub).said, "the learner is told of", 20)
+            wait_for(lambda: "learner" in now(hub).said, "the learner is told of", 30)
             done = now(hub, "-o", "json")
             assert done.code == 0
             assert f"endpoint={learner.url}" in done.said and "learner" in done.said
@@ -308,7 +308,7 @@ def test_killed_in_the_middle_leaves_a_marked_part_only(kept_etcd, hub_via):
     with Proxy(kept_etcd.back_port, down=HALFWAY) as proxy:
         hub = hub_via(proxy)
         proc = stuck_halfway(hub, proxy)
-        wait_for(lambda: hub.leftovers(), "its file", 5)
+        wait_for(lambda: hub.leftovers(), "its file", 30)
         proc.kill()
     assert [path.name for path in hub.snapshots()] == ["etcd-snapshot-20200101-000000.db"]
     assert len(hub.leftovers()) == 1 and ".db.part-" in hub.leftovers()[0].name

@@ -198,7 +198,7 @@ def test_a_file_without_its_record_gets_one(etcd, make_hub):
         if how == "run":
             hub.config["backup"]["every"] = "1d"  # the newest file is not that old
             hub.start()
-            wait_for(lambda: is_recorded(file), "its record", 20, hub.proc)
+            wait_for(lambda: is_recorded(file), "its record", 30, hub.proc)
             hub.stop()
         else:
             assert now(hub).code == 0
@@ -225,6 +225,6 @@ def test_leftovers_go_at_the_hubs_start(etcd, make_hub):
     os.utime(left, (1_600_000_000, 1_600_000_000))
     hub.config["backup"]["every"] = "1d"
     hub.start()
-    wait_for(lambda: not left.exists(), "the leftover's end", 10, hub.proc)
+    wait_for(lambda: not left.exists(), "the leftover's end", 30, hub.proc)
     hub.stop()
     assert hub.snapshots() == [file]

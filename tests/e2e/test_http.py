@@ -42,7 +42,7 @@ class Served:
 
     def __init__(self, program: Path, folder: Path, *args: object, tls: bool = False):
         self.proc = Proc([program, "listen", "127.0.0.1:0", *map(str, args)], log=folder / "serve.log")
-        found = wait_for(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", self.proc.log_text()), "serve", 10, self.proc)
+        found = wait_for(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", self.proc.log_text()), "serve", 30, self.proc)
         self.port = int(found[1])
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
 
@@ -205,7 +205,7 @@ def test_wrk_finds_no_error(served, path):
     print(done)
     assert int(re.search(r"(\d+) requests in", done)[1]) > 200
     assert "Socket errors" not in done and "Non-2xx" not in done
-    wait_for(lambda: use(curl(served.url + "/use").body)["connections"] == 1, "wrk's connections are gone", 5)
+    wait_for(lambda: use(curl(served.url + "/use").body)["connections"] == 1, "wrk's connections are gone", 30)
 
 
 def test_wrk_over_tls(served_tls):
@@ -355,7 +355,7 @@ def rest_bytes(server: Served, opened) -> int:
             return use(read_all(sock).split(b"\r\n\r\n", 1)[1])
 
     ask()
-    wait_for(lambda: ask()["connections"] == 1, "only the one that asks", 5)
+    wait_for(lambda: ask()["connections"] == 1, "only the one that asks", 30)
     before = ask()
     socks = []
     for _ in range(20):
@@ -363,7 +363,7 @@ def rest_bytes(server: Served, opened) -> int:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
         socks.append(sock)
-    wait_for(lambda: ask()["resting"] == 20, "20 at rest", 5)
+    wait_for(lambda: ask()["resting"] == 20, "20 at rest", 30)
     after = ask()
     assert after["fibers"] == before["fibers"]
     for sock in socks:

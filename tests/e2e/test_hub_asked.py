@@ -38,7 +38,7 @@ def hub(make_hub, etcd):
     running = make_hub(endpoints=[etcd.url])
     running.config["backup"]["destinations"][0]["retention"] = {"last": 2}
     running.start().wait_snapshot()
-    time.sleep(0.5)  # the run has its record, and may be pruning yet
+    running.wait_idle()
     return running
 
 
@@ -137,7 +137,7 @@ def test_a_hub_at_work_says_so_every_five_seconds(make_hub, etcd):
     with Proxy(etcd.port) as proxy:
         hub = make_hub(endpoints=[f"https://127.0.0.1:{proxy.port}"])
         hub.start().wait_snapshot()
-        time.sleep(0.5)
+        hub.wait_idle()
         proxy.set(down=Faults(stuck_after=0))
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(8)
@@ -165,13 +165,13 @@ def test_on_a_terminal_the_progress_goes_before_the_result(make_hub, etcd, holdf
 
 
 def begin(hub, holdfast) -> subprocess.Popen:
-    time.sleep(0.5)  # the run before has its record, and may be pruning yet
+    hub.wait_idle()
     return subprocess.Popen([holdfast, "backup", "now", "-o", "json", "--config", hub.config_file],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=hub.env)
 
 
 def wait_part(hub) -> Path:
-    return wait_for(lambda: next(hub.backups.glob("*.part-*"), None), "a snapshot under way", 10, every=0.005)
+    return wait_for(lambda: next(hub.backups.glob("*.part-*"), None), "a snapshot under way", 30, every=0.005)
 
 
 def test_two_at_once_a_hub_that_goes_and_a_command_that_goes(make_hub, etcd, holdfast):
@@ -179,6 +179,7 @@ def test_two_at_once_a_hub_that_goes_and_a_command_that_goes(make_hub, etcd, hol
     with Proxy(etcd.port) as proxy:
         hub = make_hub(endpoints=[f"https://127.0.0.1:{proxy.port}"])
         hub.start().wait_snapshot()
+        hub.wait_idle()
         proxy.set(down=SLOW)
         first = begin(hub, holdfast)
         wait_part(hub)
@@ -188,7 +189,7 @@ def test_two_at_once_a_hub_that_goes_and_a_command_that_goes(make_hub, etcd, hol
         first.wait()
         proxy.set(down=Faults())
         proxy.reset_all()
-        wait_for(lambda: not list(hub.backups.glob("*.part-*")), "the run's end", 20, hub.proc)
+        wait_for(lambda: not list(hub.backups.glob("*.part-*")), "the run's end", 30, hub.proc)
         proxy.set(down=SLOW)
         third = begin(hub, holdfast)
         wait_part(hub)
@@ -202,6 +203,7 @@ def test_a_reload_ends_what_was_asked(make_hub, etcd, holdfast):
     with Proxy(etcd.port) as proxy:
         hub = make_hub(endpoints=[f"https://127.0.0.1:{proxy.port}"])
         hub.start().wait_snapshot()
+        hub.wait_idle()
         proxy.set(down=SLOW)
         asked = begin(hub, holdfast)
         wait_part(hub)
@@ -210,9 +212,9 @@ def test_a_reload_ends_what_was_asked(make_hub, etcd, holdfast):
         hub.proc.send(1)
         out, error = asked.communicate(timeout=20)
         assert asked.returncode == 1 and b"new configuration" in error and len(json.loads(out)) == 1, (out, error)
-        wait_for(lambda: "the agents start anew" in hub.log_text(), "the reload", 10, hub.proc)
+        wait_for(lambda: "the agents start anew" in hub.log_text(), "the reload", 30, hub.proc)
         proxy.set(down=Faults())
-        wait_for(lambda: hub.get("/readyz")[0] == 200, "readyz", 10, hub.proc)
+        wait_for(lambda: hub.get("/readyz")[0] == 200, "readyz", 30, hub.proc)
         assert now(hub).code in (0, BUSY)  # busy: the new schedule takes the missed run at once
 
 
@@ -251,8 +253,8 @@ def test_clients_that_do_not_read_hold_nobody_up(hub):
     hub.config["backup"]["max_age"] = "30h"
     hub.write_config()
     hub.proc.send(signal.SIGHUP)
-    wait_for(lambda: hub.log_text().count("the agents start anew"), "the reload", 5, hub.proc)
-    wait_for(lambda: hub.get("/readyz")[0] == 200 and hub.get("/backups")[0] == 200, "both", 5, hub.proc)
+    wait_for(lambda: hub.log_text().count("the agents start anew"), "the reload", 30, hub.proc)
+    wait_for(lambda: hub.get("/readyz")[0] == 200 and hub.get("/backups")[0] == 200, "both", 30, hub.proc)
     asking += ask_and_never_read(hub, READERS)
     time.sleep(0.3)
     hub.proc.send(signal.SIGHUP)

@@ -80,7 +80,7 @@ def test_a_failure_and_its_end(make_hub, start_etcd, receiver, ca):
     etcd = start_etcd()
     etcd.stop()
     hub = quick(make_hub(endpoints=[etcd.url]), receiver, ca).start()
-    wait_for(lambda: receiver.seen, "the failure", 20, hub.proc)
+    wait_for(lambda: receiver.seen, "the failure", 30, hub.proc)
     etcd.start()
     wait_for(lambda: len(receiver.seen) >= 3, "the recovery", 40, hub.proc)
     assert receiver.events()[:3] == ["backup-failed", "backup-recovered", "ping"]
@@ -118,11 +118,11 @@ def test_a_stale_one_and_one_recovery_for_both(make_hub, start_etcd, ca):
 def test_a_receiver_that_is_out_of_order(make_hub, start_etcd, receiver, ca):
     receiver.server.status = 503
     hub = quick(make_hub(endpoints=[start_etcd().url]), receiver, ca).start()
-    wait_for(lambda: receiver.seen, "the ping", 20, hub.proc)
-    wait_for(lambda: b"[-] notify: " in hub.get("/readyz?verbose")[1], "the line", 5, hub.proc)
+    wait_for(lambda: receiver.seen, "the ping", 30, hub.proc)
+    wait_for(lambda: b"[-] notify: " in hub.get("/readyz?verbose")[1], "the line", 30, hub.proc)
     receiver.server.status = 200
-    wait_for(lambda: len(receiver.seen) >= 2, "the next attempt", 20, hub.proc)
-    wait_for(lambda: b"[+] notify\n" in hub.get("/readyz?verbose")[1], "the line", 5, hub.proc)
+    wait_for(lambda: len(receiver.seen) >= 2, "the next attempt", 30, hub.proc)
+    wait_for(lambda: b"[+] notify\n" in hub.get("/readyz?verbose")[1], "the line", 30, hub.proc)
     log = hub.stop().log
     assert SECRET not in log and "answered 503" in log
 
@@ -134,7 +134,7 @@ def test_a_receiver_that_is_not_trusted(make_hub, start_etcd, ca, other_ca, trus
     hub = make_hub(endpoints=[start_etcd().url], profile="edge16", limited=True)
     hub.config["notify"] = receiver.config(**({"ca": str(other_ca.cert)} if trusts == "another" else {}))
     hub.start()
-    wait_for(lambda: "notification not delivered" in hub.log_text(), "an attempt", 20, hub.proc)
+    wait_for(lambda: "notification not delivered" in hub.log_text(), "an attempt", 30, hub.proc)
     log = hub.stop().log
     assert "E_CERT_UNTRUSTED" in log and "E_BUDGET" not in log and SECRET not in log and receiver.seen == []
     receiver.close()
@@ -145,11 +145,11 @@ def test_after_a_reload(make_hub, start_etcd, receiver, ca):
     etcd = start_etcd()
     etcd.stop()
     hub = quick(make_hub(endpoints=[etcd.url]), receiver, ca).start()
-    wait_for(lambda: receiver.seen, "the failure", 20, hub.proc)
+    wait_for(lambda: receiver.seen, "the failure", 30, hub.proc)
     hub.config["backup"]["idle_timeout"] = "20s"
     hub.write_config()
     hub.proc.send(signal.SIGHUP)
-    wait_for(lambda: len(receiver.seen) >= 2, "the failure once more", 20, hub.proc)
+    wait_for(lambda: len(receiver.seen) >= 2, "the failure once more", 30, hub.proc)
     assert receiver.events() == ["backup-failed"] * 2
     assert receiver.seen[0][2]["host"] == receiver.seen[1][2]["host"] == socket.gethostname()
     assert hub.stop().code == 0

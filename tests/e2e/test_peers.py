@@ -140,7 +140,7 @@ def test_lab_is_ready_and_ends_with_its_parent(tmp_path):
                                "subprocess.Popen(sys.argv[1:])\ntime.sleep(60)", str(LAB), "--state", str(tmp_path),
                                "--keys", "200"], stdout=subprocess.DEVNULL)
     try:
-        wait_for((tmp_path / "etcd.json").exists, "etcd.json", 20)
+        wait_for((tmp_path / "etcd.json").exists, "etcd.json", 30)
         told = prom.json.loads((tmp_path / "etcd.json").read_text())
         assert told["keys"] == 200 and told["endpoint"] in (tmp_path / "holdfast.yaml").read_text()
         version = ["curl", "-sf", "--cacert", told["ca"], "--cert", told["cert"], "--key", told["key"],
@@ -149,12 +149,12 @@ def test_lab_is_ready_and_ends_with_its_parent(tmp_path):
     finally:
         parent.kill()
         parent.wait()
-    wait_for(lambda: not Path(f"/proc/{told['pid']}").exists(), "etcd gone", 10)
+    wait_for(lambda: not Path(f"/proc/{told['pid']}").exists(), "etcd gone", 30)
 
 
 def test_lab_ends_well_when_asked(tmp_path):
     lab = Proc([LAB, "--state", tmp_path, "--keys", "50"], log=tmp_path / "lab.log")
-    wait_for((tmp_path / "etcd.json").exists, "etcd.json", 20, lab)
+    wait_for((tmp_path / "etcd.json").exists, "etcd.json", 30, lab)
     assert lab.stop(10, signal.SIGINT) == 0
     assert "50 keys" in lab.log_text()
 
@@ -307,8 +307,8 @@ def test_proxy_is_stuck_until_told_otherwise(big_answer):
     server, body = big_answer
     with Proxy(server.port, down=Faults(stuck_after=5)) as proxy, connect(proxy.port) as sock:
         sock.sendall(b"!")
-        sock.settimeout(0.4)
         assert sock.recv(100) == body[:5]
+        sock.settimeout(0.4)
         with pytest.raises(TimeoutError):
             sock.recv(100)
         proxy.set(down=Faults())
@@ -334,7 +334,8 @@ def test_a_snapshot_through_a_faulty_proxy_fails(start_etcd, tmp_path):
 
 
 def test_silent_and_canned_peers():
-    with stuck() as peer, connect(peer.port, 0.3) as sock:
+    with stuck() as peer, connect(peer.port) as sock:
+        sock.settimeout(0.3)
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         with pytest.raises(TimeoutError):
             sock.recv(1)

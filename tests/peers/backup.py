@@ -7,6 +7,7 @@
 """
 from __future__ import annotations
 
+import calendar
 import hashlib
 import json
 import re
@@ -19,6 +20,11 @@ from .hub import Hub
 from .proc import PeerError, Proc, run, wait_for
 
 NAME = re.compile(r"etcd-snapshot-(\d{8})-(\d{6})\.db")
+
+
+def name_time(path: Path) -> float:
+    """When the snapshot of this name was begun."""
+    return calendar.timegm(time.strptime("".join(NAME.fullmatch(path.name).groups()), "%Y%m%d%H%M%S"))
 
 
 @dataclass(frozen=True)

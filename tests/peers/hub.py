@@ -26,6 +26,7 @@ from .proc import PeerError, Proc, free_port, run, wait_for
 
 MIB = 1 << 20
 PROFILE_BYTES = {"edge16": 16 * MIB, "hub32": 32 * MIB, "hub64": 64 * MIB}
+BUSY = 75  # exit code: another run is at work there
 GROUP_EXTRA = 16 * MIB  # page tables, page cache, socket buffers: DESIGN, "Memory"
 
 
@@ -154,10 +155,30 @@ class Hub:
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return json.loads(done.stdout)
 
+    def log_lines(self) -> list[str]:
+        """Whole ones: what is being written just now is left out."""
+        return self.log_text().rpartition("\n")[0].splitlines()
+
+    def wait_log(self, words: str, count: int = 1, seconds: float = 60) -> None:
+        """Until so many lines have these words."""
+        wait_for(lambda: sum(words in line for line in self.log_lines()) >= count, f"{count} of {words!r} in the log", seconds,
+                 self.proc, every=0.02)
+
     def wait_snapshot(self, count: int = 1, seconds: float = 60) -> Path:
-        """Until there are so many, and the newest has its record; the newest."""
-        wait_for(lambda: len(found := self.snapshots()) >= count and record_of(found[-1]).exists(), f"{count} snapshots", seconds, self.proc, every=0.02)
-        return self.snapshots()[-1]
+        """Until there are so many and the run that made the newest is told of: record, metrics, log; not what comes after
+        it, see wait_idle(). The newest."""
+        def told() -> Path | None:
+            found = self.snapshots()
+            if len(found) < count or not record_of(found[-1]).exists():
+                return None
+            done = any("backup done" in line and found[-1].name in line for line in self.log_lines())
+            return found[-1] if done else None
+        return wait_for(told, f"{count} snapshots", seconds, self.proc, every=0.02)  # type: ignore
+
+    def wait_idle(self, seconds: float = 60) -> None:
+        """After a run was told of: until it has pruned too, and the destinations are free for another."""
+        wait_for(lambda: self.command("backup", "prune", "--dry-run").returncode != BUSY, "nothing under way", seconds, self.proc,
+                 every=0.05)
 
     def command(self, *args: object, seconds: float = 120, data: bytes | None = None) -> subprocess.CompletedProcess:
         """`holdfast ARGS --config FILE` to its end, under no limits; .returncode, .stdout, .stderr (bytes)."""
