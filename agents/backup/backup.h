@@ -23,7 +23,8 @@
 
 #define BACKUP_PIECE_BYTES      KIB(256)
 #define BACKUP_APPENDS_MAX      4
-#define BACKUP_NAME_MAX         64
+#define BACKUP_NAME_MAX         80
+#define BACKUP_ETAG_MAX         65
 #define BACKUP_RECORDS_MAX      4096 /* the newest snapshots of a destination; older ones are told of and left alone */
 #define BACKUP_VERIFY_BYTES_MAX MIB(8)
 _Static_assert(CONFIG_RETENTION_MAX <= BACKUP_RECORDS_MAX - 96, "what the rules keep is looked at, and some damaged ones");
@@ -53,9 +54,19 @@ struct backup_verification {
     struct backup_finding findings[ETCD_DB_FINDINGS_MAX];
 };
 
+/* What reading a backup back as for a restore found, the last time. */
+struct backup_rehearsal {
+    int64_t at_s; /* 0: never */
+    ms took_ms;
+    enum backup_verdict verdict;
+    unsigned level;                  /* 0: only the stored bytes were compared with the record, reason "stored" */
+    char reason[BACKUP_REASON_MAX];  /* as of a verification; "stored", "no-scratch", "no-record" too */
+    char warning[BACKUP_REASON_MAX]; /* "", "cluster-went-back", "another-cluster" */
+};
+
 /* One snapshot: a line of `backup list`, the content of NAME.json. */
 struct backup_record {
-    char name[BACKUP_NAME_MAX]; /* etcd-snapshot-YYYYMMDD-HHMMSS.db, UTC */
+    char name[BACKUP_NAME_MAX]; /* etcd-snapshot-YYYYMMDD-HHMMSS[-HUBID].db[.zst][.age], UTC */
     char path[OS_PATH_MAX];     /* of the file: NAME, or NAME.bad */
     char destination[CONFIG_NAME_MAX];
     char endpoint[CONFIG_URL_MAX]; /* "": not known (the record was made anew) */
@@ -66,12 +77,23 @@ struct backup_record {
     int hash_kv; /* 1: HashKV of the live member agreed; 0: not compared, hash_kv_why tells; a difference is bad, reason "hash-kv"
                   */
     char hash_kv_why[64];
-    struct backup_verification verification;
+    struct backup_verification verification; /* of the plain snapshot; a good one that could not be read at random: level 2,
+                                                reason "no-scratch" */
+    /* What lies there: */
+    uint64_t stored_bytes;                    /* 0: not known: as verification.bytes */
+    char stored_sha256[2 * SHA256_BYTES + 1]; /* ""; not known */
+    char etag[BACKUP_ETAG_MAX];               /* S3's word for it; "": none */
+    bool compressed, encrypted;               /* zstd; age */
+    char source[8];                           /* "etcd", "talos"; "": not known */
+    char copied_from[CONFIG_NAME_MAX];        /* the destination whose file it was made from; "": from the stream */
+    struct backup_rehearsal rehearsal;
 };
 
 /* The record as one JSON object: {name, destination, path, verdict, level, reason, bytes, db_bytes, sha256, hash, revision, keys,
  * pairs, errors: [{code, page, text}], cluster_id, member_id (16 hex digits), taken_at, took_ms, endpoint, etcd_version, hash_kv,
- * hash_kv_why}. What is not known is null, but sizes, which are 0 then. At most BACKUP_RECORD_JSON_MAX bytes. */
+ * hash_kv_why, stored_bytes, stored_sha256, etag, compressed, encrypted, source, copied_from, rehearsal: null or {at, took_ms,
+ * verdict, level, reason, warning}}. What is not known is null, but sizes, which are 0 then. At most BACKUP_RECORD_JSON_MAX
+ * bytes. */
 #define BACKUP_RECORD_JSON_MAX KIB(6)
 void backup_record_json(struct json_writer *w, const struct backup_record *r);
 void backup_verification_json(struct json_writer *w, const char *path,
@@ -102,6 +124,7 @@ struct backup_options {
     struct dns *dns;
     struct store *store;     /* made with backup_schema; NULL: no cache */
     const struct zone *zone; /* config->backup.timezone, found */
+    char hub_id[9];          /* 8 hex digits, of this hub for good: in names where a server cannot refuse to overwrite */
     struct backup_events events;
 };
 struct backup;

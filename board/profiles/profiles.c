@@ -21,21 +21,21 @@
 #define EDGE16(TASK, BUFFERS)                                \
     TASK(BOARD,   KIB(512),    4,     KIB(32), 4,    SECONDS(10)) \
     TASK(METRICS, MIB(1),      6,     KIB(32), 24,   SECONDS(30)) \
-    TASK(BACKUP,  MIB(5),      8,     KIB(32), 8,    SECONDS(60)) \
+    TASK(BACKUP,  MIB(8),      8,     KIB(32), 8,    SECONDS(60)) \
     TASK(STORE,   KIB(1536),   2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, KIB(256),    4,     KIB(32), 4,    SECONDS(60)) \
     BUFFERS(0, KIB(4), 32) BUFFERS(1, KIB(16), 24) BUFFERS(2, KIB(256), 6)
 #define HUB32(TASK, BUFFERS)                                 \
     TASK(BOARD,   KIB(768),    4,     KIB(32), 4,    SECONDS(10)) \
     TASK(METRICS, MIB(2),      10,    KIB(32), 48,   SECONDS(30)) \
-    TASK(BACKUP,  MIB(8),      12,    KIB(32), 12,   SECONDS(60)) \
+    TASK(BACKUP,  MIB(14),     12,    KIB(32), 12,   SECONDS(60)) \
     TASK(STORE,   MIB(2),      2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, KIB(512),    6,     KIB(32), 8,    SECONDS(60)) \
     BUFFERS(0, KIB(4), 64) BUFFERS(1, KIB(16), 48) BUFFERS(2, KIB(256), 12)
 #define HUB64(TASK, BUFFERS)                                 \
     TASK(BOARD,   MIB(1),      8,     KIB(32), 8,    SECONDS(10)) \
     TASK(METRICS, MIB(4),      16,    KIB(32), 96,   SECONDS(30)) \
-    TASK(BACKUP,  MIB(16),     16,    KIB(32), 16,   SECONDS(60)) \
+    TASK(BACKUP,  MIB(20),     16,    KIB(32), 16,   SECONDS(60)) \
     TASK(STORE,   MIB(4),      2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, MIB(1),      8,     KIB(32), 16,   SECONDS(60)) \
     BUFFERS(0, KIB(4), 128) BUFFERS(1, KIB(16), 96) BUFFERS(2, KIB(256), 24)
