@@ -1,13 +1,13 @@
 /* load: fills a struct from YAML and the environment as a schema has it, and tells all that is wrong.
  *
  * Layer    config, and nobody outside it.       Blocks   never.
- * Owner    the caller owns everything given.    Memory   the caller's, and yaml.h's.
+ * Owner    the caller owns everything given.    Memory   the caller's, and yaml_read.h's.
  * Errors   those of config.h. */
 #ifndef HOLDFAST_CONFIG_LOAD_H
 #define HOLDFAST_CONFIG_LOAD_H
 
 #include "config/schema.h"
-#include "config/yaml.h"
+#include "net/format/yaml_read.h"
 
 enum origin { FROM_FALLBACK, FROM_FILE, FROM_ENVIRONMENT };
 

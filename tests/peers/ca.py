@@ -5,7 +5,7 @@
     client = ca.client("hub")
     ca.server("old", expired=True), ca.server("other", names=["other.example"]), Ca(folder2).server(…)
 
-Keys are EC P-256, or RSA 2048 with kind="rsa"; files are <name>.pem and <name>-key.pem, keys with mode 0600.
+Keys are EC P-256, or RSA 2048 with kind="rsa", or Ed25519; files are <name>.pem and <name>-key.pem, keys with mode 0600.
 Server certificates may also act as clients: etcd's gateway shows its own certificate to itself.
 """
 from __future__ import annotations
@@ -62,6 +62,8 @@ class Cert:
 def _key_options(kind: str) -> list[str]:
     if kind == "rsa":
         return ["-newkey", "rsa:2048"]
+    if kind == "ed25519":
+        return ["-newkey", "ed25519"]
     curve = {"ec": "P-256", "p256": "P-256", "p384": "P-384"}[kind]
     return ["-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}"]
 

@@ -12,6 +12,7 @@
 #ifndef HOLDFAST_TALOS_H
 #define HOLDFAST_TALOS_H
 
+#include "net/format/talosconfig.h"
 #include "net/proto/dns.h"
 #include "net/proto/grpc.h"
 #include "net/proto/tls.h"
@@ -29,6 +30,9 @@ struct talos_options {
     struct tls_config *tls; /* required for an endpoint, with identity and ALPN h2; a reference is taken */
     struct dns *dns;        /* for an endpoint */
 };
+
+/* The settings of a talosconfig: its CA is trusted, its certificate shown. Parsed on the lane. E_INVALID which of the three. */
+MUST_USE err talos_tls_open(struct lane *l, const struct talosconfig *c, struct tls_config **out);
 
 struct talos;                                                               /* one client, at most one connection */
 MUST_USE err talos_open(const struct talos_options *o, struct talos **out); /* connects to nobody yet; E_CONFIG */

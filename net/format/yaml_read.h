@@ -1,12 +1,12 @@
-/* yaml: YAML as a bounded run of events. The one place that knows libyaml.
+/* yaml_read: YAML as a bounded run of events. The one place that knows libyaml.
  *
- * Layer    config.                                  Blocks   never.
+ * Layer    format.                                  Blocks   never.
  * Owner    the caller owns the input, which must    Memory   libyaml's on the heap, freed by yaml_close().
  *          outlive the reader, and closes.
  * Errors   E_CONFIG not YAML, or more than we take: yaml_problem() tells; E_RANGE larger than YAML_BYTES_MAX; E_BUDGET no memory.
  * Bounds   YAML_BYTES_MAX of input, YAML_DEPTH_MAX maps and lists in each other, one document, UTF-8, no aliases, no tags. */
-#ifndef HOLDFAST_YAML_H
-#define HOLDFAST_YAML_H
+#ifndef HOLDFAST_YAML_READ_H
+#define HOLDFAST_YAML_READ_H
 
 #include "board/rt/err.h"
 

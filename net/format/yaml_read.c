@@ -1,4 +1,4 @@
-#include "config/yaml.h"
+#include "net/format/yaml_read.h"
 
 #include <stdlib.h>
 #include <string.h>
