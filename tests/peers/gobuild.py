@@ -46,3 +46,8 @@ def etcd37() -> Path:
     """Folder of server (etcd itself), etcdctl, etcdutl, bbolt and our own fill. One minute cold on 2 cores."""
     return build("etcd37", ["go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3",
                             "go.etcd.io/bbolt/cmd/bbolt", "./fill"])
+
+
+def rclone() -> Path:
+    """The program, with S3 only. One to three minutes cold on 2 cores."""
+    return build("rclone", ["."]) / "rclone"
