@@ -11,11 +11,24 @@
 #define LEAF1_ECX_SSE41     (1u << 19)
 #define LEAF1_ECX_SSE42     (1u << 20)
 #define LEAF1_ECX_AES       (1u << 25)
+#define LEAF1_ECX_OSXSAVE   (1u << 27)
+#define LEAF7_EBX_AVX2      (1u << 5)
 #define LEAF7_EBX_SHA       (1u << 29)
+#define XCR0_SSE_AVX        6u /* vol. 1, 13.3 */
 
 static bool has_all(unsigned word, unsigned bits)
 {
     return (word & bits) == bits;
+}
+
+/* Vol. 1, 14.3: the instruction alone is not enough, the kernel must save the upper halves. */
+static bool kernel_keeps_avx(unsigned leaf1_ecx)
+{
+    unsigned low = 0, high = 0;
+    if (!has_all(leaf1_ecx, LEAF1_ECX_OSXSAVE))
+        return false;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return has_all(low, XCR0_SSE_AVX);
 }
 
 static unsigned cpu_ask(void)
@@ -25,6 +38,8 @@ static unsigned cpu_ask(void)
         return found;
     if (__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx) != 0 && has_all(ebx7, LEAF7_EBX_SHA))
         found |= CPU_SHA256;
+    if (has_all(ebx7, LEAF7_EBX_AVX2) && kernel_keeps_avx(ecx))
+        found |= CPU_AVX2;
     if (has_all(ecx, LEAF1_ECX_AES | LEAF1_ECX_PCLMULQDQ))
         found |= CPU_AES;
     if (has_all(ecx, LEAF1_ECX_SSE42))
