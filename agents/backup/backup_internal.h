@@ -3,6 +3,7 @@
 #define HOLDFAST_BACKUP_INTERNAL_H
 
 #include "agents/backup/backup.h"
+#include "agents/backup/trailer.h"
 #include "board/rt/file.h"
 #include "board/rt/metric.h"
 #include "board/rt/sync.h"
@@ -63,9 +64,7 @@ MUST_USE err backup_source_open(struct backup *b, ms deadline, struct etcd **out
 struct backup_intake {
     struct writer *writer;
     struct buf *filling;
-    uint8_t tail[SHA256_BYTES];
-    size_t tail_len;
-    uint64_t total_bytes;
+    struct trailer trailer;
 };
 MUST_USE err intake_open(struct backup_intake *i, struct lane *l, const char *path, ms deadline);
 MUST_USE err intake_add(struct backup_intake *i, struct bytes data, ms deadline);

@@ -187,7 +187,8 @@ static err receive(struct run *r)
             return OK;
         TRY(backup_moved(r->to, intake_add(&r->intake, blob, disk_deadline(r))));
         if (r->watcher)
-            r->watcher->progress(r->watcher->arg, "snapshot", r->intake.total_bytes, r->intake.total_bytes + remaining);
+            r->watcher->progress(r->watcher->arg, "snapshot", r->intake.trailer.total_bytes,
+                                 r->intake.trailer.total_bytes + remaining);
         fiber_breathe();
     }
 }

@@ -69,7 +69,7 @@ static err feed(struct backup_intake *i, const struct intake_case *c, struct bac
         n = size_min(c->pieces[turn++ % turns], total - at);
         TRY(intake_add(i, (struct bytes){n ? snapshot + at : NULL, n}, SOON));
     }
-    CHECK(i->total_bytes == total);
+    CHECK(i->trailer.total_bytes == total);
     TRY(intake_check(i, SOON, found));
     return writer_commit(i->writer, SOON);
 }
