@@ -156,7 +156,7 @@ static err connect_source(struct run *r)
 {
     struct etcd_status status;
     TRY(backup_moved(r->to, backup_source_open(r->backup, disk_deadline(r), &r->etcd)));
-    TRY(backup_moved(r->to, etcd_connect_any(r->etcd, r->deadline, &status)));
+    TRY(backup_moved(r->to, etcd_connect_best(r->etcd, r->deadline, &status)));
     record_begin(r, &status);
     TRY(backup_moved(r->to, file_make_folder(&r->to->lane, r->to->config->path, disk_deadline(r))));
     return check_space(r, &status);

@@ -441,3 +441,9 @@ const char *tls_cipher_text(const struct stream *s)
 {
     return mbedtls_ssl_get_ciphersuite(&tls_of(s)->ssl);
 }
+
+int64_t tls_peer_expires_s(const struct stream *s)
+{
+    const mbedtls_x509_crt *leaf = mbedtls_ssl_get_peer_cert(&tls_of(s)->ssl);
+    return leaf ? tls_time_s(&leaf->valid_to) : 0;
+}

@@ -63,5 +63,6 @@ MUST_USE err tls_accept(struct tls_config *c, struct stream *under, ms deadline,
 const char *tls_alpn(const struct stream *s);         /* "h2", or NULL */
 const char *tls_version_text(const struct stream *s); /* "TLSv1.3" */
 const char *tls_cipher_text(const struct stream *s);
+int64_t tls_peer_expires_s(const struct stream *s); /* when the peer's leaf stops being valid; 0: it showed none */
 
 #endif

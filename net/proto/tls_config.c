@@ -219,10 +219,15 @@ static int64_t days_of(int year, int month, int day)
     return y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1 - 719468;
 }
 
+int64_t tls_time_s(const void *time)
+{
+    const mbedtls_x509_time *t = time;
+    return days_of(t->year, t->mon, t->day) * 86400 + t->hour * 3600 + t->min * 60 + t->sec;
+}
+
 int64_t tls_identity_expires_s(const struct tls_identity *i)
 {
-    const mbedtls_x509_time *t = &i->chain.valid_to;
-    return days_of(t->year, t->mon, t->day) * 86400 + t->hour * 3600 + t->min * 60 + t->sec;
+    return tls_time_s(&i->chain.valid_to);
 }
 
 void tls_identity_release(struct tls_identity *i)

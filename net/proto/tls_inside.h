@@ -13,6 +13,9 @@
 /* The library's settings: an mbedtls_ssl_config. */
 const void *tls_config_native(const struct tls_config *c);
 
+/* Seconds since 1970 of an mbedtls_x509_time. */
+int64_t tls_time_s(const void *time);
+
 /* e, or E_BUDGET when the library's code says so, with what it was doing. */
 err tls_library_error(err e, int code, const char *doing);
 /* The library takes a failed allocation for an unreadable or untrusted certificate here and there: e, or E_BUDGET when the

@@ -49,12 +49,15 @@ static size_t status_message(const struct etcd_peer *p, uint8_t *out, size_t cap
     struct pb_writer w = pb_write_over(out, cap);
     size_t header = pb_begin(&w, 1);
     pb_put_u64(&w, 1, 0xC0FFEE);
-    pb_put_u64(&w, 2, 7);
+    pb_put_u64(&w, 2, p->member_id ? p->member_id : 7);
     pb_put_i64(&w, 3, 42);
     pb_end(&w, header);
     pb_put_text(&w, 2, "3.5.21");
     pb_put_i64(&w, 3, (int64_t)(p->says_bytes ? p->says_bytes : p->db_bytes));
-    pb_put_u64(&w, 4, 7);
+    pb_put_u64(&w, 4, p->leader_id == ETCD_PEER_NO_LEADER ? 0 : p->leader_id ? p->leader_id : 7);
+    pb_put_u64(&w, 7, p->applied);
+    if (p->error)
+        pb_put_text(&w, 8, p->error);
     pb_put_bool(&w, 10, p->is_learner);
     return w.len;
 }
@@ -120,7 +123,7 @@ static const struct server_step *script(void *arg, const struct server_request *
         p->statuses++;
         return p->status_steps ? p->status_steps : one;
     }
-    if (p->maintenance_steps && (strstr(r->path, "Maintenance/Alarm") || strstr(r->path, "Maintenance/HashKV")))
+    if (p->maintenance_steps && !strstr(r->path, "/MemberList"))
         return maintenance_script(p, r);
     return strcmp(r->path, "/etcdserverpb.Cluster/MemberList") == 0 ? one : unknown;
 }

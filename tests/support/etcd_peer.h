@@ -9,6 +9,7 @@
 #include "tests/support/grpc_server.h"
 
 #define ETCD_PEER_VISITS_MAX 64
+#define ETCD_PEER_NO_LEADER  UINT64_MAX /* as leader_id */
 
 struct etcd_peer {
     struct server server;
@@ -19,14 +20,17 @@ struct etcd_peer {
     uint32_t blob_bytes; /* 0: 32 KiB */
     uint64_t flip_at;    /* the one byte of the database, from 1, that is wrong; 0: none */
     bool is_learner;
+    uint64_t member_id, leader_id, applied; /* 0: 7, 7 */
+    const char *error;                      /* one that it reports of itself; NULL: none */
     struct server_step
         ending[4]; /* instead of all messages and the good status, after `messages` of them; ends with SERVER_DONE */
     uint32_t messages;
-    const struct server_step *status_steps;      /* instead of a Status answer */
-    const struct server_step *maintenance_steps; /* the answer to Alarm and HashKV; NULL: unknown methods */
+    const struct server_step *status_steps; /* instead of a Status answer */
+    const struct server_step
+        *maintenance_steps; /* the answer to Alarm, HashKV, … Compact, leases and keys; NULL: unknown methods */
     /* counted */
     unsigned statuses, snapshots;
-    uint8_t asked[32]; /* the request of the last Alarm or HashKV, with its gRPC prefix */
+    uint8_t asked[64]; /* the request of the last of these, with its gRPC prefix */
     size_t asked_len;
     ms asked_at[ETCD_PEER_VISITS_MAX]; /* each Status */
     uint8_t sha256[SHA256_BYTES];

@@ -3,7 +3,7 @@
 
 #include "board/rt/buf.h"
 #include "board/rt/mem.h"
-#include "net/api/etcd/etcd.h"
+#include "net/api/etcd/etcd_kv.h"
 #include "tests/support/etcd_peer.h"
 
 #include <string.h>
@@ -97,6 +97,81 @@ static void choose(const struct choice *c)
     etcd_close(e);
 }
 
+/* Whom a snapshot is read from. */
+struct best {
+    const char *name;
+    int endpoints[PEERS]; /* as above */
+    struct {
+        uint64_t leader, applied; /* leader 0: itself; 99: none */
+        const char *error;
+        bool learner, refuses;
+    } says[PEERS];
+    int chosen;
+    err want;
+};
+static const struct best bests[] = {
+    {"a follower, though the leader comes first", {0, 1, 2}, {{.leader = 0}, {.leader = 10}, {.leader = 10}}, 1, OK},
+    {"the first follower", {0, 1, 2}, {{.leader = 12}, {.leader = 12}, {.leader = 0}}, 0, OK},
+    {"the last, when the others are ill", {0, 1, 2}, {{.leader = 0}, {.leader = 10, .error = "NOSPACE"}, {.leader = 10}}, 2, OK},
+    {"the leader before an ill follower", {0, 1, -2}, {{.leader = 11, .error = "x"}, {.leader = 0}}, 1, OK},
+    {"a follower just close enough", {0, 1, -2}, {{.leader = 11, .applied = 5000}, {.leader = 0, .applied = 6000}}, 0, OK},
+    {"the leader before one that lags", {0, 1, -2}, {{.leader = 11, .applied = 4999}, {.leader = 0, .applied = 6000}}, 1, OK},
+    {"one without a leader rather than none", {0, -2, -2}, {{.leader = 99}}, 0, OK},
+    {"without a leader they are equal", {0, 1, -2}, {{.leader = 99}, {.leader = 99}}, 0, OK},
+    {"no learner", {0, 1, 2}, {{.leader = 12, .learner = true}, {.leader = 12, .learner = true}, {.leader = 0}}, 2, OK},
+    {"a lagging follower is better than nobody",
+     {-1, 1, 2},
+     {{.leader = 0}, {.leader = 12, .applied = 1}, {.leader = 0, .applied = 9000, .refuses = true}},
+     1,
+     OK},
+    {"all refuse", {0, 1, 2}, {{.refuses = true}, {.refuses = true}, {.refuses = true}}, -1, E_DENIED},
+    {"dead and refusing", {-1, 1, -2}, {{.leader = 0}, {.refuses = true}}, -1, E_UNREACHABLE},
+    {"a learner only", {0, -2, -2}, {{.learner = true}}, -1, E_UNREACHABLE},
+};
+
+static void best_peer(const struct best *c, unsigned i)
+{
+    uint64_t leader = c->says[i].leader;
+    peers[i].is_learner = c->says[i].learner;
+    peers[i].status_steps = c->says[i].refuses ? denied : NULL;
+    peers[i].member_id = 10 + i;
+    peers[i].leader_id = leader == 0 ? 10 + i : leader == 99 ? ETCD_PEER_NO_LEADER : leader;
+    peers[i].applied = c->says[i].applied;
+    peers[i].error = c->says[i].error;
+}
+
+static void best_forget(void)
+{
+    for (unsigned i = 0; i < PEERS; i++) {
+        peers[i].member_id = peers[i].leader_id = peers[i].applied = 0;
+        peers[i].is_learner = false;
+        peers[i].error = NULL;
+        peers[i].status_steps = NULL;
+    }
+}
+
+static void best(const struct best *c)
+{
+    struct etcd_options o = {.dns = dns, .window_bytes = ETCD_SMALL_WINDOW};
+    struct etcd_status status;
+    struct etcd *e = NULL;
+    for (unsigned i = 0; i < PEERS && c->endpoints[i] > -2; i++) {
+        o.endpoints[o.endpoint_count++] = c->endpoints[i] < 0 ? DEAD : urls[c->endpoints[i]];
+        best_peer(c, i);
+    }
+    CHECK(etcd_open(&o, &e) == OK);
+    err got = etcd_connect_best(e, SOON, &status);
+    const char *want = c->chosen < 0 ? "" : urls[c->chosen];
+    if (got != c->want || strcmp(got == OK ? etcd_endpoint(e) : "", want) != 0) {
+        print_error("best: %s: %s, connected to \"%s\"\n", c->name, err_name(got), etcd_endpoint(e));
+        checks_failed++;
+    }
+    if (got == OK)
+        CHECK(status.member_id == 10u + (unsigned)c->chosen);
+    etcd_close(e);
+    best_forget();
+}
+
 static void members(void)
 {
     struct etcd_options o = {.endpoints = {urls[0]}, .endpoint_count = 1, .dns = dns};
@@ -110,8 +185,9 @@ static void members(void)
     CHECK(etcd_member_list(e, SOON, list, ETCD_MEMBERS_MAX, &count) == E_INVALID && count == 0); /* not connected */
     CHECK(etcd_connect(e, 0, SOON, &status) == OK);
     CHECK(etcd_member_list(e, SOON, list, ETCD_MEMBERS_MAX, &count) == OK && count == 3);
-    CHECK(list[0].id == 7 && strcmp(list[0].name, "node") == 0 && strcmp(list[0].client_url, "http://10.0.0.1:2379") == 0);
-    CHECK(!list[0].is_learner && list[1].is_learner && list[2].name[0] == 0 && list[2].client_url[0] == 0);
+    CHECK(list[0].id == 7 && strcmp(list[0].name, "node") == 0 && strcmp(list[0].client_urls[0], "http://10.0.0.1:2379") == 0);
+    CHECK(list[0].client_url_count == 2 && strcmp(list[0].client_urls[1], "http://[fd00::1]:2379") == 0);
+    CHECK(!list[0].is_learner && list[1].is_learner && list[2].name[0] == 0 && list[2].client_url_count == 0);
     CHECK(etcd_member_list(e, SOON, list, 2, &count) == E_RANGE);
     etcd_close(e);
 }
@@ -229,6 +305,87 @@ static void maintenance(void)
     etcd_close(e);
 }
 
+/* --- keys and leases: what is sent, byte by byte, and what comes back --- */
+static bool asked(const char *bytes, size_t len)
+{
+    return peers[0].asked_len == len + 5 && memcmp(peers[0].asked + 5, bytes, len) == 0; /* after gRPC's prefix */
+}
+#define ASKED(text) asked((text), sizeof(text) - 1)
+
+static void order(struct etcd *e)
+{
+    static const struct server_step good[] = ANSWER("\x0a\x00"),
+                                    gone[] = {{.what = SERVER_TRAILERS, .count = 11, .text = "mvcc: compacted"}, {0}},
+                                    not_leader[] = {{.what = SERVER_TRAILERS, .count = 9, .text = "not leader"}, {0}};
+    peers[0].maintenance_steps = good;
+    CHECK(etcd_alarm_disarm(e, &(struct etcd_alarm){7, ETCD_ALARM_NOSPACE}, SOON) == OK && ASKED("\x08\x02\x10\x07\x18\x01"));
+    CHECK(etcd_defragment(e, SOON) == OK && ASKED(""));
+    CHECK(etcd_move_leader(e, 9, SOON) == OK && ASKED("\x08\x09"));
+    CHECK(etcd_compact(e, 42, SOON) == OK && ASKED("\x08\x2a\x10\x01"));
+    CHECK(etcd_lease_revoke(e, 5, SOON) == OK && ASKED("\x08\x05"));
+    peers[0].maintenance_steps = gone;
+    CHECK(etcd_compact(e, 41, SOON) == E_ABSENT);
+    peers[0].maintenance_steps = not_leader;
+    CHECK(etcd_move_leader(e, 9, SOON) == E_REMOTE);
+}
+
+static void leases(struct etcd *e)
+{
+    static const struct server_step granted[] = ANSWER("\x10\x05\x18\x3c"), nothing[] = ANSWER("\x0a\x00"),
+                                    expired[] = ANSWER("\x10\x05"),
+                                    full[] = {{.what = SERVER_TRAILERS, .count = 8, .text = "no space"}, {0}};
+    int64_t lease = 0, ttl = 0;
+    peers[0].maintenance_steps = granted;
+    CHECK(etcd_lease_grant(e, 60, SOON, &lease, &ttl) == OK && lease == 5 && ttl == 60 && ASKED("\x08\x3c"));
+    CHECK(etcd_lease_renew(e, 5, SOON, &ttl) == OK && ttl == 60 && ASKED("\x08\x05"));
+    peers[0].maintenance_steps = expired;
+    CHECK(etcd_lease_renew(e, 5, SOON, &ttl) == E_ABSENT);
+    peers[0].maintenance_steps = nothing;
+    CHECK(etcd_lease_grant(e, 60, SOON, &lease, &ttl) == E_PROTOCOL);
+    peers[0].maintenance_steps = full;
+    CHECK(etcd_lease_grant(e, 60, SOON, &lease, &ttl) == E_FULL);
+}
+
+static void keys(struct etcd *e)
+{
+    static const struct server_step none[] = ANSWER("\x0a\x00"),
+                                    one[] = ANSWER("\x12\x0d\x0a\x01k\x10\x02\x18\x03\x2a\x02"
+                                                   "me\x30\x05"),
+                                    won[] = ANSWER("\x10\x01\x1a\x02\x12\x00"),
+                                    lost[] = ANSWER("\x1a\x0f\x0a\x0d\x12\x0b\x0a\x01k\x2a\x04them\x30\x06"),
+                                    torn[] = ANSWER("\x12\x09\x08");
+    struct etcd_value v = {.there = true};
+    bool ours = true;
+    peers[0].maintenance_steps = none;
+    CHECK(etcd_get(e, "k", SOON, &v) == OK && !v.there && ASKED("\x0a\x01k"));
+    peers[0].maintenance_steps = one;
+    CHECK(etcd_get(e, "k", SOON, &v) == OK && v.there && v.lease == 5 && v.create_revision == 2 && v.mod_revision == 3);
+    CHECK(strcmp(v.value, "me") == 0);
+    peers[0].maintenance_steps = torn;
+    CHECK(etcd_get(e, "k", SOON, &v) == E_PROTOCOL);
+    peers[0].maintenance_steps = won;
+    CHECK(etcd_put_absent(e, "k", "v", 5, SOON, &ours, &v) == OK && ours && !v.there);
+    CHECK(ASKED("\x0a\x07\x10\x01\x1a\x01k\x28\x00\x12\x0a\x12\x08\x0a\x01k\x12\x01v\x18\x05\x1a\x05\x0a\x03\x0a\x01k"));
+    peers[0].maintenance_steps = lost;
+    CHECK(etcd_put_absent(e, "k", "v", 5, SOON, &ours, &v) == OK && !ours && v.there && v.lease == 6);
+    CHECK(strcmp(v.value, "them") == 0);
+}
+
+static void offices(void)
+{
+    struct etcd_options o = {.endpoints = {urls[0]}, .endpoint_count = 1, .dns = dns};
+    struct etcd_status status;
+    struct etcd_value v;
+    struct etcd *e = NULL;
+    CHECK(etcd_open(&o, &e) == OK && etcd_get(e, "k", SOON, &v) == E_INVALID && etcd_defragment(e, SOON) == E_INVALID);
+    CHECK(etcd_connect(e, 0, SOON, &status) == OK && etcd_server_expires_s(e) == 0);
+    order(e);
+    leases(e);
+    keys(e);
+    peers[0].maintenance_steps = NULL;
+    etcd_close(e);
+}
+
 static void snapshot(void)
 {
     struct etcd_options o = {.endpoints = {urls[0]}, .endpoint_count = 1, .dns = dns};
@@ -288,8 +445,11 @@ static err everything(void *arg)
         choose(&choices[i]);
         CHECK(i == 0 || mem_use(TASK_BOARD).used_bytes == before);
     }
+    for (size_t i = 0; i < COUNT_OF(bests); i++)
+        best(&bests[i]);
     members();
     maintenance();
+    offices();
     snapshot();
     wrong_options();
     peers_close(&g);

@@ -1,11 +1,10 @@
-/* etcd: connection and unary calls. Field numbers: etcd api/etcdserverpb/rpc.proto. */
+/* etcd: connection and unary calls. */
 #include "net/api/etcd/etcd_internal.h"
 
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
 #include "board/rt/pulse.h"
 #include "board/rt/text.h"
-#include "net/format/pb.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,18 +29,19 @@ err etcd_open(const struct etcd_options *o, struct etcd **out)
     return OK;
 }
 
-static void disconnect(struct etcd *e)
+void etcd_disconnect(struct etcd *e)
 {
     h2_close(e->h2);
     e->h2 = NULL;
     e->endpoint = "";
+    e->expires_s = 0;
 }
 
 void etcd_close(struct etcd *e)
 {
     if (!e)
         return;
-    disconnect(e);
+    etcd_disconnect(e);
     tls_config_release(e->options.tls);
     free(e);
 }
@@ -49,6 +49,22 @@ void etcd_close(struct etcd *e)
 const char *etcd_endpoint(const struct etcd *e)
 {
     return e->endpoint ? e->endpoint : "";
+}
+
+unsigned etcd_endpoint_count(const struct etcd *e)
+{
+    return e->options.endpoint_count;
+}
+
+const char *etcd_endpoint_name(const struct etcd *e, unsigned endpoint)
+{
+    ASSERT(endpoint < e->options.endpoint_count);
+    return e->options.endpoints[endpoint];
+}
+
+int64_t etcd_server_expires_s(const struct etcd *e)
+{
+    return e->expires_s;
 }
 
 static err secure(struct etcd *e, const struct url *u, ms deadline, struct stream **s)
@@ -78,128 +94,93 @@ static err dial(struct etcd *e, const char *endpoint, ms deadline)
     TRY(dns_connect(e->options.dns, u.host, u.port, deadline, &s));
     if (u.tls)
         TRY(secure(e, &u, deadline, &s));
-    return h2_open(s, u.tls ? "https" : "http", authority, ETCD_WINDOW_BYTES, deadline, &e->h2);
+    e->expires_s = u.tls ? tls_peer_expires_s(s) : 0;
+    size_t window = e->options.window_bytes ? e->options.window_bytes : ETCD_WINDOW_BYTES;
+    return h2_open(s, u.tls ? "https" : "http", authority, window, deadline, &e->h2);
+}
+
+/* One message and a status. at_revision: OUT_OF_RANGE tells that the revision is not there, which no other status does. */
+static err receive_one(struct grpc_call *c, struct buf *answer, bool at_revision, ms deadline)
+{
+    uint8_t extra[1];
+    size_t extra_len = 0;
+    const char *words;
+    bool more = false;
+    err r = grpc_receive(c, answer->at, answer->cap, deadline, &answer->len, &more);
+    if (at_revision && grpc_status(c, &words) == ETCD_OUT_OF_RANGE)
+        return trail(E_ABSENT, "%s", words);
+    TRY(r);
+    if (!more)
+        return trail(E_PROTOCOL, "status OK and no answer");
+    r = grpc_receive(c, extra, sizeof extra, deadline, &extra_len, &more);
+    return (r == OK && more) || r == E_RANGE ? trail(E_PROTOCOL, "two answers to one request") : r;
+}
+
+static err call(struct etcd *e, const char *path, struct bytes request, bool at_revision, ms deadline, struct buf **out)
+{
+    struct grpc_call *c = NULL;
+    struct buf *answer = NULL;
+    *out = NULL;
+    if (!e->h2)
+        return trail(E_INVALID, "%s: not connected", path);
+    TRY(buf_wait(ANSWER_BYTES_MAX, deadline, &answer));
+    err r = grpc_start(e->h2, path, NULL, 0, request, deadline, &c);
+    if (r == OK)
+        r = receive_one(c, answer, at_revision, deadline);
+    grpc_end(c);
+    if (r == OK)
+        *out = answer;
+    else
+        buf_release(answer);
+    return r == OK ? OK : trail(r, r == E_TIMEOUT ? "etcd %s does not answer" : "etcd %s", etcd_endpoint(e));
 }
 
 err etcd_unary(struct etcd *e, const char *path, struct bytes request, ms deadline, struct buf **out)
 {
-    *out = NULL;
-    if (!e->h2)
-        return trail(E_INVALID, "%s: not connected", path);
-    struct buf *answer = NULL;
-    TRY(buf_wait(ANSWER_BYTES_MAX, deadline, &answer));
-    err r = grpc_unary(e->h2, path, NULL, 0, request, answer->at, answer->cap, deadline, &answer->len);
-    if (r != OK) {
-        buf_release(answer);
-        return trail(r, r == E_TIMEOUT ? "etcd %s does not answer" : "etcd %s", etcd_endpoint(e));
-    }
-    *out = answer;
-    return OK;
+    return call(e, path, request, false, deadline, out);
 }
 
-static void text_field(struct pb_reader *r, const struct pb_field *f, char *out, size_t cap)
+err etcd_unary_at(struct etcd *e, const char *path, struct bytes request, ms deadline, struct buf **out)
 {
-    struct bytes b = pb_bytes(r, f);
-    struct text t = text_over(out, cap);
-    text_add_bytes(&t, b);
+    return call(e, path, request, true, deadline, out);
 }
 
-static err header_read(struct bytes message, struct etcd_status *out)
-{
-    struct pb_field f;
-    struct pb_reader r = pb_read(message);
-    while (pb_next(&r, &f))
-        switch (f.number) { /* ResponseHeader */
-        case 1:
-            out->cluster_id = pb_u64(&r, &f);
-            break;
-        case 2:
-            out->member_id = pb_u64(&r, &f);
-            break;
-        case 3:
-            out->revision = pb_i64(&r, &f);
-            break;
-        default:
-            break;
-        }
-    return r.error;
-}
-
-static void status_field(struct pb_reader *r, const struct pb_field *f, struct etcd_status *out)
-{
-    switch (f->number) { /* StatusResponse */
-    case 1:
-        if (header_read(pb_bytes(r, f), out) != OK)
-            r->error = E_PROTOCOL;
-        break;
-    case 2:
-        text_field(r, f, out->version, sizeof out->version);
-        break;
-    case 3:
-        out->db_bytes = pb_i64(r, f);
-        break;
-    case 4:
-        out->leader_id = pb_u64(r, f);
-        break;
-    case 5:
-        out->raft_index = pb_u64(r, f);
-        break;
-    case 6:
-        out->raft_term = pb_u64(r, f);
-        break;
-    case 8:
-        out->error_count++;
-        break;
-    case 9:
-        out->db_in_use_bytes = pb_i64(r, f);
-        break;
-    case 10:
-        out->is_learner = pb_bool(r, f);
-        break;
-    default:
-        break;
-    }
-}
-
-static err status(struct etcd *e, ms deadline, struct etcd_status *out)
+err etcd_order(struct etcd *e, const char *path, const struct pb_writer *request, ms deadline)
 {
     struct buf *answer = NULL;
-    *out = (struct etcd_status){0};
-    TRY(etcd_unary(e, "/etcdserverpb.Maintenance/Status", (struct bytes){0}, deadline, &answer));
-    struct pb_field f;
-    struct pb_reader r = pb_read((struct bytes){answer->at, answer->len});
-    while (pb_next(&r, &f))
-        status_field(&r, &f, out);
+    struct bytes message;
+    TRY(pb_written(request, &message));
+    err r = etcd_unary(e, path, message, deadline, &answer);
     buf_release(answer);
-    return r.error == OK ? OK : trail(r.error, "etcd %s: unreadable Status answer", etcd_endpoint(e));
+    return r;
 }
 
 err etcd_connect(struct etcd *e, unsigned endpoint, ms deadline, struct etcd_status *out)
 {
     ASSERT(endpoint < e->options.endpoint_count);
-    disconnect(e);
+    etcd_disconnect(e);
     const char *name = e->options.endpoints[endpoint];
     ms until = ms_min(deadline, loop_now() + CONNECT_MS_MAX);
     err r = dial(e, name, until);
     if (r != OK)
         return trail(r, "connecting to etcd %s", name);
     e->endpoint = name;
-    r = status(e, until, out);
+    r = etcd_status(e, until, out);
     if (r != OK)
-        disconnect(e);
+        etcd_disconnect(e);
     return r;
 }
 
-static err try_one(struct etcd *e, unsigned i, ms deadline, struct etcd_status *out)
+err etcd_try(struct etcd *e, unsigned endpoint, ms deadline, struct etcd_status *out)
 {
-    err r = etcd_connect(e, i, deadline, out);
+    err r = etcd_connect(e, endpoint, deadline, out);
     if (r == OK && out->is_learner) {
-        log_warn("etcd member passed over: it is a learner", F("endpoint", e->options.endpoints[i]));
-        disconnect(e);
-        return trail(E_UNREACHABLE, "etcd %s is a learner", e->options.endpoints[i]);
+        log_warn("etcd member passed over: it is a learner", F("endpoint", e->options.endpoints[endpoint]));
+        etcd_disconnect(e);
+        return trail(E_UNREACHABLE, "etcd %s is a learner", e->options.endpoints[endpoint]);
     }
     if (r != OK && r != E_CANCELED && e->options.endpoint_count > 1)
-        log_warn("etcd endpoint does not answer", F("endpoint", e->options.endpoints[i]), F_ERR(r));
+        log_warn("etcd endpoint does not answer", F("endpoint", e->options.endpoints[endpoint]), F_ERR(r));
     return r;
 }
 
@@ -207,55 +188,11 @@ err etcd_connect_any(struct etcd *e, ms deadline, struct etcd_status *out)
 {
     err common = OK; /* what all of them failed of */
     for (unsigned i = 0; i < e->options.endpoint_count; i++) {
-        err r = try_one(e, i, deadline, out);
+        err r = etcd_try(e, i, deadline, out);
         if (r == OK || r == E_CANCELED)
             return r;
         common = common == OK || common == r ? r : E_UNREACHABLE;
         pulse_beat(mem_task(), loop_now()); /* each may take CONNECT_MS_MAX, and each was looked at */
     }
     return e->options.endpoint_count == 1 ? common : trail(common, "no etcd endpoint can be used");
-}
-
-static err member_read(struct bytes message, struct etcd_member *out)
-{
-    struct pb_field f;
-    struct pb_reader r = pb_read(message);
-    *out = (struct etcd_member){0};
-    while (pb_next(&r, &f))
-        switch (f.number) { /* Member */
-        case 1:
-            out->id = pb_u64(&r, &f);
-            break;
-        case 2:
-            text_field(&r, &f, out->name, sizeof out->name);
-            break;
-        case 4:
-            if (!out->client_url[0])
-                text_field(&r, &f, out->client_url, sizeof out->client_url);
-            break;
-        case 5:
-            out->is_learner = pb_bool(&r, &f);
-            break;
-        default:
-            break;
-        }
-    return r.error;
-}
-
-err etcd_member_list(struct etcd *e, ms deadline, struct etcd_member *out, unsigned cap, unsigned *count)
-{
-    struct buf *answer = NULL;
-    *count = 0;
-    TRY(etcd_unary(e, "/etcdserverpb.Cluster/MemberList", (struct bytes){0}, deadline, &answer));
-    struct pb_field f;
-    struct pb_reader r = pb_read((struct bytes){answer->at, answer->len});
-    err error = OK;
-    while (error == OK && pb_next(&r, &f)) {
-        if (f.number != 2) /* MemberListResponse.members */
-            continue;
-        error = *count < cap ? member_read(pb_bytes(&r, &f), &out[*count]) : trail(E_RANGE, "more than %u etcd members", cap);
-        *count += error == OK;
-    }
-    buf_release(answer);
-    return error != OK ? error : r.error;
 }

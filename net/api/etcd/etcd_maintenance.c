@@ -1,11 +1,10 @@
-/* etcd_maintenance: alarms, and the hash of the keys at a revision. Field numbers: etcd api/etcdserverpb/rpc.proto. */
+/* etcd_maintenance: alarms, the hash of the keys at a revision, and what makes a database small again. Field numbers: etcd
+ * api/etcdserverpb/rpc.proto. */
 #include "net/api/etcd/etcd_internal.h"
 
 #include "net/format/pb.h"
 
-#define GRPC_OUT_OF_RANGE   11 /* grpc/doc/statuscodes.md; etcd's ErrGRPCCompacted and ErrGRPCFutureRev */
-#define HASH_KV_BYTES_MAX   256
-#define HASH_KV_REQUEST_MAX 16
+#define REQUEST_MAX 40 /* three varints and their tags */
 
 static const char *const alarm_names[] = {
     [ETCD_ALARM_NONE] = "NONE", [ETCD_ALARM_NOSPACE] = "NOSPACE", [ETCD_ALARM_CORRUPT] = "CORRUPT"};
@@ -67,28 +66,10 @@ static err hash_kv_read(struct bytes message, struct etcd_hash_kv *out)
     return r.error;
 }
 
-/* One message and a status; OUT_OF_RANGE tells that the revision is not there, which no other status does. */
-static err hash_kv_receive(struct grpc_call *c, ms deadline, struct etcd_hash_kv *out)
-{
-    uint8_t message[HASH_KV_BYTES_MAX], extra[1];
-    size_t len = 0, extra_len = 0;
-    const char *words;
-    bool more = false;
-    err e = grpc_receive(c, message, sizeof message, deadline, &len, &more);
-    if (grpc_status(c, &words) == GRPC_OUT_OF_RANGE)
-        return trail(E_ABSENT, "%s", words);
-    TRY(e);
-    if (!more)
-        return trail(E_PROTOCOL, "HashKV: status OK and no answer");
-    TRY(hash_kv_read((struct bytes){message, len}, out));
-    e = grpc_receive(c, extra, sizeof extra, deadline, &extra_len, &more);
-    return (e == OK && more) || e == E_RANGE ? trail(E_PROTOCOL, "HashKV: two answers to one request") : e;
-}
-
 err etcd_hash_kv(struct etcd *e, int64_t revision, ms deadline, struct etcd_hash_kv *out)
 {
-    uint8_t storage[HASH_KV_REQUEST_MAX];
-    struct grpc_call *call = NULL;
+    uint8_t storage[REQUEST_MAX];
+    struct buf *answer = NULL;
     struct bytes request;
     *out = (struct etcd_hash_kv){0};
     if (!e->h2 || revision <= 0) /* 0 would be etcd's "as it is now" */
@@ -96,9 +77,49 @@ err etcd_hash_kv(struct etcd *e, int64_t revision, ms deadline, struct etcd_hash
     struct pb_writer w = pb_write_over(storage, sizeof storage);
     pb_put_i64(&w, 1, revision); /* HashKVRequest */
     TRY(pb_written(&w, &request));
-    err r = grpc_start(e->h2, "/etcdserverpb.Maintenance/HashKV", NULL, 0, request, deadline, &call);
+    err r = etcd_unary_at(e, "/etcdserverpb.Maintenance/HashKV", request, deadline, &answer);
     if (r == OK)
-        r = hash_kv_receive(call, deadline, out);
-    grpc_end(call);
-    return r == OK ? OK : trail(r, "etcd %s: HashKV at revision %lld", etcd_endpoint(e), (long long)revision);
+        r = hash_kv_read((struct bytes){answer->at, answer->len}, out);
+    buf_release(answer);
+    return r == OK ? OK : trail(r, "HashKV at revision %lld", (long long)revision);
+}
+
+#define DEACTIVATE 2 /* AlarmRequest.AlarmAction */
+
+err etcd_alarm_disarm(struct etcd *e, const struct etcd_alarm *a, ms deadline)
+{
+    uint8_t storage[REQUEST_MAX];
+    struct pb_writer w = pb_write_over(storage, sizeof storage);
+    pb_put_u64(&w, 1, DEACTIVATE); /* AlarmRequest */
+    pb_put_u64(&w, 2, a->member_id);
+    pb_put_u64(&w, 3, (uint64_t)a->kind);
+    return etcd_order(e, "/etcdserverpb.Maintenance/Alarm", &w, deadline);
+}
+
+err etcd_defragment(struct etcd *e, ms deadline)
+{
+    struct pb_writer nothing = pb_write_over(NULL, 0);
+    return etcd_order(e, "/etcdserverpb.Maintenance/Defragment", &nothing, deadline);
+}
+
+err etcd_move_leader(struct etcd *e, uint64_t to_member_id, ms deadline)
+{
+    uint8_t storage[REQUEST_MAX];
+    struct pb_writer w = pb_write_over(storage, sizeof storage);
+    pb_put_u64(&w, 1, to_member_id); /* MoveLeaderRequest.targetID */
+    return etcd_order(e, "/etcdserverpb.Maintenance/MoveLeader", &w, deadline);
+}
+
+err etcd_compact(struct etcd *e, int64_t revision, ms deadline)
+{
+    uint8_t storage[REQUEST_MAX];
+    struct buf *answer = NULL;
+    struct bytes request;
+    struct pb_writer w = pb_write_over(storage, sizeof storage);
+    pb_put_i64(&w, 1, revision); /* CompactionRequest */
+    pb_put_bool(&w, 2, true);    /* physical */
+    TRY(pb_written(&w, &request));
+    err r = etcd_unary_at(e, "/etcdserverpb.KV/Compact", request, deadline, &answer);
+    buf_release(answer);
+    return r == OK ? OK : trail(r, "compaction to revision %lld", (long long)revision);
 }
