@@ -66,6 +66,9 @@ static void etcd_rules(const struct config *c, struct loader *l)
 {
     if (c->backup.source == SOURCE_TALOS && c->backup.destination_count == 0)
         load_wrong(l, "backup.source", "there is nowhere to keep backups; add one under backup.destinations");
+    if ((c->backup.etcd.defrag || c->backup.etcd.nospace) && !c->backup.guardian)
+        load_wrong(l, c->backup.etcd.defrag ? "backup.etcd.defrag" : "backup.etcd.nospace",
+                   "nobody would do it; add guardian: true, or remove it");
     if (c->backup.guardian && c->backup.endpoint_count == 0)
         load_wrong(l, "backup.etcd.guardian", "there is no etcd to guard; add backup.etcd.endpoints");
     if (c->backup.endpoint_count > 0 && c->backup.destination_count == 0)

@@ -61,6 +61,13 @@ struct config_destination {
                                                   ones are 0 */
 };
 
+struct config_guardian {  /* what the guardian may do; config.backup.guardian says whether there is one */
+    int64_t quota;        /* bytes, where etcd does not tell it; 0: unknown */
+    bool defrag, nospace; /* by rule; the chain that ends a NOSPACE alarm */
+    int64_t defrag_fragmentation /* percent of the file */, defrag_floor /* bytes to be won */;
+    int64_t defrag_quota; /* percent of the quota from which defrag_floor alone decides */
+};
+
 enum backup_source { SOURCE_ETCD, SOURCE_TALOS };
 
 struct config {
@@ -90,6 +97,7 @@ struct config {
         char identity_file[OS_PATH_MAX];       /* "": none */
         struct config_destination destinations[CONFIG_DESTINATIONS_MAX];
         unsigned destination_count;
+        struct config_guardian etcd; /* backup.etcd.quota and below */
     } backup;
     struct {
         char webhook[CONFIG_URL_MAX], ping_url[CONFIG_URL_MAX]; /* "": none */

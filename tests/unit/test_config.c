@@ -29,8 +29,11 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
 /* --- good files --- */
 #define SHOWN(listen, level, format, endpoints, tls, when, idle, total, destinations)                                            \
     V "data: \"/var/lib/holdfast\"\nlisten: \"" listen "\"\nlog:\n  level: " level "\n  format: " format                         \
-      "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls "    guardian: false\n" SOURCE when "  idle_timeout: " idle        \
+      "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls GUARDIAN SOURCE when "  idle_timeout: " idle                       \
       "\n  total_timeout: " total "\n  min_rate: 4MiB\n  verify:\n    scratch_max: 8GiB\n  destinations:" destinations "\n"
+#define GUARDIAN                                                                                                                 \
+    "    guardian: false\n    defrag: false\n    defrag_fragmentation: 50\n    defrag_floor: 100MiB\n    defrag_quota: 80\n"     \
+    "    nospace: false\n"
 #define SOURCE                               "  source: etcd\n  talos:\n    socket: \"/system/run/machined/machine.sock\"\n"
 #define WHEN(schedule, timezone, max_age)    "  schedule: \"" schedule "\"\n  timezone: \"" timezone "\"\n  max_age: " max_age "\n"
 #define WHEN_DEFAULT                         WHEN("0 2 * * *", "UTC", "1d2h")

@@ -93,6 +93,10 @@ static const struct {
     {"no recipient", ITEM("type: directory, path: /b, encrypt: {recipients: [age1x]}"),
      "h.yaml:4:65: backup.destinations[0].encrypt.recipients[0]: is not an age recipient; write it like age1…, as age-keygen "
      "prints it\n"},
+    {"defragmenting without a guardian", V "backup: {etcd: {defrag: true}}\n",
+     "h.yaml:2:25: backup.etcd.defrag: nobody would do it; add guardian: true, or remove it\n"},
+    {"an end to NOSPACE without a guardian", V "backup: {etcd: {nospace: true}}\n",
+     "h.yaml:2:26: backup.etcd.nospace: nobody would do it; add guardian: true, or remove it\n"},
     {"a guardian of nothing", V "backup: {etcd: {guardian: true}}\n",
      "h.yaml:2:27: backup.etcd.guardian: there is no etcd to guard; add backup.etcd.endpoints\n"},
     {"a rehearsal that never comes", V "backup: {rehearse: {schedule: 0 0 30 2 *}}\n",
