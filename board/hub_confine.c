@@ -42,7 +42,48 @@ static const struct confine_path always[] = {
 };
 static const char *const linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/localtime", "/etc/ssl/certs/ca-certificates.crt"};
 
-#define FOLDERS_MAX 24
+/* Files and folders that a configuration names; "" ones are not counted. */
+#define FILES_MAX   (6 + 4 * CONFIG_DESTINATIONS_MAX)
+#define WRITTEN_MAX (2 + CONFIG_DESTINATIONS_MAX)
+#define FOLDERS_MAX (2 * (FILES_MAX + 1 + 4)) /* of the files, of the configuration itself, of `linked` */
+_Static_assert(FOLDERS_MAX + WRITTEN_MAX + 1 + 5 <= CONFINE_PATHS_MAX, "with `data` and `always`");
+
+static size_t keep_named(const char **list, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (*list[i])
+            list[kept++] = list[i];
+    return kept;
+}
+
+static size_t files_read(const struct config *c, const char *out[FILES_MAX])
+{
+    const char *const common[] = {c->backup.ca,           c->backup.cert,          c->backup.key,
+                                  c->backup.talos_config, c->backup.identity_file, c->notify.ca};
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(common); i++)
+        out[n++] = common[i];
+    for (unsigned i = 0; i < c->backup.destination_count; i++) {
+        const struct config_destination *d = &c->backup.destinations[i];
+        out[n++] = d->ca;
+        out[n++] = d->access_key_file;
+        out[n++] = d->secret_key_file;
+        out[n++] = d->session_token_file;
+    }
+    return keep_named(out, n);
+}
+
+static size_t folders_written(const struct config *c, const char *out[WRITTEN_MAX])
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        out[n++] = c->backup.destinations[i].path; /* "" of s3 */
+    out[n++] = c->backup.stage;
+    out[n++] = c->backup.scratch;
+    return keep_named(out, n);
+}
+
 struct list { /* on the heap while it is made */
     struct confine_path paths[CONFINE_PATHS_MAX];
     size_t count;
@@ -52,6 +93,9 @@ struct list { /* on the heap while it is made */
 
 static void add(struct list *l, const char *path, enum confine_access access)
 {
+    for (size_t i = 0; i < l->count; i++)
+        if (l->paths[i].access == access && strcmp(l->paths[i].path, path) == 0)
+            return;
     ASSERT(l->count < CONFINE_PATHS_MAX);
     l->paths[l->count++] = (struct confine_path){path, access};
 }
@@ -113,11 +157,13 @@ static void add_made(struct list *l, const char *folder)
 
 static void list_paths(struct list *l, const char *config_path, const struct config *c)
 {
-    const char *const files[] = {c->backup.ca, c->backup.cert, c->backup.key, c->notify.ca, config_path};
+    const char *files[FILES_MAX], *written[WRITTEN_MAX];
+    size_t file_count = files_read(c, files), written_count = folders_written(c, written);
     add_made(l, c->data);
-    for (unsigned i = 0; i < c->backup.destination_count; i++)
-        add_made(l, c->backup.destinations[i].path);
-    for (size_t i = 0; i < COUNT_OF(files); i++)
+    for (size_t i = 0; i < written_count; i++)
+        add_made(l, written[i]);
+    add_file(l, config_path);
+    for (size_t i = 0; i < file_count; i++)
         add_file(l, files[i]);
     for (size_t i = 0; i < COUNT_OF(linked); i++)
         add_file(l, linked[i]);
@@ -136,7 +182,15 @@ static void tell(const char *missing)
         log_info_0("privileges are given up");
 }
 
-static err give_up(struct hub *h, const struct list *l)
+static bool wants_mounts(const struct config *c)
+{
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        if (c->backup.destinations[i].type == DESTINATION_NFS && c->backup.destinations[i].mount)
+            return true;
+    return false;
+}
+
+static err give_up(struct hub *h, const struct list *l, const struct config *c)
 {
     char words[256];
     struct text missing = text_over(words, sizeof words);
@@ -144,9 +198,12 @@ static err give_up(struct hub *h, const struct list *l)
                                 .path_count = l->count,
                                 .capabilities = (uint64_t)1 << CAP_DAC_READ_SEARCH,
                                 .capabilities_else = (uint64_t)1 << CAP_DAC_OVERRIDE,
+                                .mounts = wants_mounts(c),
                                 .deadline = loop_now() + LOOK_UP_MS};
     if (init_of_machine())
         o.capabilities |= (uint64_t)1 << CAP_SYS_BOOT;
+    if (o.mounts)
+        o.capabilities |= (uint64_t)1 << CAP_SYS_ADMIN;
     err e = confine(&o, &missing);
     if (e == E_TIMEOUT || e == E_BUSY) {
         log_warn("privileges cannot be given up yet", F_ERR(e), F_MS("next_try", AGAIN_MS));
@@ -168,7 +225,7 @@ err hub_confine(struct hub *h, const struct config *c)
     if (!l)
         return E_BUDGET;
     list_paths(l, h->line->config_path, c);
-    err e = give_up(h, l);
+    err e = give_up(h, l, c);
     free(l);
     return e;
 }
@@ -215,24 +272,29 @@ static bool lacks_capability(const char *folder, struct text *why)
 }
 
 /* It may have become what it is since; a restart would change nothing for the better. */
-static bool has_destination(const struct config *c, const char *path)
+static bool is_written(const struct config *c, const char *path)
 {
-    for (unsigned i = 0; c && i < c->backup.destination_count; i++)
-        if (strcmp(c->backup.destinations[i].path, path) == 0)
+    const char *written[WRITTEN_MAX];
+    size_t count = c ? folders_written(c, written) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(written[i], path) == 0)
             return true;
     return false;
 }
 
 bool hub_confined_from(const struct config *c, const struct config *now, struct text *why)
 {
-    const char *const files[] = {c->backup.ca, c->backup.cert, c->backup.key, c->notify.ca};
-    for (size_t i = 0; i < COUNT_OF(files); i++)
+    const char *files[FILES_MAX], *written[WRITTEN_MAX];
+    size_t file_count = files_read(c, files), written_count = folders_written(c, written);
+    if (wants_mounts(c) && !confine_allows_mounts()) {
+        text_add(why, "restart needed: a destination is to be mounted, and the right to mount was given up");
+        return true;
+    }
+    for (size_t i = 0; i < file_count; i++)
         if (lacks(files[i], CONFINE_READ, why))
             return true;
-    for (unsigned i = 0; i < c->backup.destination_count; i++) {
-        const char *path = c->backup.destinations[i].path;
-        if (!has_destination(now, path) && (lacks(path, CONFINE_WRITE, why) || lacks_capability(path, why)))
+    for (size_t i = 0; i < written_count; i++)
+        if (!is_written(now, written[i]) && (lacks(written[i], CONFINE_WRITE, why) || lacks_capability(written[i], why)))
             return true;
-    }
     return false;
 }

@@ -132,6 +132,11 @@ static err look_up(const struct confine_options *o)
     return trail(lane_call(&state.lane, make_job, &unused, sizeof unused, NULL, o->deadline), "looking up what may be used");
 }
 
+bool confine_allows_mounts(void)
+{
+    return !state.holds[CONFINE_NO_NEW_PRIVS] || state.options.mounts;
+}
+
 static err enter_all(const struct confine_options *o)
 {
     uint64_t else_keep = state.files.foreign ? o->capabilities_else : 0;
@@ -147,15 +152,18 @@ err confine(const struct confine_options *o, struct text *missing)
     state.holds[CONFINE_CORE_DUMPS] = true;
     TRY(enter_all(o));
     state.holds[CONFINE_NO_NEW_PRIVS] = state.holds[CONFINE_CAPABILITIES] = true;
-    state.holds[CONFINE_LANDLOCK] = state.files.abi > 0;
+    state.holds[CONFINE_LANDLOCK] = state.files.abi > 0 && !state.files.open;
     if (state.files.abi == 0)
         text_addf(missing, "Landlock (%s): files are as open as their modes", state.files.why);
+    else if (state.files.open)
+        text_add(missing, "Landlock for files (it forbids mounting): files are as open as their modes");
     else if (state.files.abi < 4)
         text_addf(missing, "Landlock for ports (ABI %d, 4 is needed)", state.files.abi);
     char why[96];
     struct text words = text_over(why, sizeof why);
-    err e =
-        state.holds[CONFINE_SECCOMP] ? OK : confine_calls(o->children, (state.keep & (uint64_t)1 << CAP_SYS_BOOT) != 0, &words);
+    const struct confine_calls wanted = {
+        .children = o->children, .power = (state.keep & (uint64_t)1 << CAP_SYS_BOOT) != 0, .mounts = o->mounts};
+    err e = state.holds[CONFINE_SECCOMP] ? OK : confine_calls(&wanted, &words);
     if (e == E_ABSENT)
         text_addf(missing, "%sseccomp (%s)", missing->len ? "; " : "", why);
     state.holds[CONFINE_SECCOMP] = e == OK;

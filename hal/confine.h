@@ -27,7 +27,7 @@ struct confine_path {
     const char *path; /* a file or folder; absent: the nearest folder above that is there, but never / itself */
     enum confine_access access;
 };
-#define CONFINE_PATHS_MAX 64
+#define CONFINE_PATHS_MAX 72
 #define CONFINE_PORTS_MAX 8
 
 struct confine_options {
@@ -38,6 +38,8 @@ struct confine_options {
     uint64_t capabilities;      /* bit CAP_x: kept, if held */
     uint64_t capabilities_else; /* kept when a CONFINE_WRITE path is not ours to write without: for CAP_DAC_OVERRIDE */
     bool children;              /* execve is allowed (agents that start helpers); false today */
+    bool mounts; /* mount and umount2 are allowed, for which CAP_SYS_ADMIN is to be kept too. Landlock then leaves files alone: it
+                    would forbid both */
     ms deadline;
 };
 /* `missing` (1 KiB): "" when all five hold; else what the kernel lacks, in words. */
@@ -46,6 +48,7 @@ MUST_USE err confine(const struct confine_options *o, struct text *missing);
  * below an allowed folder that leads out of it is only found when it is used. True while Landlock is not in force. */
 bool confine_allows_path(const char *path, enum confine_access access);
 bool confine_allows_port(uint16_t tcp_port);
+bool confine_allows_mounts(void); /* false: a mount would end the process */
 
 /*        layer         what it is called in holdfast_confinement */
 #define CONFINE_LAYERS(X)                                                                                                        \

@@ -37,6 +37,7 @@ enum rule {
     NEVER,          /* could not be meant: ends the process */
     FOR_CHILDREN,   /* allowed where agents start helpers; execve is NEVER else, the others EPERM */
     FOR_POWER,      /* PID 1 of a machine switches it off */
+    FOR_MOUNTS,     /* allowed where we mount; else NEVER */
     NOT_EXECUTABLE, /* memory without PROT_EXEC in the third argument */
     PLAIN_SOCKET,   /* IPv4, IPv6 and Unix; streams and datagrams */
 };
@@ -107,8 +108,8 @@ enum rule {
     X(setpgid, FOR_CHILDREN) X(execve, FOR_CHILDREN)                                                                             \
     X(reboot, FOR_POWER)                                                                                                         \
     /* never */                                                                                                                  \
-    X(execveat, NEVER) X(ptrace, NEVER) X(process_vm_readv, NEVER) X(process_vm_writev, NEVER) X(mount, NEVER)                   \
-    X(umount2, NEVER) X(pivot_root, NEVER) X(chroot, NEVER) X(move_mount, NEVER) X(open_tree, NEVER) X(fsopen, NEVER)            \
+    X(execveat, NEVER) X(ptrace, NEVER) X(process_vm_readv, NEVER) X(process_vm_writev, NEVER) X(mount, FOR_MOUNTS)                   \
+    X(umount2, FOR_MOUNTS) X(pivot_root, NEVER) X(chroot, NEVER) X(move_mount, NEVER) X(open_tree, NEVER) X(fsopen, NEVER)            \
     X(fsmount, NEVER) X(mount_setattr, NEVER) X(bpf, NEVER) X(perf_event_open, NEVER) X(userfaultfd, NEVER)                      \
     X(init_module, NEVER) X(finit_module, NEVER) X(delete_module, NEVER) X(kexec_load, NEVER) X(unshare, NEVER)                  \
     X(setns, NEVER) X(swapon, NEVER) X(swapoff, NEVER) X(keyctl, NEVER) X(add_key, NEVER) X(request_key, NEVER)                  \
@@ -193,7 +194,7 @@ static void put_simple(struct program *p, uint32_t number, uint32_t what)
     put_end(p, what);
 }
 
-static void put_call(struct program *p, const struct call *c, bool children, bool power)
+static void put_call(struct program *p, const struct call *c, const struct confine_calls *wanted)
 {
     switch ((enum rule)c->rule) {
     case ALLOWED:
@@ -203,11 +204,14 @@ static void put_call(struct program *p, const struct call *c, bool children, boo
         put_simple(p, c->number, SECCOMP_RET_KILL_PROCESS);
         break;
     case FOR_CHILDREN:
-        if (children || c->number == __NR_execve)
-            put_simple(p, c->number, children ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS);
+        if (wanted->children || c->number == __NR_execve)
+            put_simple(p, c->number, wanted->children ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS);
         break;
     case FOR_POWER:
-        put_simple(p, c->number, power ? SECCOMP_RET_ALLOW : refuse);
+        put_simple(p, c->number, wanted->power ? SECCOMP_RET_ALLOW : refuse);
+        break;
+    case FOR_MOUNTS:
+        put_simple(p, c->number, wanted->mounts ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS);
         break;
     case NOT_EXECUTABLE:
         put_not_executable(p, c->number);
@@ -218,7 +222,7 @@ static void put_call(struct program *p, const struct call *c, bool children, boo
     }
 }
 
-static void program_make(struct program *p, bool children, bool power)
+static void program_make(struct program *p, const struct confine_calls *wanted)
 {
     p->len = 0;
     put_load(p, offsetof(struct seccomp_data, arch));
@@ -230,14 +234,14 @@ static void program_make(struct program *p, bool children, bool power)
         put_end(p, SECCOMP_RET_KILL_PROCESS);
     }
     for (size_t i = 0; i < COUNT_OF(calls); i++)
-        put_call(p, &calls[i], children, power);
+        put_call(p, &calls[i], wanted);
     put_end(p, refuse);
 }
 
-err confine_calls(bool children, bool power, struct text *why)
+err confine_calls(const struct confine_calls *wanted, struct text *why)
 {
     static struct program program; /* 4 KiB */
-    program_make(&program, children, power);
+    program_make(&program, wanted);
     struct sock_fprog filter = {.len = program.len, .filter = program.code};
     long failed = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
     if (failed == 0)

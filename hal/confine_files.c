@@ -67,7 +67,7 @@ struct port_attributes {
 };
 
 static const struct confine_options *remembered; /* what is asked by name later */
-static bool in_force;
+static bool files_in_force, ports_in_force;
 
 static const struct right {
     uint64_t bit;
@@ -156,7 +156,7 @@ static err rule_add(struct confine_files *f, const struct confine_path *p, int f
         return OK; /* it went away */
     if (p->access == CONFINE_WRITE && is_foreign(&s))
         f->foreign = true;
-    if (f->abi == 0)
+    if (f->abi == 0 || f->open)
         return OK;
     uint64_t file = p->access == CONFINE_WRITE ? FILE_WRITES : FILE_READS;
     uint64_t folder = p->access == CONFINE_WRITE ? FOLDER_WRITES : FOLDER_READS;
@@ -204,7 +204,7 @@ static err ports_add(const struct confine_files *f, const struct confine_options
 static err ruleset_make(const struct confine_options *o, struct confine_files *f)
 {
     struct ruleset_attributes a = {
-        .files = rights_of(f->abi) & ~(uint64_t)(o->children ? RIGHT_EXECUTE : 0),
+        .files = f->open ? 0 : rights_of(f->abi) & ~(uint64_t)(o->children ? RIGHT_EXECUTE : 0),
         .ports = f->abi >= ABI_PORTS ? BIND_TCP : 0,
         .scoped = f->abi >= ABI_SCOPES ? SCOPES : 0,
     };
@@ -220,10 +220,15 @@ err confine_files_make(const struct confine_options *o, struct confine_files *f)
     *f = (struct confine_files){.ruleset = -1};
     long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, CREATE_RULESET_VERSION);
     f->abi = abi > 0 ? (int)abi : 0;
-    if (abi <= 0)
+    f->open = o->mounts;
+    if (abi <= 0) {
         (void)snprintf(f->why, sizeof f->why, "%s", strerror(errno));
-    else
+    } else if (f->open && abi < ABI_PORTS) { /* a ruleset of nothing is refused */
+        (void)snprintf(f->why, sizeof f->why, "it forbids mounting");
+        f->abi = 0;
+    } else {
         TRY(ruleset_make(o, f));
+    }
     process_folder_pin();
     TRY(paths_add(f, o));
     return ports_add(f, o);
@@ -235,7 +240,8 @@ err confine_files_enter(const struct confine_files *f)
         return OK;
     if (syscall(SYS_landlock_restrict_self, f->ruleset, 0u) != 0)
         return trail(E_IO, "giving up privileges: Landlock: %s", strerror(errno));
-    in_force = true;
+    files_in_force = !f->open;
+    ports_in_force = true;
     return OK;
 }
 
@@ -255,7 +261,7 @@ static bool is_below(const char *path, const char *folder)
 
 bool confine_allows_path(const char *path, enum confine_access access)
 {
-    if (!in_force)
+    if (!files_in_force)
         return true;
     size_t len = strlen(path);
     bool climbs = strstr(path, "/../") || (len >= 3 && strcmp(path + len - 3, "/..") == 0);
@@ -269,7 +275,7 @@ bool confine_allows_path(const char *path, enum confine_access access)
 
 bool confine_allows_port(uint16_t tcp_port)
 {
-    if (!in_force)
+    if (!ports_in_force)
         return true;
     for (size_t i = 0; i < remembered->tcp_port_count; i++)
         if (remembered->tcp_ports[i] == tcp_port)

@@ -10,6 +10,7 @@
 struct confine_files {
     int abi;      /* 0: none here */
     int ruleset;  /* -1: none */
+    bool open;    /* it leaves files alone: mounts are wanted */
     bool foreign; /* a CONFINE_WRITE path is another user's, and closed to us but for CAP_DAC_OVERRIDE */
     char why[96]; /* abi 0: why */
 };
@@ -21,6 +22,9 @@ void confine_files_remember(const struct confine_options *o);
 
 /* --- confine_calls.c: seccomp --- */
 /* For all threads at once. E_ABSENT: the kernel has none, `why` says so. */
-MUST_USE err confine_calls(bool children, bool power, struct text *why);
+struct confine_calls {
+    bool children, power, mounts; /* what is wanted of the calls that are only allowed for it */
+};
+MUST_USE err confine_calls(const struct confine_calls *wanted, struct text *why);
 
 #endif

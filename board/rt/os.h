@@ -118,6 +118,13 @@ MUST_USE err os_space(const char *path, uint64_t *free_bytes, uint64_t *total_by
 /* Names in the folder, "." and ".." left out, in no order. Starts with *cursor 0; OK with name[0] == 0 at the end. */
 MUST_USE err os_list(const char *path, uint64_t *cursor, char name[OS_NAME_MAX]);
 
+/* --- mounts: may block; from pool threads only; the sim: E_UNSUPPORTED --- */
+/* mount(2) with nosuid, nodev, noexec. E_DENIED: we may not mount (no CAP_SYS_ADMIN, or confined); E_REMOTE: the server does not
+ * let us (EACCES); E_UNSUPPORTED: this kernel has no such file system; E_ABSENT: the server has no such export. */
+MUST_USE err os_mount(const char *source, const char *path, const char *type, const char *options);
+/* umount2(2), MNT_FORCE and MNT_DETACH: gone at once, also when nobody answers behind it. E_INVALID: nothing is mounted there. */
+MUST_USE err os_unmount(const char *path);
+
 /* --- child processes: the loop thread only; the sim: E_UNSUPPORTED, false and no child --- */
 /* Leads its own process group; stdin is /dev/null, *output reads its stdout and stderr, *exited (a pidfd) turns readable at its
  * end. */

@@ -308,3 +308,20 @@ err os_list(const char *path, uint64_t *cursor, char name[OS_NAME_MAX])
             memcpy(name, disk->cached[*cursor].text, OS_NAME_MAX);
     return OK;
 }
+
+/* --- mounts: this world has one file system --- */
+
+err os_mount(const char *source, const char *path, const char *type, const char *options)
+{
+    (void)source;
+    (void)path;
+    (void)type;
+    (void)options;
+    return E_UNSUPPORTED;
+}
+
+err os_unmount(const char *path)
+{
+    (void)path;
+    return E_UNSUPPORTED;
+}

@@ -121,6 +121,10 @@ static int mount_something(void)
 {
     return result(mount("none", at("ours"), "tmpfs", 0, NULL));
 }
+static int unmount_something(void)
+{
+    return result(umount2(at("ours"), MNT_DETACH));
+}
 static int trace_parent(void)
 {
     return result(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
@@ -226,11 +230,12 @@ static int core_dump(void)
 
 /* --- the table --- */
 enum needs { ANY, FILES, PORTS, CALLS };
+#define MOUNTING 8 /* in a process that may mount */
 static const struct attempt {
     const char *name;
     int (*try_it)(void);
-    int outcome; /* 0, errno, KILLED */
-    enum needs needs;
+    int outcome;    /* 0, errno, KILLED */
+    unsigned needs; /* enum needs, and MOUNTING */
 } attempts[] = {
     {"read in a folder of ours", read_ours, 0, ANY},
     {"write in a folder of ours", write_ours, 0, ANY},
@@ -253,6 +258,12 @@ static const struct attempt {
     {"make a device", make_device, EPERM, CALLS},
     {"run a program", run_program, KILLED, CALLS},
     {"mount", mount_something, KILLED, CALLS},
+    {"unmount", unmount_something, KILLED, CALLS},
+    {"mount, where that is wanted, without the capability", mount_something, EPERM, CALLS | MOUNTING},
+    {"unmount, where that is wanted, without the capability", unmount_something, EPERM, CALLS | MOUNTING},
+    {"write in a folder to read, where mounts are wanted", write_others, 0, ANY | MOUNTING},
+    {"listen on another port, where mounts are wanted", bind_other, EACCES, PORTS | MOUNTING},
+    {"run a program, where mounts are wanted", run_program, KILLED, CALLS | MOUNTING},
     {"trace another process", trace_parent, KILLED, CALLS},
     {"a new namespace", new_namespace, KILLED, CALLS},
     {"load a kernel module", load_module, KILLED, CALLS},
@@ -287,6 +298,7 @@ static err confine_here(struct text *missing)
                                       .path_count = COUNT_OF(paths),
                                       .tcp_ports = &allowed_port,
                                       .tcp_port_count = 1,
+                                      .mounts = current && current->needs & MOUNTING,
                                       .deadline = loop_now() + confine_ms};
     return confine(&o, missing);
 }
@@ -386,7 +398,7 @@ static void try_all(void)
     unsigned wrong = 0, left_out = 0;
     for (size_t i = 0; i < COUNT_OF(attempts); i++) {
         current = &attempts[i];
-        if (!is_there(current->needs)) {
+        if (!is_there((enum needs)(current->needs & ~(unsigned)MOUNTING))) {
             left_out++;
             continue;
         }

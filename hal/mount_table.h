@@ -1,0 +1,17 @@
+/* mount_table: a line of /proc/self/mountinfo.   Source   proc_pid_mountinfo(5).
+ *
+ * Layer    hal, private.   Blocks   never.   Memory   the caller's.   Errors   none: what is no such line is no mount. */
+#ifndef HOLDFAST_MOUNT_TABLE_H
+#define HOLDFAST_MOUNT_TABLE_H
+
+#include "hal/mount.h"
+
+/* True: it tells of what is mounted on `path`, and *out is that. */
+bool mount_line_is_of(struct bytes line, const char *path, struct mount_state *out);
+/* "server:/export", brackets around an IPv6 literal, no / at its end. E_RANGE. */
+MUST_USE err mount_source(const struct mount_nfs *m, char out[MOUNT_SOURCE_MAX]);
+/* The text mount(2) takes for NFSv4; linux, fs/nfs/fs_context.c. E_RANGE, E_INVALID the address is no IP. */
+#define MOUNT_OPTIONS_MAX 160
+MUST_USE err mount_options(const struct mount_nfs *m, char out[MOUNT_OPTIONS_MAX]);
+
+#endif

@@ -1,0 +1,160 @@
+/* What is mounted where, read from lines as kernels write them; and the mounts that are refused before the kernel is asked. */
+#include "tests/unit/check.h"
+
+#include "board/rt/buf.h"
+#include "board/rt/mem.h"
+#include "board/rt/text.h"
+#include "hal/mount_table.h"
+
+#include <string.h>
+
+#define SOON (loop_now() + SECONDS(10))
+
+static const struct line_case {
+    const char *name, *line, *path;
+    const char *type, *source; /* NULL: not of this path */
+} lines[] = {
+    {"nfs", "36 25 0:51 / /mnt/x rw,nosuid,nodev,noexec,relatime - nfs4 nas:/x rw,vers=4.2,soft", "/mnt/x", "nfs4", "nas:/x"},
+    {"one optional field", "36 25 0:51 / /mnt/x rw shared:1 - nfs4 nas:/x rw", "/mnt/x", "nfs4", "nas:/x"},
+    {"three optional fields", "36 25 0:51 / /mnt/x rw shared:1 master:2 propagate_from:3 - nfs nas:/x rw", "/mnt/x", "nfs",
+     "nas:/x"},
+    {"a slash at the end", "36 25 0:51 / /mnt/x rw - nfs4 nas:/x rw", "/mnt/x/", "nfs4", "nas:/x"},
+    {"the root", "1 0 8:1 / / rw - ext4 /dev/sda1 rw", "/", "ext4", "/dev/sda1"},
+    {"a space", "36 25 0:51 / /mnt/a\\040b rw - nfs4 nas:/a\\040b rw", "/mnt/a b", "nfs4", "nas:/a b"},
+    {"a backslash", "36 25 0:51 / /mnt/a\\134b rw - nfs4 nas:/x rw", "/mnt/a\\b", "nfs4", "nas:/x"},
+    {"no source", "36 25 0:51 / /mnt/x rw - tmpfs none rw", "/mnt/x", "tmpfs", "none"},
+    {"another path", "36 25 0:51 / /mnt/y rw - nfs4 nas:/x rw", "/mnt/x", NULL, NULL},
+    {"below it", "36 25 0:51 / /mnt/x/y rw - nfs4 nas:/x rw", "/mnt/x", NULL, NULL},
+    {"above it", "36 25 0:51 / /mnt rw - nfs4 nas:/x rw", "/mnt/x", NULL, NULL},
+    {"the root within it", "36 25 0:51 /mnt/x / rw - nfs4 nas:/x rw", "/mnt/x", NULL, NULL},
+    {"cut before the dash", "36 25 0:51 / /mnt/x rw", "/mnt/x", NULL, NULL},
+    {"cut after the type", "36 25 0:51 / /mnt/x rw - nfs4", "/mnt/x", NULL, NULL},
+    {"cut in the path", "36 25 0:51 /", "/mnt/x", NULL, NULL},
+    {"empty", "", "/mnt/x", NULL, NULL},
+};
+
+static void lines_are_read(void **unused)
+{
+    unsigned wrong = 0;
+    (void)unused;
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        const struct line_case *c = &lines[i];
+        struct mount_state s = {0};
+        bool is = mount_line_is_of(bytes_of(c->line), c->path, &s);
+        if (is != (c->type != NULL) || s.mounted != is ||
+            (is && (strcmp(s.type, c->type) != 0 || strcmp(s.source, c->source) != 0))) {
+            print_error("%s: %d %s %s\n", c->name, is, s.type, s.source);
+            wrong++;
+        }
+    }
+    assert_int_equal(wrong, 0);
+}
+
+static const struct text_case {
+    const char *name;
+    struct mount_nfs mount;
+    const char *at, *source, *options;
+} texts[] = {
+    {"defaults",
+     {.server = "nas", .export = "/x"},
+     "10.0.2.2:0",
+     "nas:/x",
+     "vers=4.0,proto=tcp,port=2049,soft,timeo=100,retrans=2,addr=10.0.2.2"},
+    {"all told",
+     {.server = "10.0.2.2", .export = "/x/", .version_minor = 2, .timeout_ds = 30, .retries = 1},
+     "10.0.2.2:12049",
+     "10.0.2.2:/x",
+     "vers=4.2,proto=tcp,port=12049,soft,timeo=30,retrans=1,addr=10.0.2.2"},
+    {"IPv6",
+     {.server = "fd00::2", .export = "/"},
+     "[fd00::2]:0",
+     "[fd00::2]:/",
+     "vers=4.0,proto=tcp6,port=2049,soft,timeo=100,retrans=2,addr=fd00::2"},
+    {"IPv6 in brackets, a zone",
+     {.server = "[fe80::2]", .export = "/a/b//"},
+     "[fe80::2%3]:0",
+     "[fe80::2]:/a/b",
+     "vers=4.0,proto=tcp6,port=2049,soft,timeo=100,retrans=2,addr=fe80::2%3"},
+};
+
+static void texts_are_made(void **unused)
+{
+    char source[MOUNT_SOURCE_MAX], options[MOUNT_OPTIONS_MAX], longest[MOUNT_SOURCE_MAX + 8];
+    (void)unused;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct mount_nfs m = texts[i].mount;
+        assert_int_equal(addr_parse(bytes_of(texts[i].at), &m.at), OK);
+        assert_int_equal(mount_source(&m, source), OK);
+        assert_string_equal(source, texts[i].source);
+        assert_int_equal(mount_options(&m, options), OK);
+        assert_string_equal(options, texts[i].options);
+    }
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    struct mount_nfs m = {.server = longest, .export = "/x"};
+    assert_int_equal(mount_source(&m, source), E_RANGE);
+    assert_int_equal(mount_options(&m, options), E_INVALID);
+}
+
+/* --- against this machine --- */
+static err look(void *arg)
+{
+    struct mount_state s;
+    struct lane l;
+    (void)arg;
+    lane_open(&l, "mounts", TASK_BOARD, 1);
+    CHECK(mount_look(&l, "/proc", SOON, &s) == OK && s.mounted && strcmp(s.type, "proc") == 0);
+    CHECK(mount_look(&l, "/proc/self", SOON, &s) == OK && !s.mounted && s.type[0] == 0);
+    CHECK(mount_look(&l, "relative", SOON, &s) == E_INVALID);
+    lane_close(&l);
+    return OK;
+}
+
+static void what_is_mounted_here(void **unused)
+{
+    (void)unused;
+    fibers_run(look, NULL, OK);
+}
+
+static err refused(void *arg)
+{
+    struct lane l;
+    bool ours = true;
+    char why[512];
+    struct mount_nfs m = {.server = "nas", .export = "/x", .path = "/proc"};
+    (void)arg;
+    lane_open(&l, "mounts", TASK_BOARD, 1);
+    CHECK(addr_parse(bytes_of("127.0.0.1:1"), &m.at) == OK); /* tcpmux: nobody */
+    CHECK(mount_nfs(&l, &m, SOON, &ours) == E_BUSY && !ours);
+    CHECK(strstr(trail_text(E_BUSY, why, sizeof why), "is mounted there") != NULL);
+    m.path = "/tmp/holdfast-test-mount";
+    CHECK(mount_nfs(&l, &m, SOON, &ours) == E_REFUSED && !ours);
+    CHECK(strstr(trail_text(E_REFUSED, why, sizeof why), "mounting nas:/x on /tmp/holdfast-test-mount") != NULL);
+    m.path = "tmp";
+    CHECK(mount_nfs(&l, &m, SOON, &ours) == E_INVALID);
+    err e = mount_remove(&l, "/tmp/holdfast-test-mount", SOON); /* without the right to, that comes first */
+    CHECK(e == E_ABSENT || e == E_DENIED);
+    CHECK(os_unlink("/tmp/holdfast-test-mount") != OK); /* a folder */
+    lane_close(&l);
+    return OK;
+}
+
+static void what_is_refused(void **unused)
+{
+    (void)unused;
+    fibers_run(refused, NULL, OK);
+    assert_int_equal(remove("/tmp/holdfast-test-mount"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_are_read),
+        cmocka_unit_test(texts_are_made),
+        cmocka_unit_test(what_is_mounted_here),
+        cmocka_unit_test(what_is_refused),
+    };
+    if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK)
+        return 1;
+    return cmocka_run_group_tests_name("mount", tests, NULL, NULL);
+}
