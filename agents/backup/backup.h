@@ -8,9 +8,9 @@
  * verification found damage; E_TIMEOUT no byte for idle_timeout, or total_timeout in all; E_BUSY another run into this
  * destination; those of etcd.h and file.h. After any of them no good backup has gone, and nothing half-made is listed.
  *
- * In a destination: NAME = etcd-snapshot-YYYYMMDD-HHMMSS.db; beside it NAME.json, its record, written last; NAME.bad, the newest
- * snapshot that failed its verification, with its own NAME.json; NAME.part-XXXXXXXX, a run at work (locked) or killed (not
- * locked). These files are the truth; the store caches the records. */
+ * In a destination: NAME = etcd-snapshot-YYYYMMDD-HHMMSS[-HUBID8].db[.zst][.age]; beside it NAME.json, its record, written last;
+ * NAME.bad, the newest snapshot that failed its verification, with its own NAME.json; NAME.part-XXXXXXXX, a run at work (locked)
+ * or killed (not locked). These files are the truth; the store caches the records. */
 #ifndef HOLDFAST_BACKUP_H
 #define HOLDFAST_BACKUP_H
 

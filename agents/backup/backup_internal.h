@@ -15,6 +15,15 @@
 
 #define BACKUP_TRIED_MAX 32 /* verified in vain in one day; others wait */
 
+/* What a name says: the second it was begun in, the hub where more than one hub writes there, how the bytes are packed. */
+enum backup_form { FORM_AGE = 1, FORM_ZSTD = 2 }; /* as bits in this order: so names of one second sort as numbers do */
+struct backup_entry {
+    int64_t at_s;
+    uint32_t hub;   /* 0: none is in the name */
+    uint16_t form;  /* enum backup_form bits */
+    uint16_t kinds; /* enum backup_name_kind bits: what lies there under that name */
+};
+
 struct backup_destination {
     const struct config_destination *config;
     struct lane lane, second; /* the disk; the second reader of a verification */
@@ -27,7 +36,7 @@ struct backup_destination {
     ms retry_at;          /* 0: the last run was good */
     unsigned failures_in_a_row;
     bool never_ran, waits_for_clock;
-    int64_t unread_s; /* the snapshot that is kept and could not be verified: that is tried again; 0: none */
+    struct backup_entry unread; /* the snapshot that is kept and could not be verified: that is tried again; at_s 0: none */
     /* stale.c */
     int64_t newest_good_s; /* 0: none */
     ms good_at;
@@ -35,7 +44,7 @@ struct backup_destination {
     bool renewing, renew_again; /* cache.c */
     /* tidy.c: what could not be verified is read again after a day */
     struct {
-        int64_t at_s;
+        struct backup_entry of;
         ms when;
     } tried[BACKUP_TRIED_MAX];
     unsigned tried_count;
@@ -72,7 +81,7 @@ MUST_USE err intake_add(struct backup_intake *i, struct bytes data, ms deadline)
 MUST_USE err intake_check(struct backup_intake *i, ms deadline, struct backup_verification *out);
 void intake_close(struct backup_intake *i); /* an uncommitted file goes; idempotent */
 
-/* names.c: etcd-snapshot-YYYYMMDD-HHMMSS.db, and what we write beside it */
+/* names.c: etcd-snapshot-YYYYMMDD-HHMMSS[-HUBID8].db[.zst][.age], and what we write beside it */
 enum backup_name_kind {
     NAME_OTHER = 0, /* nobody's: never touched */
     NAME_SNAPSHOT = 1,
@@ -80,11 +89,13 @@ enum backup_name_kind {
     NAME_BAD = 4,      /* + ".bad" */
     NAME_LEFTOVER = 8, /* + ".part-XXXXXXXX", of any of these */
 };
-void backup_name(int64_t epoch_s, char out[BACKUP_NAME_MAX]);
-bool backup_name_time(const char *name, int64_t *epoch_s);
-enum backup_name_kind backup_name_kind(const char *name, int64_t *epoch_s);
+void backup_name(const struct backup_entry *of, enum backup_name_kind kind, char out[BACKUP_NAME_MAX]); /* NAME and its suffix */
+enum backup_name_kind backup_name_kind(const char *name, struct backup_entry *out);                     /* kinds: that one */
+int backup_name_compare(const struct backup_entry *a, const struct backup_entry *b); /* as strcmp() of their names: by time */
+struct backup_entry backup_entry_of(const struct backup_record *r); /* its time and form; the hub that r->name has; kinds 0 */
 /* FOLDER/NAME + suffix of `kind`. E_RANGE: too long. */
-MUST_USE err backup_path(const struct backup_destination *to, int64_t epoch_s, enum backup_name_kind kind, char out[OS_PATH_MAX]);
+MUST_USE err backup_path(const struct backup_destination *to, const struct backup_entry *of, enum backup_name_kind kind,
+                         char out[OS_PATH_MAX]);
 
 /* record.c */
 MUST_USE err backup_record_write(struct lane *l, const struct backup_record *r, ms deadline); /* NAME.json beside r->path, anew */
@@ -93,17 +104,13 @@ void backup_finding_add(struct backup_verification *v, const char *code, uint64_
 void backup_verification_put(struct json_writer *w, const struct backup_verification *v); /* verdict … errors, into an object */
 
 /* catalogue.c: one look at a destination. */
-struct backup_entry {
-    int64_t at_s;
-    unsigned kinds; /* enum backup_name_kind bits */
-};
 struct catalogue {
-    struct backup_entry *entries; /* ascending by time; those without a file (NAME_RECORD only) too */
+    struct backup_entry *entries; /* as their names sort; those without a file (NAME_RECORD only) too */
     size_t count, room;
     char (*leftovers)[OS_NAME_MAX]; /* LEFTOVERS_MAX at most; the rest next time */
     size_t leftover_count;
-    bool cut;        /* there are more than BACKUP_RECORDS_MAX: these are the newest */
-    int64_t floor_s; /* of the oldest one here; when cut */
+    bool cut;                  /* there are more than BACKUP_RECORDS_MAX: these are the newest */
+    struct backup_entry floor; /* the oldest one here; when cut */
 };
 #define BACKUP_LEFTOVERS_MAX 64
 MUST_USE err catalogue_open(struct backup_destination *to, struct catalogue *out); /* E_ABSENT: no such folder */

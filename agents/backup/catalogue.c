@@ -38,21 +38,20 @@ static err leftover(struct catalogue *c, const char *name)
     return OK;
 }
 
-static int by_time(const void *left, const void *right)
+static int by_name(const void *left, const void *right)
 {
-    int64_t a = ((const struct backup_entry *)left)->at_s, b = ((const struct backup_entry *)right)->at_s;
-    return (a > b) - (a < b);
+    return backup_name_compare(left, right);
 }
 
-/* One entry a time; of more than there may be, the newest. No name of theirs is let go. */
+/* One entry a name; of more than there may be, the newest. No name of theirs is let go. */
 static void merge(struct catalogue *c)
 {
     size_t kept = 0;
     if (c->count)
-        qsort(c->entries, c->count, sizeof *c->entries, by_time);
+        qsort(c->entries, c->count, sizeof *c->entries, by_name);
     for (size_t i = 0; i < c->count; i++)
-        if (kept && c->entries[kept - 1].at_s == c->entries[i].at_s)
-            c->entries[kept - 1].kinds |= c->entries[i].kinds;
+        if (kept && by_name(&c->entries[kept - 1], &c->entries[i]) == 0)
+            c->entries[kept - 1].kinds = (uint16_t)(c->entries[kept - 1].kinds | c->entries[i].kinds);
         else
             c->entries[kept++] = c->entries[i];
     c->count = size_min(kept, BACKUP_RECORDS_MAX);
@@ -60,24 +59,24 @@ static void merge(struct catalogue *c)
         return;
     memmove(c->entries, c->entries + (kept - c->count), c->count * sizeof *c->entries);
     c->cut = true;
-    c->floor_s = c->entries[0].at_s;
+    c->floor = c->entries[0];
 }
 
 static err see(void *arg, const char *name)
 {
     struct catalogue *c = arg;
-    int64_t at_s = 0;
-    enum backup_name_kind kind = backup_name_kind(name, &at_s);
+    struct backup_entry entry;
+    enum backup_name_kind kind = backup_name_kind(name, &entry);
     if (kind == NAME_LEFTOVER)
         return leftover(c, name);
     if (kind == NAME_OTHER)
         return OK;
     if (c->count == ENTRIES_MAX)
         merge(c);
-    if (c->cut && at_s < c->floor_s)
+    if (c->cut && by_name(&entry, &c->floor) < 0)
         return OK;
     TRY(room(c));
-    c->entries[c->count++] = (struct backup_entry){at_s, (unsigned)kind};
+    c->entries[c->count++] = entry;
     return OK;
 }
 
@@ -91,12 +90,14 @@ struct look_job {
     size_t count;
 };
 
-static bool is_no_file(const char *folder, int64_t at_s, const char *suffix)
+static bool is_no_file(const char *folder, const struct backup_entry *of, enum backup_name_kind kind)
 {
     char name[BACKUP_NAME_MAX], path[OS_PATH_MAX + BACKUP_NAME_MAX];
     struct os_stat stat;
-    backup_name(at_s, name);
-    (void)snprintf(path, sizeof path, "%s/%s%s", folder, name, suffix);
+    if (!(of->kinds & kind))
+        return false;
+    backup_name(of, kind, name);
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     return os_stat_name(path, &stat) == OK && stat.kind != OS_FILE;
 }
 
@@ -106,9 +107,8 @@ static err run_look(void *job)
     struct look_job *j = job;
     for (size_t i = 0; i < j->count; i++) {
         struct backup_entry *entry = &j->entries[i];
-        if (((entry->kinds & NAME_SNAPSHOT) && is_no_file(j->folder, entry->at_s, "")) ||
-            ((entry->kinds & NAME_BAD) && is_no_file(j->folder, entry->at_s, ".bad")) ||
-            ((entry->kinds & NAME_RECORD) && is_no_file(j->folder, entry->at_s, ".json")))
+        if (is_no_file(j->folder, entry, NAME_SNAPSHOT) || is_no_file(j->folder, entry, NAME_BAD) ||
+            is_no_file(j->folder, entry, NAME_RECORD))
             entry->kinds = NAME_OTHER;
     }
     return OK;
@@ -122,7 +122,7 @@ static void take_looked(struct backup_destination *to, struct catalogue *c, cons
             c->entries[(*kept)++] = j->entries[i];
             continue;
         }
-        backup_name(j->entries[i].at_s, name);
+        backup_name(&j->entries[i], NAME_SNAPSHOT, name);
         log_warn("what is named like a snapshot is no file: it is left alone", F("path", to->config->path), F("name", name));
     }
 }
@@ -233,15 +233,17 @@ err catalogue_record(struct backup_destination *to, const struct backup_entry *e
     bool is_bad = !(entry->kinds & NAME_SNAPSHOT);
     struct record_job job = {.got = 0};
     *out = (struct backup_record){.took_ms = -1};
-    TRY(backup_path(to, entry->at_s, NAME_RECORD, job.path));
-    TRY(backup_path(to, entry->at_s, is_bad ? NAME_BAD : NAME_SNAPSHOT, job.file));
+    TRY(backup_path(to, entry, NAME_RECORD, job.path));
+    TRY(backup_path(to, entry, is_bad ? NAME_BAD : NAME_SNAPSHOT, job.file));
     TRY(backup_moved(to, buf_wait(RECORD_BYTES, loop_now() + BACKUP_DISK_MS_MAX, &job.into)));
     err e = lane_call(&to->lane, run_record, &job, sizeof job, &job.into->hold, loop_now() + BACKUP_DISK_MS_MAX);
     e = backup_moved(to, e);
     if (e == OK)
         judge(&job, is_bad, out);
     buf_release(job.into);
-    backup_name(entry->at_s, out->name);
+    backup_name(entry, NAME_SNAPSHOT, out->name);
+    out->compressed = (entry->form & FORM_ZSTD) != 0;
+    out->encrypted = (entry->form & FORM_AGE) != 0;
     out->taken_at_s = entry->at_s;
     (void)snprintf(out->path, sizeof out->path, "%s", job.file);
     (void)snprintf(out->destination, sizeof out->destination, "%s", to->config->name);
@@ -250,11 +252,11 @@ err catalogue_record(struct backup_destination *to, const struct backup_entry *e
 
 /* --- one goes --- */
 
-static err remove_if(struct backup_destination *to, int64_t at_s, enum backup_name_kind kind)
+static err remove_if(struct backup_destination *to, const struct backup_entry *entry, enum backup_name_kind kind)
 {
     char path[OS_PATH_MAX];
     uint64_t mark = trail_mark();
-    TRY(backup_path(to, at_s, kind, path));
+    TRY(backup_path(to, entry, kind, path));
     err e = backup_moved(to, file_remove(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX));
     if (e != E_ABSENT)
         return e;
@@ -265,10 +267,10 @@ static err remove_if(struct backup_destination *to, int64_t at_s, enum backup_na
 err backup_remove(struct backup_destination *to, const struct backup_entry *entry)
 {
     if (entry->kinds & NAME_RECORD)
-        TRY(remove_if(to, entry->at_s, NAME_RECORD));
+        TRY(remove_if(to, entry, NAME_RECORD));
     if (entry->kinds & NAME_SNAPSHOT)
-        TRY(remove_if(to, entry->at_s, NAME_SNAPSHOT));
-    return entry->kinds & NAME_BAD ? remove_if(to, entry->at_s, NAME_BAD) : OK;
+        TRY(remove_if(to, entry, NAME_SNAPSHOT));
+    return entry->kinds & NAME_BAD ? remove_if(to, entry, NAME_BAD) : OK;
 }
 
 /* --- all of them --- */

@@ -1,5 +1,6 @@
 /* record: what is known of one snapshot, as JSON and back, and on the disk. */
 #include "agents/backup/backup_internal.h"
+#include "agents/backup/retention.h"
 
 #include "net/format/json_read.h"
 
@@ -102,6 +103,36 @@ static void put_hash_kv(struct json_writer *w, const struct backup_record *r)
     json_put_text(w, "hash_kv_why", or_null(r->hash_kv_why));
 }
 
+static void put_rehearsal(struct json_writer *w, const struct backup_rehearsal *r)
+{
+    char when[TIME_TEXT_MAX];
+    json_key(w, "rehearsal");
+    if (r->at_s == 0) {
+        json_null(w);
+        return;
+    }
+    text_rfc3339(r->at_s, when, sizeof when);
+    json_object(w);
+    json_put_text(w, "at", when);
+    json_put_i64(w, "took_ms", r->took_ms);
+    json_put_text(w, "verdict", backup_verdict_name(r->verdict));
+    json_put_u64(w, "level", r->level);
+    json_put_text(w, "reason", or_null(r->reason));
+    json_put_text(w, "warning", or_null(r->warning));
+    json_object_end(w);
+}
+
+static void put_stored(struct json_writer *w, const struct backup_record *r)
+{
+    json_put_u64(w, "stored_bytes", r->stored_bytes);
+    json_put_text(w, "stored_sha256", or_null(r->stored_sha256));
+    json_put_text(w, "etag", or_null(r->etag));
+    json_put_bool(w, "compressed", r->compressed);
+    json_put_bool(w, "encrypted", r->encrypted);
+    json_put_text(w, "source", or_null(r->source));
+    json_put_text(w, "copied_from", or_null(r->copied_from));
+}
+
 void backup_record_json(struct json_writer *w, const struct backup_record *r)
 {
     char when[TIME_TEXT_MAX];
@@ -118,6 +149,8 @@ void backup_record_json(struct json_writer *w, const struct backup_record *r)
     json_put_text(w, "endpoint", or_null(r->endpoint));
     json_put_text(w, "etcd_version", or_null(r->etcd_version));
     put_hash_kv(w, r);
+    put_stored(w, r);
+    put_rehearsal(w, &r->rehearsal);
     json_object_end(w);
 }
 
@@ -221,12 +254,56 @@ static void get_verification(struct reading *r, struct backup_verification *v)
     get_findings(r, v);
 }
 
+static void get_bool(struct reading *r, const char *key, bool *out)
+{
+    const struct json *v = known(r, key);
+    if (v)
+        check(r, key, json_to_bool(v, out));
+}
+
+static void get_rehearsal(struct reading *r, struct backup_rehearsal *out)
+{
+    char when[TIME_TEXT_MAX] = "";
+    const char *why = NULL;
+    struct reading of = {.from = known(r, "rehearsal")};
+    if (!of.from)
+        return;
+    get_text(&of, "at", when, sizeof when);
+    check(&of, "at", retention_read_time(bytes_of(when), &out->at_s, &why) && out->at_s > 0);
+    get_i64(&of, "took_ms", &out->took_ms);
+    get_verdict(&of, &out->verdict);
+    get_small(&of, "level", 4, &out->level);
+    get_text(&of, "reason", out->reason, sizeof out->reason);
+    get_text(&of, "warning", out->warning, sizeof out->warning);
+    check(r, "rehearsal", json_kind_of(of.from) == JSON_OBJECT && !of.wrong);
+}
+
+/* Older records have none of it. */
+static void get_stored(struct reading *r, struct backup_record *out)
+{
+    get_u64(r, "stored_bytes", &out->stored_bytes);
+    get_text(r, "stored_sha256", out->stored_sha256, sizeof out->stored_sha256);
+    get_text(r, "etag", out->etag, sizeof out->etag);
+    get_bool(r, "compressed", &out->compressed);
+    get_bool(r, "encrypted", &out->encrypted);
+    get_text(r, "source", out->source, sizeof out->source);
+    get_text(r, "copied_from", out->copied_from, sizeof out->copied_from);
+}
+
+static bool get_time(const char *name, int64_t *at_s)
+{
+    struct backup_entry entry;
+    bool good = backup_name_kind(name, &entry) == NAME_SNAPSHOT;
+    *at_s = entry.at_s;
+    return good;
+}
+
 static void get_record(struct reading *r, struct backup_record *out)
 {
     const struct json *agreed = json_get(r->from, "hash_kv");
     bool hash_kv = false;
     get_text(r, "name", out->name, sizeof out->name);
-    check(r, "name", backup_name_time(out->name, &out->taken_at_s));
+    check(r, "name", get_time(out->name, &out->taken_at_s));
     get_text(r, "destination", out->destination, sizeof out->destination);
     get_text(r, "path", out->path, sizeof out->path);
     get_verification(r, &out->verification);
@@ -238,6 +315,8 @@ static void get_record(struct reading *r, struct backup_record *out)
     check(r, "hash_kv", json_kind_of(agreed) <= JSON_NULL || json_to_bool(agreed, &hash_kv));
     out->hash_kv = hash_kv;
     get_text(r, "hash_kv_why", out->hash_kv_why, sizeof out->hash_kv_why);
+    get_stored(r, out);
+    get_rehearsal(r, &out->rehearsal);
 }
 
 err backup_record_parse(struct bytes json, struct backup_record *out)

@@ -62,8 +62,8 @@ const char *retention_guard_name(enum retention_guard g); /* NULL for GUARD_NONE
 /* "daily=7,weekly=4": absent ones are 0. E_USAGE with the words in `why`: unknown or repeated rule, no number, all zero. */
 MUST_USE err retention_parse(struct bytes text, unsigned keep[RETENTION_RULE_COUNT], struct text *why);
 /* One line of --stdin: epoch seconds, RFC 3339 (any offset; parts of a second are let go) or
- * etcd-snapshot-YYYYMMDD-HHMMSS.db[.zst][.age], then perhaps TAB and verified|unverified|bad; verified when nothing is said.
- * Years 0000 to 9999. Sets at_s and state only. False: not readable, *why (static) says what. */
+ * etcd-snapshot-YYYYMMDD-HHMMSS[-HUBID8].db[.zst][.age], then perhaps TAB and verified|unverified|bad; verified when nothing is
+ * said. Years 0000 to 9999. Sets at_s and state only. False: not readable, *why (static) says what. */
 bool retention_read_line(struct bytes line, struct retention_item *out, const char **why);
 /* Epoch seconds or RFC 3339, as --now takes it. */
 bool retention_read_time(struct bytes text, int64_t *at_s, const char **why);

@@ -7,7 +7,8 @@
 
 #define EPOCH_LATEST_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
-static const char no_time[] = "no time: epoch seconds, RFC 3339 or etcd-snapshot-YYYYMMDD-HHMMSS.db[.zst][.age] belong here";
+static const char no_time[] =
+    "no time: epoch seconds, RFC 3339 or etcd-snapshot-YYYYMMDD-HHMMSS[-HUBID8].db[.zst][.age] belong here";
 static const char no_such_time[] = "that date or time of day does not exist";
 static const char out_of_range[] = "beyond the year 9999: epoch seconds belong here, not milliseconds";
 static const char no_state[] = "behind the TAB belongs verified, unverified or bad";
@@ -111,11 +112,22 @@ static bool is_suffix(struct bytes text)
     return false;
 }
 
+/* "-0123abcd": of several hubs that write into one place, the one whose it is. */
+static struct bytes hub_skip(struct bytes text)
+{
+    size_t len = 0;
+    if (text.len < 9 || text.at[0] != '-')
+        return text;
+    while (len < 8 && (is_digit(text.at[len + 1]) || (text.at[len + 1] >= 'a' && text.at[len + 1] <= 'f')))
+        len++;
+    return len == 8 ? (struct bytes){text.at + 9, text.len - 9} : text;
+}
+
 #define PREFIX "etcd-snapshot-"
 static bool name_read(struct bytes text, int64_t *at_s, const char **why)
 {
     struct bytes rest;
-    if (!has_shape(text, PREFIX "99999999-999999", &rest) || !is_suffix(rest))
+    if (!has_shape(text, PREFIX "99999999-999999", &rest) || !is_suffix(hub_skip(rest)))
         return no(why, no_time);
     const uint8_t *d = text.at + strlen(PREFIX);
     struct clock c = {number(d, 4), number(d + 4, 2), number(d + 6, 2), number(d + 9, 2), number(d + 11, 2), number(d + 13, 2)};

@@ -17,7 +17,7 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
 {
     int64_t newest_s = 0, good_s = 0;
     err missed = OK;
-    to->unread_s = 0;
+    to->unread.at_s = 0;
     for (size_t i = c->count; i-- > 0 && good_s == 0;) {
         if (!(c->entries[i].kinds & NAME_SNAPSHOT))
             continue;
@@ -30,7 +30,7 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
             good_s = r->taken_at_s;
             backup_metrics_done(to, r);
         } else if (e == OK && newest_s == 0) {
-            to->unread_s = r->taken_at_s;
+            to->unread = c->entries[i];
         }
         if (e == OK && newest_s == 0)
             backup_metrics_kept(to, r);
@@ -38,8 +38,8 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
         fiber_breathe();
     }
     trail_clear();
-    plan_first(b, to, to->unread_s ? to->unread_s : good_s);
-    if (to->unread_s)
+    plan_first(b, to, to->unread.at_s ? to->unread.at_s : good_s);
+    if (to->unread.at_s)
         (void)plan_kept(b, to);
     stale_found(to, good_s);
     return good_s ? OK : missed;
@@ -156,7 +156,7 @@ static err find_good(struct backup_destination *to, struct backup_record *r)
     struct catalogue c;
     TRY(catalogue_open(to, &c));
     size_t i = 0;
-    while (i < c.count && c.entries[i].at_s != to->unread_s)
+    while (i < c.count && backup_name_compare(&c.entries[i], &to->unread) != 0)
         i++;
     err e = i < c.count && (c.entries[i].kinds & NAME_SNAPSHOT) ? catalogue_record(to, &c.entries[i], r) : E_ABSENT;
     catalogue_close(&c);
@@ -196,7 +196,7 @@ static err again(struct backup *b, unsigned i, struct backup_record *r, bool *ru
         return *run ? OK : prune(b, i);
     }
     if (e == E_ABSENT)
-        to->unread_s = 0;
+        to->unread.at_s = 0;
     if (!*run) {
         char words[256];
         backup_failed(b, to, to->failed[0] ? to->failed : "unreadable", trail_text(e, words, sizeof words));
@@ -231,7 +231,7 @@ static err run_one(struct backup *b, unsigned i, struct backup_record *r)
 {
     struct backup_destination *to = &b->destinations[i];
     bool run = true;
-    if (to->unread_s)
+    if (to->unread.at_s)
         TRY(again(b, i, r, &run));
     if (run)
         TRY(take_one(b, i, r));

@@ -148,8 +148,9 @@ static bool is_bad(const struct run *r)
 
 static err record_name(struct run *r)
 {
-    backup_name(r->record->taken_at_s, r->record->name);
-    return backup_path(r->to, r->record->taken_at_s, is_bad(r) ? NAME_BAD : NAME_SNAPSHOT, r->record->path);
+    struct backup_entry entry = backup_entry_of(r->record);
+    backup_name(&entry, NAME_SNAPSHOT, r->record->name);
+    return backup_path(r->to, &entry, is_bad(r) ? NAME_BAD : NAME_SNAPSHOT, r->record->path);
 }
 
 static err connect_source(struct run *r)
@@ -199,8 +200,9 @@ static err is_there(struct run *r, enum backup_name_kind kind, bool *there)
 {
     char path[OS_PATH_MAX];
     struct os_stat stat;
+    struct backup_entry entry = backup_entry_of(r->record);
     uint64_t mark = trail_mark();
-    TRY(backup_path(r->to, r->record->taken_at_s, kind, path));
+    TRY(backup_path(r->to, &entry, kind, path));
     err e = backup_moved(r->to, file_stat(&r->to->lane, path, disk_deadline(r), &stat));
     *there = e == OK;
     if (e != E_ABSENT)
@@ -223,7 +225,8 @@ static err take_name(struct run *r, bool *taken)
         TRY(is_there(r, is_bad(r) ? NAME_BAD : NAME_SNAPSHOT, taken));
         if (*taken)
             return OK;
-        TRY(backup_path(r->to, r->record->taken_at_s, NAME_RECORD, path));
+        struct backup_entry entry = backup_entry_of(r->record);
+        TRY(backup_path(r->to, &entry, NAME_RECORD, path));
         TRY(backup_moved(r->to, file_remove(&r->to->lane, path, disk_deadline(r))));
     }
     err e = backup_moved(r->to, writer_commit(r->intake.writer, disk_deadline(r)));
@@ -326,7 +329,7 @@ static int64_t begin_s(ms now)
 void backup_good(struct backup *b, struct backup_destination *to, const struct backup_record *r)
 {
     to->failed[0] = to->failed_words[0] = 0;
-    to->unread_s = 0;
+    to->unread.at_s = 0;
     to->has_run = true;
     stale_renewed(to, r->taken_at_s);
     backup_metrics_done(to, r);
@@ -370,7 +373,7 @@ static err finish(struct run *r, err e)
     if (r->recorded)
         (void)snprintf(reason, sizeof reason, "%s", record->verification.reason);
     if (r->recorded && !is_bad(r))
-        to->unread_s = record->taken_at_s;
+        to->unread = backup_entry_of(record);
     (void)snprintf(to->failed_words, sizeof to->failed_words, "%s%s%s", err_text(e), r->recorded ? ": " : "",
                    r->recorded ? reason : "");
     backup_failed(r->backup, to, reason, trail_text(e, words, sizeof words));

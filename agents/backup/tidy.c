@@ -57,7 +57,8 @@ static bool may_reach_more(const struct backup_record *r)
 err backup_set_aside(struct backup_destination *to, struct backup_record *r)
 {
     char bad[OS_PATH_MAX];
-    TRY(backup_path(to, r->taken_at_s, NAME_BAD, bad));
+    struct backup_entry entry = backup_entry_of(r);
+    TRY(backup_path(to, &entry, NAME_BAD, bad));
     TRY(backup_moved(to, file_rename_new(&to->lane, r->path, bad, loop_now() + BACKUP_DISK_MS_MAX)));
     memcpy(r->path, bad, sizeof bad);
     return OK;
@@ -86,29 +87,29 @@ static err conclude(struct backup_destination *to, const struct backup_entry *en
 }
 
 /* A file that cannot be verified is read once a day, not after every run. False: it was tried, or too many others were. */
-static bool try_today(struct backup_destination *to, int64_t at_s)
+static bool try_today(struct backup_destination *to, const struct backup_entry *of)
 {
     unsigned kept = 0;
-    if (at_s == to->unread_s) /* the schedule asks for it, with a back-off of its own */
+    if (backup_name_compare(of, &to->unread) == 0) /* the schedule asks for it, with a back-off of its own */
         return true;
     for (unsigned i = 0; i < to->tried_count; i++)
         if (loop_now() - to->tried[i].when < HOURS(24))
             to->tried[kept++] = to->tried[i];
     to->tried_count = kept;
     for (unsigned i = 0; i < kept; i++)
-        if (to->tried[i].at_s == at_s)
+        if (backup_name_compare(&to->tried[i].of, of) == 0)
             return false;
     if (kept == BACKUP_TRIED_MAX)
         return false;
-    to->tried[kept].at_s = at_s;
+    to->tried[kept].of = *of;
     to->tried[to->tried_count++].when = loop_now();
     return true;
 }
 
-static void tried_well(struct backup_destination *to, int64_t at_s)
+static void tried_well(struct backup_destination *to, const struct backup_entry *of)
 {
     for (unsigned i = to->tried_count; i-- > 0;)
-        if (to->tried[i].at_s == at_s)
+        if (backup_name_compare(&to->tried[i].of, of) == 0)
             to->tried[i] = to->tried[--to->tried_count];
 }
 
@@ -120,14 +121,14 @@ static err verify_entry(struct backup_destination *to, const struct backup_entry
     if (e != OK)
         return e;
     if (r->verification.verdict != VERDICT_UNKNOWN)
-        tried_well(to, entry->at_s);
+        tried_well(to, entry);
     return conclude(to, entry, r);
 }
 
 static err look_at(struct backup_destination *to, const struct backup_entry *entry, bool unknown_too, struct backup_record *r)
 {
     err e = catalogue_record(to, entry, r);
-    if (e == OK && (lacks_record(r) || (unknown_too && may_reach_more(r))) && try_today(to, entry->at_s))
+    if (e == OK && (lacks_record(r) || (unknown_too && may_reach_more(r))) && try_today(to, entry))
         e = verify_entry(to, entry, r);
     if (e != OK && e != E_CANCELED && e != E_ABSENT)
         log_warn("cannot look after a snapshot", F("path", r->path), F_ERR(e));

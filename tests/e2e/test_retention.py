@@ -101,7 +101,7 @@ def test_the_output_is_this_to_the_byte(holdfast):
         '{"keep":[{"line":3,"at":1772330401,"reasons":["daily","weekly","monthly"],"guard":null}],'
         '"remove":[{"line":5,"at":1767232800,"why":"bad, and a newer verified one is there"},'
         '{"line":1,"at":1772330400,"why":"no rule keeps it"}],"ignored":[{"line":4,"why":"no time: epoch seconds, RFC 3339 or '
-        'etcd-snapshot-YYYYMMDD-HHMMSS.db[.zst][.age] belong here"}]}\n')
+        'etcd-snapshot-YYYYMMDD-HHMMSS[-HUBID8].db[.zst][.age] belong here"}]}\n')
     assert done.stderr == b"" and done.returncode == 0
 
 

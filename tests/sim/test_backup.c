@@ -229,9 +229,9 @@ static struct seen look(bool leftovers_too)
     const char *name;
     for (unsigned i = 0; (name = sim_disk_name(FOLDER, i)); i++) {
         char path[OS_PATH_MAX];
-        int64_t at_s = 0;
+        struct backup_entry entry;
         (void)snprintf(path, sizeof path, FOLDER "/%s", name);
-        enum backup_name_kind kind = backup_name_kind(name, &at_s);
+        enum backup_name_kind kind = backup_name_kind(name, &entry);
         SIM_CHECK(kind != NAME_OTHER && (leftovers_too || kind != NAME_LEFTOVER));
         if (kind == NAME_RECORD)
             see_record(path, name);
@@ -434,7 +434,7 @@ static void setup_schedule(void *arg)
         sim_disk_put(c->there, (struct bytes){(const uint8_t *)"half", 4});
     if (c->age_s) {
         char name[BACKUP_NAME_MAX], path[OS_PATH_MAX];
-        backup_name(os_wall_ms() / 1000 - c->age_s, name);
+        backup_name(&(struct backup_entry){.at_s = os_wall_ms() / 1000 - c->age_s}, NAME_SNAPSHOT, name);
         (void)snprintf(path, sizeof path, FOLDER "/%s", name);
         sim_disk_put(path, (struct bytes){(const uint8_t *)"old", 3});
         char json[128];

@@ -28,7 +28,7 @@ static struct config config;
 static void put(int64_t at_s, const char *suffix, const char *content)
 {
     char name[BACKUP_NAME_MAX], path[OS_PATH_MAX];
-    backup_name(at_s, name);
+    backup_name(&(struct backup_entry){.at_s = at_s}, NAME_SNAPSHOT, name);
     (void)snprintf(path, sizeof path, FOLDER "/%s%s", name, suffix);
     sim_disk_put(path, bytes_of(content));
 }
@@ -36,7 +36,7 @@ static void put(int64_t at_s, const char *suffix, const char *content)
 static void put_with_record(int64_t at_s, const char *suffix, const char *verdict)
 {
     char name[BACKUP_NAME_MAX], json[300];
-    backup_name(at_s, name);
+    backup_name(&(struct backup_entry){.at_s = at_s}, NAME_SNAPSHOT, name);
     (void)snprintf(json, sizeof json,
                    "{\"name\":\"%s\",\"verdict\":\"%s\",\"level\":4,\"bytes\":4,\"took_ms\":70,\"endpoint\":\"http://x\"}", name,
                    verdict);

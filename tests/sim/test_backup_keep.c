@@ -42,7 +42,7 @@ static void snapshot_make(void)
 static void put(int64_t at_s, const char *suffix, struct bytes content)
 {
     char name[BACKUP_NAME_MAX], path[OS_PATH_MAX];
-    backup_name(at_s, name);
+    backup_name(&(struct backup_entry){.at_s = at_s}, NAME_SNAPSHOT, name);
     (void)snprintf(path, sizeof path, FOLDER "/%s%s", name, suffix);
     sim_disk_put(path, content);
 }
@@ -50,7 +50,7 @@ static void put(int64_t at_s, const char *suffix, struct bytes content)
 static void put_record(int64_t at_s, const char *verdict, size_t bytes)
 {
     char name[BACKUP_NAME_MAX], json[200];
-    backup_name(at_s, name);
+    backup_name(&(struct backup_entry){.at_s = at_s}, NAME_SNAPSHOT, name);
     (void)snprintf(json, sizeof json, "{\"name\":\"%s\",\"verdict\":\"%s\",\"level\":4,\"bytes\":%zu,\"endpoint\":\"http://x\"}",
                    name, verdict, bytes);
     put(at_s, ".json", bytes_of(json));

@@ -194,9 +194,9 @@ static struct counted count_of(const char *folder)
     const char *name;
     for (unsigned i = 0; (name = sim_disk_name(folder, i)); i++) {
         char path[OS_PATH_MAX];
-        int64_t at_s = 0;
+        struct backup_entry entry;
         size_t len = 0;
-        enum backup_name_kind kind = backup_name_kind(name, &at_s);
+        enum backup_name_kind kind = backup_name_kind(name, &entry);
         SIM_CHECK(kind != NAME_OTHER);
         c.bad += kind == NAME_BAD;
         c.leftovers += kind == NAME_LEFTOVER;

@@ -43,6 +43,25 @@ static struct backup_record good_one(void)
                                                    .pairs = 23}};
 }
 
+static struct backup_record packed_one(void)
+{
+    struct backup_record r = good_one();
+    (void)snprintf(r.name, sizeof r.name, "etcd-snapshot-20260304-050607-0a1b2c3d.db.zst.age");
+    (void)snprintf(r.stored_sha256, sizeof r.stored_sha256, "%s", r.verification.sha256);
+    (void)snprintf(r.etag, sizeof r.etag, "\"9b2cf535f27731c974343645a3985328-3\"");
+    (void)snprintf(r.source, sizeof r.source, "talos");
+    (void)snprintf(r.copied_from, sizeof r.copied_from, "nas");
+    r.stored_bytes = 5000;
+    r.compressed = r.encrypted = true;
+    r.rehearsal = (struct backup_rehearsal){.at_s = 1772700000,
+                                            .took_ms = 99,
+                                            .verdict = VERDICT_GOOD,
+                                            .level = 4,
+                                            .reason = "no-scratch",
+                                            .warning = "cluster-went-back"};
+    return r;
+}
+
 static struct backup_record damaged_one(void)
 {
     struct backup_record r = good_one();
@@ -65,7 +84,7 @@ static struct backup_record anew(void)
 static void there_and_back(void **state)
 {
     (void)state;
-    struct backup_record all[] = {good_one(), damaged_one(), anew()};
+    struct backup_record all[] = {good_one(), packed_one(), damaged_one(), anew()};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
         struct backup_record back;
         assert_int_equal(backup_record_parse(bytes_of(written(&all[i])), &back), OK);
@@ -87,8 +106,9 @@ static void what_is_not_known_is_null(void **state)
     (void)state;
     struct backup_record r = anew();
     const char *json = written(&r);
-    static const char *const nulls[] = {"sha256",    "hash",    "revision", "keys",         "pairs",   "cluster_id",
-                                        "member_id", "took_ms", "endpoint", "etcd_version", "hash_kv", "hash_kv_why"};
+    static const char *const nulls[] = {"sha256",        "hash",    "revision", "keys",         "pairs",    "cluster_id",
+                                        "member_id",     "took_ms", "endpoint", "etcd_version", "hash_kv",  "hash_kv_why",
+                                        "stored_sha256", "etag",    "source",   "copied_from",  "rehearsal"};
     for (size_t i = 0; i < COUNT_OF(nulls); i++) {
         char wanted[32];
         (void)snprintf(wanted, sizeof wanted, "\"%s\":null", nulls[i]);
@@ -97,7 +117,7 @@ static void what_is_not_known_is_null(void **state)
     }
 }
 
-/* One thing of a good record changed. */
+/* One thing of a packed one's record changed. */
 static const struct {
     const char *from, *to, *key;
 } tampered[] = {
@@ -105,6 +125,15 @@ static const struct {
     {"\"verdict\":\"good\"", "\"verdict\":true", "verdict"},
     {"\"verdict\":\"good\",", "", "verdict"},
     {"20260304", "20260231", "name"},
+    {"0a1b2c3d", "0a1b2c3", "name"},
+    {"\"stored_bytes\":5000", "\"stored_bytes\":-1", "stored_bytes"},
+    {"\"etag\":\"", "\"etag\":\"012345678901234567890123456789012345678", "etag"},
+    {"\"compressed\":true", "\"compressed\":1", "compressed"},
+    {"\"encrypted\":true", "\"encrypted\":\"yes\"", "encrypted"},
+    {"\"source\":\"talos\"", "\"source\":\"somewhere\"", "source"},
+    {"\"rehearsal\":{", "\"rehearsal\":[],\"was\":{", "rehearsal"},
+    {"\"at\":\"2026", "\"at\":\"x", "rehearsal"},
+    {"\"warning\":\"", "\"warning\":\"a warning longer than any ", "rehearsal"},
     {"\"name\":", "\"nom\":", "name"},
     {"\"level\":4", "\"level\":5", "level"},
     {"\"level\":4", "\"level\":-1", "level"},
@@ -125,7 +154,7 @@ static const struct {
 static void tampering_is_told(void **state)
 {
     (void)state;
-    struct backup_record r = good_one(), back;
+    struct backup_record r = packed_one(), back;
     for (size_t i = 0; i < COUNT_OF(tampered); i++) {
         static char changed[2 * BACKUP_RECORD_JSON_MAX];
         char why[512], key[64];
@@ -162,6 +191,18 @@ static void later_keys_are_let_be(void **state)
     assert_memory_equal(&back, &r, sizeof back);
 }
 
+static void older_records_have_less(void **state)
+{
+    (void)state;
+    static char shortened[BACKUP_RECORD_JSON_MAX];
+    struct backup_record r = good_one(), back;
+    const char *json = written(&r), *end = strstr(json, ",\"stored_bytes\"");
+    assert_non_null(end);
+    (void)snprintf(shortened, sizeof shortened, "%.*s}", (int)(end - json), json);
+    assert_int_equal(backup_record_parse(bytes_of(shortened), &back), OK);
+    assert_memory_equal(&back, &r, sizeof back);
+}
+
 static int boot(void **state)
 {
     (void)state;
@@ -177,6 +218,7 @@ int main(void)
         cmocka_unit_test(tampering_is_told),
         cmocka_unit_test(what_is_no_record),
         cmocka_unit_test(later_keys_are_let_be),
+        cmocka_unit_test(older_records_have_less),
     };
     return cmocka_run_group_tests(tests, boot, NULL);
 }
