@@ -11,6 +11,8 @@
 #include "agents/backup/backup_internal.h"
 #include "net/format/age.h"
 
+#define PACK_BYTES_MAX MIB(4) /* hub64's level 3; hub32 takes less than 3 MiB, edge16 less than 2 */
+
 struct pack_form {
     bool zstd;
     const struct age_recipient *recipients; /* copied */
@@ -22,7 +24,8 @@ MUST_USE err pack_form_of(const struct config_destination *c, struct age_recipie
 
 struct pack_sums {
     uint64_t plain_bytes, stored_bytes;
-    uint8_t plain_sha256[SHA256_BYTES]; /* of what was appended with hashed = true: the database without its trailer */
+    uint8_t plain_sha256[SHA256_BYTES]; /* of what was appended with hashed = true: the database without its trailer; of an
+                                           unpack: of all but the last 32 bytes */
     uint8_t stored_sha256[SHA256_BYTES];
 };
 
@@ -44,9 +47,12 @@ struct unpack;
  * buffer of plain bytes. */
 MUST_USE err unpack_open(struct lane *l, const struct age_identity *identities, unsigned count,
                          err (*each)(void *arg, struct buf *plain, ms deadline), void *arg, struct unpack **out);
-MUST_USE err unpack_append(struct unpack *u, struct buf *stored, ms deadline); /* takes over the buffer, also on error */
-/* The end of the stored bytes: E_CORRUPT where they end too early. stored_sha256 in *out is valid after an E_CORRUPT or E_DENIED
- * of the forms too, as long as all was appended: what is stored can be compared without being opened. */
+/* Takes over the buffer, also on error. An error of the forms is not told here, but by the end: what comes after it is only
+ * summed up. Who would rather stop asks unpack_broken(). */
+MUST_USE err unpack_append(struct unpack *u, struct buf *stored, ms deadline);
+MUST_USE err unpack_broken(const struct unpack *u); /* so far; OK while a piece is at work */
+/* The end of the stored bytes: E_CORRUPT where they end too early. stored_sha256 in *out is valid after an error of the forms
+ * (E_CORRUPT, E_DENIED, E_RANGE, E_UNSUPPORTED) too: what is stored can be compared without being opened. */
 MUST_USE err unpack_end(struct unpack *u, ms deadline, struct pack_sums *out);
 bool unpack_was_sealed(const struct unpack *u);
 bool unpack_was_compressed(const struct unpack *u);
