@@ -208,7 +208,7 @@ check: ## the quick part: layers, unit and simulation tests under ASan and UBSan
 	@tools/docs-check
 	$(call inner,asan,run-units run-sims)
 
-cluster: ## tests against etcd 3.7 and other peers that are built with Go
+cluster: ## tests against etcd 3.7, S3 servers and other peers that are built with Go or cargo
 	@tools/setup cluster
 	$(call inner,x86_64,binary probes)
 	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) -m cluster -s tests/e2e

@@ -1,6 +1,6 @@
 """Fixtures of the end-to-end tests. The peers themselves are in tests/peers.
 
-Run      /usr/bin/python3 -m pytest tests/e2e               everything that needs no Go
+Run      /usr/bin/python3 -m pytest tests/e2e               everything that needs neither Go nor cargo
          /usr/bin/python3 -m pytest tests/e2e -m cluster    the rest
 Binary   $HOLDFAST_BIN, default build/x86_64/holdfast. For another architecture, a wrapper script that calls the
          emulator.

@@ -51,3 +51,8 @@ def etcd37() -> Path:
 def rclone() -> Path:
     """The program, with S3 only. One to three minutes cold on 2 cores."""
     return build("rclone", ["."]) / "rclone"
+
+
+def versitygw() -> Path:
+    """Folder of versitygw, an S3 server. Two minutes cold on 2 cores."""
+    return build("versitygw", ["github.com/versity/versitygw/cmd/versitygw"])

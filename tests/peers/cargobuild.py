@@ -1,0 +1,30 @@
+"""cargobuild: peers from Rust's registry, into the cache, once a version. Needs cargo on the path: the cluster suite only."""
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from .proc import PeerError, cache_folder, run
+
+
+def install(crate: str, version: str, features: str = "") -> Path:
+    """The folder with the crate's programs, built with the lock file that it was published with."""
+    target = cache_folder("cargo") / f"{crate}-{version}"
+    if (target / ".complete").exists():
+        return target / "bin"
+    if not shutil.which("cargo"):
+        raise PeerError(f"{crate} cannot be built: no cargo on the path; see tools/setup cluster")
+    building = target.with_name(f"{target.name}.{os.getpid()}")
+    run(["cargo", "install", crate, "--version", version, "--locked", "--root", building, *(["--features", features] if features else [])],
+        seconds=1800)
+    (building / ".complete").touch()
+    if not target.exists():
+        building.rename(target)
+    shutil.rmtree(building, ignore_errors=True)
+    return target / "bin"
+
+
+def s3s_fs() -> Path:
+    """Folder of s3s-fs, an S3 server. Two minutes cold on 2 cores."""
+    return install("s3s-fs", "0.14.1", "binary")
