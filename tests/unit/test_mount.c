@@ -7,6 +7,7 @@
 #include "hal/mount_table.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define SOON (loop_now() + SECONDS(10))
 
@@ -116,6 +117,8 @@ static void what_is_mounted_here(void **unused)
     fibers_run(look, NULL, OK);
 }
 
+static char folder[64];
+
 static err refused(void *arg)
 {
     struct lane l;
@@ -127,14 +130,14 @@ static err refused(void *arg)
     CHECK(addr_parse(bytes_of("127.0.0.1:1"), &m.at) == OK); /* tcpmux: nobody */
     CHECK(mount_nfs(&l, &m, SOON, &ours) == E_BUSY && !ours);
     CHECK(strstr(trail_text(E_BUSY, why, sizeof why), "is mounted there") != NULL);
-    m.path = "/tmp/holdfast-test-mount";
+    m.path = folder;
     CHECK(mount_nfs(&l, &m, SOON, &ours) == E_REFUSED && !ours);
-    CHECK(strstr(trail_text(E_REFUSED, why, sizeof why), "mounting nas:/x on /tmp/holdfast-test-mount") != NULL);
+    CHECK(strstr(trail_text(E_REFUSED, why, sizeof why), "mounting nas:/x on /tmp/holdfast-test-mount-") != NULL);
     m.path = "tmp";
     CHECK(mount_nfs(&l, &m, SOON, &ours) == E_INVALID);
-    err e = mount_remove(&l, "/tmp/holdfast-test-mount", SOON); /* without the right to, that comes first */
+    err e = mount_remove(&l, folder, SOON); /* without the right to, that comes first */
     CHECK(e == E_ABSENT || e == E_DENIED);
-    CHECK(os_unlink("/tmp/holdfast-test-mount") != OK); /* a folder */
+    CHECK(os_unlink(folder) != OK); /* a folder */
     lane_close(&l);
     return OK;
 }
@@ -142,8 +145,9 @@ static err refused(void *arg)
 static void what_is_refused(void **unused)
 {
     (void)unused;
+    (void)snprintf(folder, sizeof folder, "/tmp/holdfast-test-mount-%d", getpid());
     fibers_run(refused, NULL, OK);
-    assert_int_equal(remove("/tmp/holdfast-test-mount"), 0);
+    assert_int_equal(remove(folder), 0);
 }
 
 int main(void)
