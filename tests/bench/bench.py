@@ -1,11 +1,12 @@
 """bench: what `make bench` prints. One table, medians of interleaved rounds, ratios within this run.
 
-    tests/bench/bench.py [--rounds 5] [--system] [--mib 320] [--realtime] [--skip snapshot,verify,start,idle,switch]
+    tests/bench/bench.py [--rounds 5] [--system] [--mib 320] [--realtime] [--skip snapshot,offsite,verify,start,idle,switch]
 
 snapshot  `holdfast backup now` beside `etcdctl snapshot save` of the same etcd over mutual TLS, to the same disk. etcd 3.7
           and a 1.2 GiB database (made once, kept in the cache; needs Go), or with --system the installed version and one of
           --mib. With --level 2 holdfast checks the SHA-256 and syncs the file; etcdctl checks the length and syncs it. The
           second column is the default: the file is read again and verified to level 4, the catalogue's record written.
+offsite   the same etcd into S3, compressed and encrypted, beside etcdctl, zstd, age and an uploader in a pipe: offsite.py
 verify    `holdfast backup verify` beside `etcdutl snapshot status` (3.4: etcdctl) of one of these files, in the page cache.
           etcdutl maps the file, so its memory is told twice: all that is resident, and what is its own (RssAnon).
 start     from exec to the first 200 of /readyz
@@ -34,6 +35,7 @@ sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import offsite  # noqa: E402  (beside this file)
 from peers import bigdb  # noqa: E402  (the path comes first)
 from peers.backup import check_file  # noqa: E402
 from peers.ca import Ca, Cert  # noqa: E402
@@ -130,7 +132,11 @@ def bench_snapshot(table: Table, folder: Path, options: argparse.Namespace, kept
         wait_for(etcd._healthy, "etcd ready", 180, etcd.proc)
         if options.realtime:
             run(["chrt", "--all-tasks", "--rr", "--pid", "1", str(etcd.pid)])
-        return rounds_of_snapshots(table, folder, options, etcd, client, kept)
+        told = rounds_of_snapshots(table, folder, options, etcd, client, kept)
+        if "offsite" not in options.skip.split(",") and not options.system:
+            (folder / "offsite").mkdir()
+            offsite.bench(table, folder / "offsite", options, etcd, client)
+        return told
     finally:
         etcd.stop()
 
@@ -297,7 +303,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--system", action="store_true", help="the installed etcd: no Go needed")
     parser.add_argument("--mib", type=int, default=320, help="size of the database of --system")
-    parser.add_argument("--skip", default="", help="any of snapshot,verify,start,idle,switch")
+    parser.add_argument("--skip", default="", help="any of snapshot,offsite,verify,start,idle,switch")
     parser.add_argument("--binary", type=Path, default=Path(os.environ.get("HOLDFAST_BIN", ROOT / "build/x86_64/holdfast")))
     parser.add_argument("--realtime", action="store_true", help="SCHED_RR for etcd and both clients: for busy machines")
     return parser.parse_args()

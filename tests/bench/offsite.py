@@ -10,14 +10,23 @@ and its SHA-256 compared.
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import Sequence
 
+from peers import agebox, gobuild
+from peers.backup import check_file
+from peers.ca import Ca
+from peers.hub import Hub
 from peers.limits import Watch
 from peers.proc import PeerError
+from peers.s3 import VIRTUAL_NAMES, Versitygw
+
+MIB = 1 << 20
+GOAL_CPU = 0.5
 
 
 class Side:
@@ -71,3 +80,84 @@ def run_together(lines: Sequence[Sequence[object]], envs: Sequence[dict[str, str
     if failed:
         raise PeerError("\n".join(failed))
     return side
+
+
+# --- the two sides
+
+def _ours(options, folder: Path, etcd, client, s3, key) -> tuple[list[object], dict[str, str]]:
+    hub = Hub(options.binary, folder / "hub", endpoints=[etcd.url], client=client)
+    (folder / "access").write_text(s3.keys.access)
+    (folder / "secret").write_text(s3.keys.secret)
+    hub.config["backup"]["destinations"] = [{
+        "name": "offsite", "type": "s3", "endpoint": s3.url, "bucket": "backups", "prefix": "ours/", "region": s3.region,
+        "access_key_file": str(folder / "access"), "secret_key_file": str(folder / "secret"), "ca": str(s3.tls.ca),
+        "encrypt": {"recipients": [key.recipient]}, "compress": "zstd"}]
+    return [options.binary, "backup", "now", "--config", hub.write_config()], {"PATH": "/usr/bin:/bin"}
+
+
+def _theirs(folder: Path, etcd, client, s3, key) -> tuple[list[list[object]], list[dict[str, str]]]:
+    rclone = gobuild.rclone()
+    plain = {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    remote = {**plain, "RCLONE_CONFIG": "", "RCLONE_CONFIG_S_TYPE": "s3", "RCLONE_CONFIG_S_PROVIDER": "Other",
+              "RCLONE_CONFIG_S_ENDPOINT": s3.url, "RCLONE_CONFIG_S_REGION": s3.region, "RCLONE_CONFIG_S_FORCE_PATH_STYLE": "true",
+              "RCLONE_CONFIG_S_ACCESS_KEY_ID": s3.keys.access, "RCLONE_CONFIG_S_SECRET_ACCESS_KEY": s3.keys.secret}
+    lines = [[etcd.programs.etcdctl, "--endpoints", etcd.url, "--cacert", client.ca, "--cert", client.cert, "--key", client.key,
+              "snapshot", "save", folder / "pipe"],
+             ["zstd", "-1", "-c"], ["age", "-r", key.recipient],
+             [rclone, "rcat", "--ca-cert", s3.tls.ca, "--s3-no-check-bucket", "S:backups/theirs/etcd.db.zst.age"]]
+    return lines, [{**plain, "ETCDCTL_API": "3"}, plain, plain, remote]
+
+
+def _turn(name: str, folder: Path, ours, theirs) -> Side:
+    if name == "holdfast":
+        return run_together([ours[0]], [ours[1]])
+    pipe = folder / "pipe.part"
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    try:
+        return run_together(*theirs, feed=pipe, allowed=b"invalid argument")
+    finally:
+        pipe.unlink(missing_ok=True)
+
+
+def _check(folder: Path, s3, key) -> int:
+    """What lies there is what the real tools open, and its trailer is right. Its size in the bucket."""
+    client = s3.client()
+    (name,) = [item.key for item in client.list("ours/") if item.key.endswith(".age")]
+    sealed = folder / "sealed"
+    sealed.write_bytes(client.read(name))
+    check_file(agebox.decompress(key.decrypt(sealed, folder / "packed"), folder / "plain"))
+    return sealed.stat().st_size
+
+
+def bench(table, folder: Path, options, etcd, client) -> None:
+    """Medians of rounds in which both take turns; the first is not counted."""
+    key = agebox.AgeKey(folder / "key.txt")
+    (folder / "s3").mkdir(parents=True, exist_ok=True)
+    with Versitygw(folder / "s3", tls=Ca(folder / "s3ca").server("s3", names=VIRTUAL_NAMES)) as s3:
+        s3.client().make_bucket()
+        ours, theirs = _ours(options, folder, etcd, client, s3, key), _theirs(folder, etcd, client, s3, key)
+        print(f"offsite: {' '.join(map(str, ours[0]))}\n  beside {' | '.join(' '.join(map(str, line)) for line in theirs[0])}", flush=True)
+        sides: dict[str, list[Side]] = {"holdfast": [], "pipeline": []}
+        for number in range(options.rounds + 1):
+            for name in (list(sides) if number % 2 else list(sides)[::-1]):
+                side = _turn(name, folder, ours, theirs)
+                if number:
+                    sides[name].append(side)
+                    print(f"  round {number} {name}: {side.seconds:.2f} s, {side.cpu:.2f} s CPU, RssAnon {side.anon / MIB:.1f} MiB", flush=True)
+            if number == 0:
+                size = _check(folder, s3, key)
+            for item in list(s3.client().list("")):
+                s3.client().delete(item.key)
+    tell(table, size, *(sides[name] for name in sides))
+
+
+def tell(table, size: int, ours: list[Side], theirs: list[Side]) -> None:
+    def both(field: str) -> tuple[float, float]:
+        return tuple(statistics.median(getattr(side, field) for side in sides) for sides in (ours, theirs))
+
+    (seconds, their_seconds), (cpu, their_cpu), (anon, their_anon) = both("seconds"), both("cpu"), both("anon")
+    table.add(f"zstd, age, S3: {size / MIB:.0f} MiB there, s", f"{seconds:.2f}", f"{their_seconds:.2f}", f"{their_seconds / seconds:.2f} x pace",
+              "> 1 x", seconds < their_seconds)
+    table.add("  CPU, s", f"{cpu:.2f}", f"{their_cpu:.2f}", f"{cpu / their_cpu:.2f} x", f"<= {GOAL_CPU} x", cpu <= GOAL_CPU * their_cpu)
+    table.add("  peak RssAnon, MiB", f"{anon / MIB:.1f}", f"{their_anon / MIB:.1f}", f"1/{their_anon / anon:.1f}")
