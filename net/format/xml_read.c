@@ -7,6 +7,7 @@
 
 /*    state         its step              what the next byte is */
 #define STATE_TABLE(X)                                                                                                           \
+    X(MARK, at_mark)                 /* the first bytes of all */                                                                \
     X(CONTENT, at_content)           /* text, '<' or '&' */                                                                      \
     X(ENTITY, at_entity)             /* behind '&' */                                                                            \
     X(TAG, at_tag)                   /* behind '<' */                                                                            \
@@ -41,7 +42,7 @@ void xml_start(struct xml_read *x)
     memset(x, 0, sizeof *x);
     x->line = 1;
     x->name = "";
-    x->state = AT_CONTENT;
+    x->state = AT_MARK;
 }
 
 void xml_feed(struct xml_read *x, struct bytes piece)
@@ -71,11 +72,6 @@ static bool is_space(uint8_t c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static bool is_control(uint8_t c)
-{
-    return c < ' ' && !is_space(c);
-}
-
 /* XML 1.0, 2.3; every byte beyond ASCII is taken for part of a name. */
 static bool is_name_start(uint8_t c)
 {
@@ -101,40 +97,43 @@ static enum xml_event give_held(struct xml_read *x, size_t len)
     return give(x, (struct bytes){x->held, len});
 }
 
-/* The run up to a byte that ends it, or to the piece's end. */
+static const char *run_fault(const struct xml_read *x, uint8_t c)
+{
+    if (c == 0)
+        return "a zero byte";
+    return x->open == 0 && !is_space(c) ? "text outside of the root element" : NULL;
+}
+
+/* The run up to a byte that ends it, or to the piece's end. What is before a fault is given first. */
 static enum xml_event run(struct xml_read *x, const char *ends)
 {
+    const char *fault = NULL;
     size_t from = x->at;
     for (; x->at < x->in.len; x->at++) {
         uint8_t c = x->in.at[x->at];
         if (c == (uint8_t)ends[0] || c == (uint8_t)ends[1])
             break;
-        if (is_control(c))
-            return refuse(x, "a control character");
-        if (x->open == 0 && !is_space(c))
-            return refuse(x, "text outside of the root element");
+        if ((fault = run_fault(x, c)))
+            break;
         x->line += c == '\n';
     }
-    if (x->at == from || x->open == 0)
-        return XML_MORE;
-    return give(x, (struct bytes){x->in.at + from, x->at - from});
+    if (x->at > from && x->open > 0)
+        return give(x, (struct bytes){x->in.at + from, x->at - from});
+    return fault ? refuse(x, fault) : XML_MORE;
 }
 
-/* A byte order mark before the root is let be: U+FEFF in UTF-8. */
-static bool is_mark(struct xml_read *x, uint8_t c)
+/* A byte order mark at the very beginning is let be: U+FEFF in UTF-8. */
+static enum xml_event at_mark(struct xml_read *x, uint8_t c)
 {
     static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
-    if (x->rooted || x->matched >= sizeof mark || c != mark[x->matched])
-        return false;
-    x->matched++;
+    if (c != mark[x->matched])
+        return x->matched == 0 ? enter(x, AT_CONTENT) : refuse(x, "text outside of the root element");
     x->at++;
-    return true;
+    return ++x->matched < sizeof mark ? XML_MORE : enter(x, AT_CONTENT);
 }
 
 static enum xml_event at_content(struct xml_read *x, uint8_t c)
 {
-    if (is_mark(x, c))
-        return XML_MORE;
     if (c == '<') {
         x->at++;
         return enter(x, AT_TAG);
@@ -176,7 +175,7 @@ static bool number_read(const char *text, uint32_t *out)
             return false;
     }
     bool surrogate = *out >= 0xD800 && *out <= 0xDFFF;
-    return *out > 0 && !surrogate && (*out > 0xFF || !is_control((uint8_t)*out)) && *out != 0xFFFE && *out != 0xFFFF;
+    return *out > 0 && !surrogate;
 }
 
 static bool entity_read(const char *name, uint32_t *out)
@@ -326,7 +325,7 @@ static enum xml_event at_value(struct xml_read *x, uint8_t c)
 {
     x->at++;
     x->line += c == '\n';
-    if (c == '<' || is_control(c))
+    if (c == '<' || c == 0)
         return refuse(x, "an attribute's value that is not well formed");
     return c == x->quote ? enter(x, AT_AFTER_VALUE) : XML_MORE;
 }
@@ -365,7 +364,7 @@ static enum xml_event at_question(struct xml_read *x, uint8_t c)
     if (c == '>' && x->matched > 0)
         return enter(x, AT_CONTENT);
     x->matched = c == '?';
-    return is_control(c) ? refuse(x, "a control character") : XML_MORE;
+    return c == 0 ? refuse(x, "a zero byte") : XML_MORE;
 }
 
 static enum xml_event at_bang(struct xml_read *x, uint8_t c)
@@ -395,7 +394,7 @@ static enum xml_event at_comment(struct xml_read *x, uint8_t c)
     if (c == '>' && x->matched >= 2)
         return enter(x, AT_CONTENT);
     x->matched = c == '-' ? x->matched + (x->matched < 2) : 0;
-    return is_control(c) ? refuse(x, "a control character") : XML_MORE;
+    return c == 0 ? refuse(x, "a zero byte") : XML_MORE;
 }
 
 static enum xml_event at_cdata_open(struct xml_read *x, uint8_t c)

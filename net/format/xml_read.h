@@ -4,8 +4,9 @@
  * Owner    the caller; a piece that was fed must    Memory   struct xml_read, some 650 bytes, whatever the document's size.
  *          stay until XML_MORE.
  * Errors   XML_REFUSED, for good: why and line tell. A DTD is refused (nothing of it is needed, and entities explode), so are
- *          tags that do not match, more than one root, entities that are not XML's own, control characters, and what is beyond
- *          the bounds below. Attributes are read over. UTF-8 is passed on as it is, not checked.
+ *          tags that do not match, more than one root, entities that are not XML's own, zero bytes, and what is beyond the
+ *          bounds below. Attributes are read over. Other control characters, which XML 1.0 does not have but keys of S3 may
+ *          and some servers send, and UTF-8 are passed on as they are, not checked.
  *
  *   xml_start(&x);
  *   for each piece: xml_feed(&x, piece); while ((event = xml_next(&x)) != XML_MORE) …

@@ -28,7 +28,7 @@ struct http_connection {
     struct http1_body body;
     struct bytes data; /* unframed, not yet handed out */
     uint64_t left;     /* of our body's length */
-    bool chunked, wait_for_continue, answered_early;
+    bool chunked, wait_for_continue, continued, answered_early;
     bool broken; /* by an error, or bytes that nobody asked for */
     char host[URL_AUTHORITY_MAX];
 };
@@ -154,7 +154,7 @@ static void exchange_begin(struct http_connection *c, const struct http_call *ca
     c->chunked = call->body_bytes < 0;
     c->left = call->body_bytes > 0 ? (uint64_t)call->body_bytes : 0;
     c->wait_for_continue = call->expect_continue && call->body_bytes != 0;
-    c->answered_early = false;
+    c->continued = c->answered_early = false;
 }
 
 err http_send(struct http_connection *c, const struct http_call *call, ms deadline)
@@ -317,7 +317,13 @@ static err continue_await(struct http_connection *c, ms deadline)
     if (e != OK)
         return broken(c, trail(e, "waiting for %s to want the body", c->host));
     c->answered_early = !head_is_interim(c);
+    c->continued = c->head.status == 100;
     return c->answered_early ? trail(E_CLOSED, "%s answered before the body", c->host) : OK;
+}
+
+bool http_continued(const struct http_connection *c)
+{
+    return c->continued;
 }
 
 /* Each piece with its size and its end in one write, made behind what may have come with 100 Continue. */

@@ -83,7 +83,7 @@ void s3_get_end(struct s3_get *g); /* NULL is fine; in the middle it gives the c
 
 /* --- listing --- */
 struct s3_item {
-    const char *key; /* decoded; valid during the call */
+    const char *key; /* as it is; valid during the call */
     uint64_t bytes;
     int64_t modified_s;
     const char *etag; /* as sent, with its quotes */
@@ -91,7 +91,7 @@ struct s3_item {
 /* Every key that begins with prefix and comes after start_after ("" all), page by page in fixed memory, each once; a page that
  * breaks is taken up behind the last key given. each() may call the client (one connection is free) and may wait, but not longer
  * than the server's patience; its error ends the listing and is returned. page_ms: the limit of one page, retries and each()
- * included. A key over S3_KEY_MAX or with a zero in it is E_PROTOCOL. */
+ * included. A key over S3_KEY_MAX is E_PROTOCOL. */
 MUST_USE err s3_list(struct s3 *c, const char *prefix, const char *start_after, ms page_ms,
                      err (*each)(void *arg, const struct s3_item *item), void *arg);
 
