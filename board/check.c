@@ -191,6 +191,14 @@ static void print(const struct command_line *line, const struct checked *c, stru
     (void)fwrite(page->at, 1, page->len, stdout);
 }
 
+static void refuse(const struct command_line *line, const char *words, struct text *page)
+{
+    char told[OS_PATH_MAX + CHECK_REFUSAL_BYTES];
+    struct text t = text_over(told, sizeof told);
+    text_addf(&t, "%s: %s\n", line->config_path, words);
+    print(line, NULL, (struct bytes){(const uint8_t *)told, t.len}, page);
+}
+
 static enum exit_code check_good(const struct command_line *line, const struct config *config, struct text *page)
 {
     struct zones zones;
@@ -201,10 +209,13 @@ static enum exit_code check_good(const struct command_line *line, const struct c
     struct config_zones finder = zones_finder(&zones);
     err e = check_look(c, config, &finder, loop_wall_ms() / 1000);
     zones_close(&zones);
-    if (e == OK)
+    bool refused = e == OK && c->refusal[0];
+    if (refused)
+        refuse(line, c->refusal, page);
+    else if (e == OK)
         print(line, c, (struct bytes){0}, page);
     free(c);
-    return e == OK ? EXIT_GOOD : EXIT_CANNOT_TELL;
+    return refused ? EXIT_WRONG_USE : e == OK ? EXIT_GOOD : EXIT_CANNOT_TELL;
 }
 
 static enum exit_code check(struct work *w)

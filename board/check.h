@@ -12,6 +12,7 @@
 #define CHECK_RUNS           3 /* next ones that are shown */
 #define CHECK_WARNINGS_MAX   24
 #define CHECK_WARNINGS_BYTES KIB(6)
+#define CHECK_REFUSAL_BYTES  512
 
 struct checked {
     const struct config *config;
@@ -23,6 +24,7 @@ struct checked {
     struct text text;                    /* what warnings point into, each ended by a zero */
     size_t warnings[CHECK_WARNINGS_MAX]; /* where each begins */
     unsigned warning_count;
+    char refusal[CHECK_REFUSAL_BYTES]; /* "": none; else what can never work, to follow the file's name: as an error of it */
 };
 
 MUST_USE err check_look(struct checked *out, const struct config *c, const struct config_zones *zones, int64_t now_s);

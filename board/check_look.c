@@ -2,8 +2,10 @@
 #include "board/check.h"
 
 #include "board/rt/file.h"
+#include "net/format/talosconfig.h"
 #include "net/format/url.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,21 +120,71 @@ static err look_folders(struct checked *c, struct lane *l, ms deadline)
     return OK;
 }
 
-static err look_files(struct checked *c)
+/* What of it can be told without asking anybody: the file, and that Talos' default keys are not for this TLS. */
+static err look_talosconfig(struct checked *c, struct lane *l, ms deadline)
+{
+    const char *path = c->config->backup.talos_config;
+    struct talosconfig *config = NULL;
+    struct buf *file = NULL;
+    char why[CHECK_REFUSAL_BYTES - 64];
+    if (c->config->backup.source != SOURCE_TALOS || !*path)
+        return OK;
+    err e = file_read_small(l, path, TALOSCONFIG_BYTES_MAX, deadline, &file);
+    if (e == OK) {
+        e = talosconfig_open((struct bytes){file->at, file->len}, NULL, &config);
+        if (e == E_UNSUPPORTED || e == E_CONFIG) {
+            trail_take(e, why, sizeof why);
+            (void)snprintf(c->refusal, sizeof c->refusal, "backup.talos.config: %s", why);
+        }
+        wipe(file->at, file->len);
+    }
+    talosconfig_close(config);
+    buf_release(file);
+    trail_clear(); /* what cannot be read is a warning already */
+    return e == E_CANCELED ? e : OK;
+}
+
+static err look_named(struct checked *c, struct lane *l, ms deadline)
 {
     const struct config *g = c->config;
     const struct named_file files[] = {
         {"backup.etcd.ca", g->backup.ca, false},
         {"backup.etcd.cert", g->backup.cert, false},
         {"backup.etcd.key", g->backup.key, true},
+        {"backup.talos.config", g->backup.source == SOURCE_TALOS ? g->backup.talos_config : "", true},
+        {"backup.rehearse.identity_file", g->backup.identity_file, true},
         {"notify.ca", g->notify.ca, false},
     };
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        TRY(look_file(c, l, &files[i], deadline));
+    return OK;
+}
+
+static err look_named_of(struct checked *c, struct lane *l, unsigned i, ms deadline)
+{
+    const struct config_destination *d = &c->config->backup.destinations[i];
+    const struct named_file files[] = {{"ca", d->ca, false},
+                                       {"access_key_file", d->access_key_file, true},
+                                       {"secret_key_file", d->secret_key_file, true},
+                                       {"session_token_file", d->session_token_file, true}};
+    for (size_t f = 0; f < COUNT_OF(files); f++) {
+        char key[64];
+        (void)snprintf(key, sizeof key, "backup.destinations[%u].%s", i, files[f].key);
+        TRY(look_file(c, l, &(struct named_file){key, files[f].path, files[f].secret}, deadline));
+    }
+    return OK;
+}
+
+static err look_files(struct checked *c)
+{
     struct lane lane;
     ms deadline = loop_now() + LOOK_MS_MAX;
-    err e = OK;
     lane_open(&lane, "check", mem_task(), 1);
-    for (size_t i = 0; i < COUNT_OF(files) && e == OK; i++)
-        e = look_file(c, &lane, &files[i], deadline);
+    err e = look_named(c, &lane, deadline);
+    for (unsigned i = 0; i < c->config->backup.destination_count && e == OK; i++)
+        e = look_named_of(c, &lane, i, deadline);
+    if (e == OK)
+        e = look_talosconfig(c, &lane, deadline);
     if (e == OK)
         e = look_folders(c, &lane, deadline);
     lane_close(&lane);

@@ -209,3 +209,24 @@ def test_a_talosconfig_that_is_not(program, tmp_path, ca, client_cert):
     assert bad(program("status", "config", file)).startswith("E_REFUSED ")
     assert 'no context "prod"' in bad(program("status", "config", file, "prod"))
     assert 'context "other" has no endpoints' in bad(program("status", "config", file, "other"))
+
+
+def test_check_refuses_an_ed25519_talosconfig(holdfast, tmp_path, ca, client_cert):
+    """By the reason, and as an error of the configuration; one that can work is good."""
+    theirs = Ca(tmp_path / "ed", "talos", kind="ed25519")
+    config, yaml = tmp_path / "talosconfig", tmp_path / "holdfast.yaml"
+    yaml.write_text(f"version: 1\nbackup: {{source: talos, talos: {{config: {config}}}, "
+                    "destinations: [{name: a, type: directory, path: /b}]}\n")
+    talosconfig(config, ["10.0.0.2"], theirs.cert, theirs.client("os:admin", kind="ed25519"))
+    done = run([holdfast, "check", "--config", yaml], check=False)
+    said = done.stderr.decode()
+    assert done.returncode == 2 and done.stdout == b"" and said.startswith(f"{yaml}: backup.talos.config: Talos' API CA is Ed25519")
+    assert "use the socket /system/run/machined/machine.sock or give Talos an ECDSA/RSA CA" in said
+    told = json.loads(run([holdfast, "check", "--config", yaml, "-o", "json"], check=False).stdout)
+    assert told["verdict"] == "bad" and "Ed25519" in told["errors"][0]
+    talosconfig(config, ["10.0.0.2"], ca.cert, client_cert)
+    assert run([holdfast, "check", "--config", yaml], check=False).returncode == 0
+    config.chmod(0o644)
+    assert b"backup.talos.config" in run([holdfast, "check", "--config", yaml], check=False).stderr
+    config.unlink()
+    assert b"there is no" in run([holdfast, "check", "--config", yaml], check=False).stderr
