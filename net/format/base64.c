@@ -1,8 +1,10 @@
 #include "net/format/base64.h"
 
-static const char alphabets[2][65] = {
-    [BASE64_STANDARD] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", /* RFC 4648, table 1 */
-    [BASE64_URL] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",      /* table 2 */
+#define TABLE_1 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+static const char alphabets[3][65] = {
+    [BASE64_STANDARD] = TABLE_1, /* RFC 4648 */
+    [BASE64_BARE] = TABLE_1,
+    [BASE64_URL] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", /* table 2 */
 };
 
 size_t base64_encode(enum base64_kind kind, struct bytes from, char *out, size_t cap)

@@ -6,6 +6,7 @@
 #include "net/format/gcm.h"
 
 #include <mbedtls/aes.h>
+#include <mbedtls/ecp.h>
 #include <mbedtls/error.h>
 #include <mbedtls/gcm.h>
 #include <mbedtls/platform.h>
@@ -71,6 +72,54 @@ const char *crypto_error_text(int code, char *out, size_t cap)
 bool crypto_cpu_has_aes(void)
 {
     return cpu_has(CPU_AES);
+}
+
+/* --- X25519 --- */
+
+static int random_fill(void *unused, unsigned char *out, size_t len)
+{
+    (void)unused;
+    os_random(out, len);
+    return 0;
+}
+
+static int x25519(const uint8_t *scalar, const uint8_t *point, uint8_t *out)
+{
+    static const uint8_t base[CRYPTO_X25519_BYTES] = {9}; /* RFC 7748, 4.1 */
+    mbedtls_ecp_keypair own;                              /* reading it clamps the scalar */
+    mbedtls_ecp_point other, product;
+    size_t len = 0;
+    mbedtls_ecp_keypair_init(&own);
+    mbedtls_ecp_point_init(&other);
+    mbedtls_ecp_point_init(&product);
+    int r = mbedtls_ecp_read_key(MBEDTLS_ECP_DP_CURVE25519, &own, scalar, CRYPTO_X25519_BYTES);
+    if (r == 0)
+        r = mbedtls_ecp_point_read_binary(&own.grp, &other, point != NULL ? point : base, CRYPTO_X25519_BYTES);
+    if (r == 0)
+        r = mbedtls_ecp_mul(&own.grp, &product, &own.d, &other, random_fill, NULL);
+    if (r == 0)
+        r = mbedtls_ecp_point_write_binary(&own.grp, &product, MBEDTLS_ECP_PF_UNCOMPRESSED, &len, out, CRYPTO_X25519_BYTES);
+    mbedtls_ecp_point_free(&product);
+    mbedtls_ecp_point_free(&other);
+    mbedtls_ecp_keypair_free(&own);
+    return r;
+}
+
+err crypto_x25519(const uint8_t scalar[CRYPTO_X25519_BYTES], const uint8_t point[CRYPTO_X25519_BYTES],
+                  uint8_t out[CRYPTO_X25519_BYTES])
+{
+    static const uint8_t zeroes[CRYPTO_X25519_BYTES];
+    char words[CRYPTO_ERROR_TEXT_MAX];
+    int r = x25519(scalar, point, out);
+    if (r == MBEDTLS_ERR_MPI_ALLOC_FAILED || r == MBEDTLS_ERR_ECP_ALLOC_FAILED)
+        return trail(E_BUDGET, "X25519");
+    if (r == MBEDTLS_ERR_ECP_INVALID_KEY)
+        return trail(E_INVALID, "X25519: a point of low order"); /* the library looks for them beforehand */
+    if (r != 0)
+        return trail(E_UNSUPPORTED, "X25519: %s", crypto_error_text(r, words, sizeof words));
+    if (bytes_equal_secret((struct bytes){out, CRYPTO_X25519_BYTES}, (struct bytes){zeroes, sizeof zeroes}))
+        return trail(E_INVALID, "X25519: a point of low order");
+    return OK;
 }
 
 /* --- AES-GCM ---

@@ -18,4 +18,10 @@ const char *crypto_error_text(int code, char *out, size_t cap);
 const char *crypto_gcm_implementation(void);
 bool crypto_cpu_has_aes(void); /* then AES-GCM is offered before ChaCha20-Poly1305 */
 
+#define CRYPTO_X25519_BYTES 32
+/* RFC 7748, 5: scalar times point; point NULL: the base point. Some milliseconds and KiB: on the pool. E_INVALID the result is
+ * all zeroes (a point of low order), E_BUDGET. Constant time in the scalar as far as the library is. */
+MUST_USE err crypto_x25519(const uint8_t scalar[CRYPTO_X25519_BYTES], const uint8_t point[CRYPTO_X25519_BYTES],
+                           uint8_t out[CRYPTO_X25519_BYTES]);
+
 #endif

@@ -27,6 +27,8 @@ static const struct {
     {BASE64_STANDARD, "\xfb\xff\xbf", "+/+/"},
     {BASE64_URL, "\xfb\xff\xbf", "-_-_"},
     {BASE64_URL, "f", "Zg"},
+    {BASE64_BARE, "f", "Zg"},
+    {BASE64_BARE, "\xfb\xff\xbf", "+/+/"},
     {BASE64_URL, "fo", "Zm8"},
 };
 
@@ -67,6 +69,9 @@ static const struct {
     {"padding, url", BASE64_URL, "Zg==", 9, E_INVALID},
     {"one digit, url", BASE64_URL, "Zm9vZ", 9, E_INVALID},
     {"bits left over, url", BASE64_URL, "Zh", 9, E_INVALID},
+    {"padding, bare", BASE64_BARE, "Zg==", 9, E_INVALID},
+    {"bits left over, bare", BASE64_BARE, "Zh", 9, E_INVALID},
+    {"other alphabet, bare", BASE64_BARE, "-_-_", 9, E_INVALID},
     {"high byte", BASE64_STANDARD, "Zm9\xff", 9, E_INVALID},
     {"no room", BASE64_STANDARD, "Zm9vYg==", 3, E_RANGE},
 };
@@ -91,7 +96,7 @@ static void random_bytes_return(void **state)
         uint8_t bytes[200], back[200];
         char text[BASE64_TEXT_MAX(200)];
         size_t back_len = 0;
-        enum base64_kind kind = len % 2 == 0 ? BASE64_STANDARD : BASE64_URL;
+        enum base64_kind kind = (enum base64_kind)(len % 3);
         for (size_t i = 0; i < len; i++)
             bytes[i] = (uint8_t)rand();
         size_t text_len = base64_encode(kind, (struct bytes){bytes, len}, text, sizeof text);

@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include "board/rt/os.h"
+#include "board/rt/text.h"
 #include "net/format/crypto.h"
+#include "net/format/hex.h"
 
 #include <mbedtls/platform_time.h>
 #include <mbedtls/ssl.h>
@@ -58,12 +60,61 @@ static void errors_have_words(void **state)
     }
 }
 
+static void unhex32(const char *text, uint8_t out[32])
+{
+    size_t len = 0;
+    assert_int_equal(hex_decode(bytes_of(text), out, 32, &len), OK);
+    assert_int_equal(len, 32);
+}
+
+/* RFC 7748, 5.2; the second with its highest bit, which does not count, set. */
+static const struct {
+    const char *name, *scalar, *point, *product; /* NULL: of low order */
+} products[] = {
+    {"first", "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+     "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+     "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"},
+    {"second", "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+     "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+     "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957"},
+    {"base point once", "0900000000000000000000000000000000000000000000000000000000000000",
+     "0900000000000000000000000000000000000000000000000000000000000000",
+     "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"},
+#define SCALAR "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"
+    {"zero", SCALAR, "0000000000000000000000000000000000000000000000000000000000000000", NULL},
+    {"one", SCALAR, "0100000000000000000000000000000000000000000000000000000000000000", NULL},
+    {"order 8", SCALAR, "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800", NULL},
+    {"order 8, the other", SCALAR, "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157", NULL},
+    {"p - 1", SCALAR, "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", NULL},
+    {"p", SCALAR, "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", NULL},
+    {"p + 1", SCALAR, "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", NULL},
+};
+
+static void x25519_knows_the_vectors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(products); i++) {
+        uint8_t scalar[32], point[32], want[32], got[32];
+        unhex32(products[i].scalar, scalar);
+        unhex32(products[i].point, point);
+        err e = crypto_x25519(scalar, point, got);
+        if (e != (products[i].product != NULL ? OK : E_INVALID))
+            fail_msg("%s: %s", products[i].name, err_name(e));
+        if (e != OK)
+            continue;
+        unhex32(products[i].product, want);
+        assert_memory_equal(got, want, sizeof got);
+    }
+    trail_clear();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(boots_twice),
         cmocka_unit_test(tells_our_time),
         cmocka_unit_test(errors_have_words),
+        cmocka_unit_test(x25519_knows_the_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

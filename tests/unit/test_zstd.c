@@ -109,7 +109,7 @@ static void all_lengths_and_steps_return(void **state)
     static const size_t steps[][2] = {{1, 3}, {7, 65536}, {65536, 7}, {4096, 4096}, {KIB(256), KIB(256)}};
     for (size_t l = 0; l < COUNT_OF(lengths); l++) {
         for (size_t s = 0; s < COUNT_OF(steps); s++) {
-            if (lengths[l] > KIB(128) && size_min(steps[s][0], steps[s][1]) < 16)
+            if (lengths[l] > 1000 && size_min(steps[s][0], steps[s][1]) < 16)
                 continue; /* takes long, shows nothing new */
             for (int level = ZSTD_LEVEL_MIN; level <= ZSTD_LEVEL_MAX; level++)
                 returns(pack(level, 17, lengths[l], steps[s][0], steps[s][1]), lengths[l], 17, steps[s][1], steps[s][0]);
@@ -283,19 +283,19 @@ static void the_window_is_told(void **state)
 static void flipped_bits_are_told(void **state)
 {
     (void)state;
-    size_t len = 5000, packed_len = pack(1, 19, len, KIB(64), KIB(64));
-    for (size_t bit = 0; bit < packed_len * 8; bit += 5) {
+    size_t len = 5000, packed_len = pack(1, 17, len, KIB(64), KIB(64));
+    for (size_t bit = 0; bit < packed_len * 8; bit += 11) {
         size_t total = 0;
         packed[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        err e = unpack_span((struct bytes){packed, packed_len}, 20, KIB(64), KIB(64), &total);
+        err e = unpack_span((struct bytes){packed, packed_len}, 17, KIB(64), KIB(64), &total);
         packed[bit / 8] ^= (uint8_t)(1 << bit % 8);
         bool harmless = e == OK && total == len && memcmp(unpacked, content, len) == 0; /* an unused bit, another window */
         if (!harmless && e != E_CORRUPT && e != E_RANGE && e != E_UNSUPPORTED)
             fail_msg("bit %zu: %s", bit, err_name(e));
     }
-    for (size_t cut = 0; cut < packed_len; cut++) {
+    for (size_t cut = 0; cut < packed_len; cut += 3) {
         size_t total = 0;
-        assert_int_equal(unpack_span((struct bytes){packed, cut}, 20, KIB(64), KIB(64), &total), E_CORRUPT);
+        assert_int_equal(unpack_span((struct bytes){packed, cut}, 17, KIB(64), KIB(64), &total), E_CORRUPT);
     }
 }
 
