@@ -1,5 +1,6 @@
-/* init: what a machine has before holdfast: it loads the network card's modules, brings the card up as qemu's user network wants
- * it, leaves a witness and two orphans behind, and becomes `/holdfast run`, which stays PID 1.
+/* init: what a machine has before holdfast: it loads the modules of /modules in order, brings the card up as qemu's user network
+ * wants it, runs /before where there is one, leaves a witness and two orphans behind, and becomes `/holdfast run`, which stays
+ * PID 1.
  *
  * Layer    tests.   Blocks   up to 10 s for the card.   Memory   static.   Errors   told on the console; then the kernel panics.
  *
@@ -23,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MODULES_MAX  16
+#define MODULES_MAX  64
 #define WITNESS_PORT 9465
 #define CARD_TRIES   100 /* of 100 ms */
 
@@ -90,6 +91,19 @@ static void network_up(void)
     if (ioctl(s, SIOCADDRT, &route) != 0)
         fail("the default route");
     close(s);
+}
+
+/* --- what a test wants done first --- */
+static void run_before(void)
+{
+    pid_t child = access("/before", X_OK) == 0 ? fork() : -1;
+    int status = 0;
+    if (child == 0) {
+        (void)execl("/before", "/before", (char *)NULL);
+        fail("/before");
+    }
+    if (child > 0 && waitpid(child, &status, 0) == child)
+        (void)printf("boot: before ended with %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
 /* --- the witness --- */
@@ -162,6 +176,7 @@ int main(void)
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     load_modules();
     network_up();
+    run_before();
     if (fork() == 0)
         witness();
     orphan(0);       /* ends before holdfast is there */

@@ -2,6 +2,7 @@
 
     with Machine(binary, init, folder, config="version: 1\\n…") as machine:
         machine.wait_console("budget"); machine.get("/healthz"); machine.witness("zombies")
+    Machine(…, modules=nfs.MODULES, files={"etc/ca.pem": b"…", "before": program})   # loaded in order of what they need; "before" is run
 
 The kernel's package is unpacked into the cache (peers.apt): nothing of this machine's boot is touched. HOLDFAST_CONSOLE=1
 shows the console as it comes.
@@ -19,7 +20,7 @@ import stat
 import sys
 import threading
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Mapping, Sequence
 
 from peers import apt
 from peers.proc import PeerError, Proc, free_port, wait_for
@@ -66,7 +67,7 @@ def initramfs(files: dict[str, bytes], devices: dict[str, tuple[int, int]]) -> b
 def _module_depends(module: bytes) -> list[str]:
     """The .modinfo field; the package has no modules.dep, which is made when it is installed."""
     found = re.search(rb"\0depends=([^\0]*)\0", module)
-    return [name for name in (found[1].decode().split(",") if found else []) if name]
+    return [name.replace("-", "_") for name in (found[1].decode().split(",") if found else []) if name]
 
 
 def _load_order(name: str, by_name: dict[str, Path], seen: set[str]) -> Iterator[bytes]:
@@ -82,12 +83,13 @@ def _load_order(name: str, by_name: dict[str, Path], seen: set[str]) -> Iterator
     yield module
 
 
-def kernel() -> tuple[Path, list[bytes]]:
-    """The image, and the network card's modules in the order to load them."""
+def kernel(more: Sequence[str] = ()) -> tuple[Path, list[bytes]]:
+    """The image, and the modules of the network card, then of `more`, each behind what it needs."""
     package = apt.unpacked(RELEASE, [KERNEL], stand_ins=True)
     image = next(package.glob("boot/vmlinuz-*"))
     modules = {path.name.split(".")[0].replace("-", "_"): path for path in package.glob("**/modules/*/kernel/**/*.ko*")}
-    return image, list(_load_order(CARD, modules, set()))
+    seen: set[str] = set()
+    return image, [module for name in (CARD, *more) for module in _load_order(name, modules, seen)]
 
 
 def missing() -> str:
@@ -96,14 +98,17 @@ def missing() -> str:
 
 
 class Machine:
-    def __init__(self, binary: Path, init: Path, folder: Path, *, config: str | None = None):
+    """modules  of the kernel, besides the card's;  files  more of them, by their paths without the first "/", executable"""
+
+    def __init__(self, binary: Path, init: Path, folder: Path, *, config: str | None = None, modules: Sequence[str] = (),
+                 files: Mapping[str, bytes] | None = None):
         self.folder, self.log = folder, folder / "console"
-        image, modules = kernel()
-        files = {"init": init.read_bytes(), "holdfast": binary.read_bytes()}
-        files |= {f"modules/{i:02}.ko": module for i, module in enumerate(modules)}
+        image, loaded = kernel(modules)
+        lie = {"init": init.read_bytes(), "holdfast": binary.read_bytes(), **(files or {})}
+        lie |= {f"modules/{i:02}.ko": module for i, module in enumerate(loaded)}
         if config is not None:
-            files["etc/holdfast.yaml"] = config.encode()
-        (folder / "initramfs").write_bytes(initramfs(files, {"dev/console": (5, 1)}))
+            lie["etc/holdfast.yaml"] = config.encode()
+        (folder / "initramfs").write_bytes(initramfs(lie, {"dev/console": (5, 1)}))
         self.port, self.witness_port = free_port(), free_port()
         forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:{METRICS_PORT},hostfwd=tcp:127.0.0.1:{self.witness_port}-:{WITNESS_PORT}"
         self.argv = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", CPU, "-m", str(MEMORY_MIB), "-nodefaults", "-no-reboot",
