@@ -215,7 +215,7 @@ cluster: ## tests against etcd 3.7, S3 servers and other peers that are built wi
 
 ROUNDS ?= 5
 bench: ## one table against etcdctl and etcdutl: time, CPU, memory, start, idle, switch; ROUNDS=5, ARGS="--system --mib 64"
-	@tools/setup cluster
+	@tools/setup bench
 	$(call inner,x86_64,binary probes)
 	@/usr/bin/python3 tests/bench/bench.py --binary build/x86_64/holdfast --rounds $(ROUNDS) $(ARGS)
 
