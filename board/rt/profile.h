@@ -7,7 +7,8 @@
 #include "board/rt/base.h"
 
 /* Who is charged. BOARD is the loop, the command line and everything before the agents start. GUARDIAN looks
- * after etcd (agents/guardian), STORE is the database (hal/store.h), CONTROL what commands ask of a running hub (board/control.h). */
+ * after etcd (agents/guardian), STORE is the database (hal/store.h), CONTROL what commands ask of a running hub
+ * (board/control.h). */
 #define TASK_TABLE(X)                                                                                                            \
     X(BOARD, "board")                                                                                                            \
     X(METRICS, "metrics")                                                                                                        \

@@ -33,7 +33,7 @@ struct http_call {
 /* Sends the head; then http_send_body() as much as promised; then http_receive_head(). */
 MUST_USE err http_send(struct http_connection *c, const struct http_call *call, ms deadline);
 MUST_USE err http_send_body(struct http_connection *c, const void *from, size_t len,
-                            ms deadline); /* len 0: the end of a chunked body */
+                            ms deadline);             /* len 0: the end of a chunked body */
 bool http_continued(const struct http_connection *c); /* of this exchange: 100 came, so the body was wanted */
 /* Skips 1xx. The response's views are valid until the next call on this connection. */
 MUST_USE err http_receive_head(struct http_connection *c, ms deadline, const struct http1_head **out);

@@ -104,7 +104,7 @@ static void number_field(const struct http1_head *h, const char *name, int64_t *
 static void shown(char *out, size_t cap, const char *text)
 {
     size_t n = 0;
-    for (; text[n] && n < cap - 1; n++)
+    for (; n < cap - 1 && text[n]; n++)
         out[n] = text[n] >= ' ' && text[n] < 0x7f ? text[n] : ' ';
     out[n] = 0;
 }
