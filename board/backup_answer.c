@@ -39,7 +39,7 @@ bool answer_knows(const struct config *c, const char *destination)
 
 enum exit_code answer_check(const struct command_line *line, const struct config *c)
 {
-    if (c->backup.endpoint_count == 0) {
+    if (!config_backs_up(c)) {
         (void)fprintf(stderr, "holdfast: %s: backup.etcd.endpoints is not set: nothing to back up\n", line->config_path);
         return EXIT_WRONG_USE;
     }

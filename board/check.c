@@ -81,7 +81,9 @@ static void print_text(const struct checked *c, const char *path, struct text *o
     text_addf(out, "%s: good\n", path);
     for (unsigned i = 0; i < g->backup.endpoint_count; i++)
         text_addf(out, "  %-13s %s\n", i ? "" : "etcd", g->backup.endpoints[i]);
-    if (g->backup.endpoint_count == 0) {
+    if (g->backup.source == SOURCE_TALOS)
+        text_addf(out, "  %-13s %s\n", "talos", *g->backup.talos_config ? g->backup.talos_config : g->backup.talos_socket);
+    if (!config_backs_up(g)) {
         text_add(out, "  backs up nothing: backup.etcd.endpoints is not set\n");
     } else {
         print_when(c, out);

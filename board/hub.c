@@ -124,7 +124,7 @@ static err start_notify(struct hub *h)
 static err start_backup(struct hub *h)
 {
     struct hub_epoch *e = &h->epoch;
-    if (e->config->backup.endpoint_count == 0) {
+    if (!config_backs_up(e->config)) {
         log_info("no backup.etcd.endpoints: no backups", F("config", h->line->config_path));
         return OK;
     }

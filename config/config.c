@@ -53,6 +53,11 @@ err config_zone(const char *timezone, const struct config_zones *zones, struct z
     return zones ? zones->find(zones->arg, timezone, out) : E_ABSENT;
 }
 
+bool config_backs_up(const struct config *c)
+{
+    return (c->backup.endpoint_count > 0 || c->backup.source == SOURCE_TALOS) && c->backup.destination_count > 0;
+}
+
 /* --- what no single field can tell --- */
 static bool has_https(const struct config *c)
 {

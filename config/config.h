@@ -119,7 +119,8 @@ MUST_USE err config_parse(struct bytes yaml, const char *file_name, const char *
 /* What backup.timezone means: UTC, a POSIX TZ string, or what zones->find says of an IANA name. E_INVALID it is none of these;
  * E_ABSENT no such name, or zones is NULL; those of find(). */
 MUST_USE err config_zone(const char *timezone, const struct config_zones *zones, struct zone *out);
-void config_free(struct config *c); /* NULL is fine */
+bool config_backs_up(const struct config *c); /* is there a source and a destination */
+void config_free(struct config *c);           /* NULL is fine */
 /* The configuration in force as YAML, defaults written out; config_parse() reads it back as the same. */
 void config_print(const struct config *c, struct text *out);
 /* All options as a Markdown table, from the schema. */

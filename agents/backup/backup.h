@@ -126,6 +126,8 @@ struct backup_options {
     const struct zone *zone; /* config->backup.timezone, found */
     char hub_id[9];          /* 8 hex digits, of this hub for good: in names where a server cannot refuse to overwrite */
     struct backup_events events;
+    bool (*held)(void *arg); /* while true a due run waits: a member is being defragmented; NULL: never */
+    void *held_arg;
 };
 struct backup;
 MUST_USE err backup_open(const struct backup_options *o, struct backup **out);
@@ -155,6 +157,11 @@ MUST_USE err backup_prune(struct backup *b, unsigned destination, bool dry_run, 
  * failed one is tried again after 30 s, 1 min, … up to 10 min or the schedule's own next, whichever is less: one whose snapshot
  * was kept but could not be verified by verifying that. After a good one: prunes. */
 err backup_schedule(void *backup);
+
+/* For who would defragment: is a snapshot being streamed? Is there a good one within max_age, in any destination? Else why not.
+ */
+bool backup_is_streaming(const struct backup *b);
+bool backup_has_fresh(const struct backup *b, struct text *why);
 
 /* For /readyz?verbose: false and why when the last run into any destination failed, or its newest good backup is stale. */
 bool backup_is_well(void *backup, struct text *why);

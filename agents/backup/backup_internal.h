@@ -53,7 +53,8 @@ struct backup_destination {
     /* of the last run; "": it was good, or there was none */
     char failed[BACKUP_REASON_MAX];
     char failed_words[64]; /* the same for people */
-    struct series *last_success, *size, *duration, *next_run, *level, *stale_series;
+    struct series *last_success, *size, *duration, *next_run, *level, *stale_series, *rate, *through_stage;
+    bool slow; /* the last stream was: see backup.min_rate */
 };
 
 struct backup {
@@ -62,11 +63,13 @@ struct backup {
     struct cron cron;  /* config->backup.schedule; where every_ms is 0 */
     struct lane files; /* certificates and keys */
     err cache_failed;  /* what the log was told last of the store; OK: nothing */
+    bool streaming;    /* etcd is held by a snapshot */
     struct sem one;    /* what writes into a destination: one at a time, so that memory for one is enough */
     struct backup_destination destinations[CONFIG_DESTINATIONS_MAX];
 };
 
-/* source.c: a client for the configured etcd; certificates are read anew each time, so that rotated ones are used. */
+/* source.c (see source.h): a client for the configured etcd; certificates are read anew each time, so that rotated ones are used.
+ */
 MUST_USE err backup_source_open(struct backup *b, ms deadline, struct etcd **out);
 
 /* intake.c: the stream's bytes on their way to the writer, with the last 32 held back. */
@@ -151,7 +154,10 @@ void backup_metrics_kept(struct backup_destination *d, const struct backup_recor
 void backup_metrics_done(struct backup_destination *d, const struct backup_record *r);
 void backup_metrics_failed(struct backup_destination *d, const char *reason);
 
-/* take.c: among writers of a destination. E_BUSY: one is at work in this one. */
+/* The last stream: so many plain bytes in so long. */
+void backup_metrics_stream(struct backup_destination *d, uint64_t bytes, ms took_ms);
+
+/* backup.c: among writers of a destination. E_BUSY: one is at work in this one. */
 MUST_USE err backup_begin(struct backup *b, unsigned destination);
 void backup_end(struct backup *b, unsigned destination);
 /* Tells of a good one, and of a failure: metrics, listeners, backup_is_well(). */

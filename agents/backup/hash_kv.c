@@ -41,6 +41,8 @@ static err live_hash(struct backup *b, const struct backup_record *r, struct etc
 {
     struct etcd *etcd = NULL;
     unsigned endpoint = endpoint_index(b->config, r->endpoint);
+    if (strcmp(r->source, "talos") == 0)
+        *words = "Talos' API has no HashKV";
     if (endpoint == b->config->backup.endpoint_count)
         return E_ABSENT;
     err e = backup_source_open(b, loop_now() + CONNECT_MS_MAX, &etcd);

@@ -38,6 +38,17 @@ static struct family stale = {.name = "holdfast_backup_stale",
                               .type = METRIC_GAUGE,
                               .labels = {"destination"}};
 
+static struct family rate = {.name = "holdfast_backup_stream_bytes_per_second",
+                             .help = "Plain bytes a second of the last stream for this destination.",
+                             .type = METRIC_GAUGE,
+                             .labels = {"destination"}};
+
+static struct family through_stage = {.name = "holdfast_backup_through_stage",
+                                      .help =
+                                          "1: the last stream was slower than backup.min_rate, the next goes through the stage.",
+                                      .type = METRIC_GAUGE,
+                                      .labels = {"destination"}};
+
 err backup_metrics_open(struct backup_destination *d)
 {
     const char *const labels[] = {d->config->name};
@@ -45,13 +56,16 @@ err backup_metrics_open(struct backup_destination *d)
     TRY(metric_series(&size, labels, &d->size));
     TRY(metric_series(&duration, labels, &d->duration));
     TRY(metric_series(&stale, labels, &d->stale_series));
+    TRY(metric_series(&rate, labels, &d->rate));
+    TRY(metric_series(&through_stage, labels, &d->through_stage));
     TRY(metric_series(&verified_level, labels, &d->level));
     return metric_series(&next_run, labels, &d->next_run);
 }
 
 void backup_metrics_close(struct backup_destination *d)
 {
-    struct series **const all[] = {&d->last_success, &d->size, &d->duration, &d->stale_series, &d->level, &d->next_run};
+    struct series **const all[] = {&d->last_success, &d->size,     &d->duration, &d->stale_series,
+                                   &d->level,        &d->next_run, &d->rate,     &d->through_stage};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
         series_drop(*all[i]);
         *all[i] = NULL;
@@ -69,6 +83,11 @@ void backup_metrics_done(struct backup_destination *d, const struct backup_recor
     series_set(d->last_success, (double)r->taken_at_s);
     series_set(d->size, (double)r->verification.bytes);
     series_set(d->duration, r->took_ms >= 0 ? (double)r->took_ms / 1000.0 : NAN);
+}
+
+void backup_metrics_stream(struct backup_destination *d, uint64_t bytes, ms took_ms)
+{
+    series_set(d->rate, (double)bytes * 1000.0 / (double)(took_ms > 0 ? took_ms : 1));
 }
 
 void backup_reason_of(err e, char out[BACKUP_REASON_MAX])

@@ -44,3 +44,14 @@ void stale_look(struct backup *b, struct backup_destination *to)
     if (b->options.events.stale)
         b->options.events.stale(b->options.events.arg, to->config->name, stale, to->newest_good_s);
 }
+
+bool backup_has_fresh(const struct backup *b, struct text *why)
+{
+    for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
+        const struct backup_destination *to = &b->destinations[i];
+        if (to->newest_good_s > 0 && age(to) <= b->config->backup.max_age_ms)
+            return true;
+    }
+    text_add(why, "no good backup within backup.max_age, in any destination");
+    return false;
+}

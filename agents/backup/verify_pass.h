@@ -1,6 +1,6 @@
 /* verify_pass: one reader of a file, in jobs of some 50 ms on a lane.
  *
- * Layer    agents/backup, private, and only verify*.c.    Blocks   pass_call() parks the fiber; the jobs run on the lane.
+ * Layer    agents/backup, private: verify*.c, source_file.c.  Blocks   pass_call() parks the fiber; the jobs run on the lane.
  * Owner    the caller, until pass_close(); what a stuck    Memory   one block; what its step makes.
  *          thread still looks at is kept by its hold.      Errors   those of os.h and pool.h. */
 #ifndef HOLDFAST_BACKUP_VERIFY_PASS_H

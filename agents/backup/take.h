@@ -1,0 +1,51 @@
+/* take: one snapshot into one destination: what its parts share. take.c the story, take_stream.c from the source, take_plain.c as
+ * a plain file, take_packed.c as an object of any place, take_copy.c from a file that lies here already.
+ *
+ * Layer    agents/backup, private: take*.c.       Blocks   parks the fiber.
+ * Owner    backup_take().                         Memory   as pack.h, place.h, source.h say.
+ * Errors   as backup_take(). */
+#ifndef HOLDFAST_BACKUP_TAKE_H
+#define HOLDFAST_BACKUP_TAKE_H
+
+#include "agents/backup/source.h"
+
+#define RUN_NAME_CLASHES_MAX 5
+
+struct rate { /* of the plain bytes, in windows of RATE_WINDOW_MS */
+    ms began, window_at;
+    uint64_t window_bytes;
+    uint64_t least; /* bytes a second, of the slowest whole window; UINT64_MAX: there was none */
+};
+
+struct run { /* one snapshot in the making */
+    struct backup *backup;
+    struct backup_destination *to;
+    const struct backup_watcher *watcher;
+    struct backup_record *record;
+    struct source *source;
+    struct backup_intake intake;
+    struct rate rate;
+    ms began, deadline; /* deadline: of all until the stream has ended; FOREVER then */
+    unsigned level;
+    bool recorded, streams;
+    uint64_t db_bytes; /* about; 0: not known */
+};
+
+ms run_disk_deadline(const struct run *r);
+bool run_is_bad(const struct run *r);
+void run_level_reached(struct run *r); /* after all verification that was asked for */
+/* The next second's name, once that has come: by the clock that does not jump. */
+MUST_USE err run_next_second(struct run *r);
+
+/* take_stream.c */
+MUST_USE err run_connect(struct run *r);                   /* to what backup.source says; record and db_bytes follow */
+MUST_USE err run_receive(struct run *r, const char *what); /* all of the source, into the intake; what: for the watcher */
+void run_hang_up(struct run *r);                           /* idempotent */
+bool run_was_slow(const struct run *r);                    /* some minute of it was below backup.min_rate */
+
+/* take_plain.c */
+MUST_USE err take_plain(struct run *r);
+/* Levels 3 and 4 of the file at `path`, and HashKV. E_CANCELED only: all else is a verdict. */
+MUST_USE err run_verify(struct run *r, struct lane *first, struct lane *second, const char *path);
+
+#endif
