@@ -108,6 +108,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refusal(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
         raise Refusal(501, "NotImplemented", f"{self.command} of a {place} with {sorted(names)} is not known here")
 
+    def meta(self) -> dict[str, str]:
+        return {name: value for name, value in self.sent_headers.items() if name.startswith("x-amz-meta-")}
+
     # --- answers
 
     def _seen(self, status: int, code: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import time
 import xml.etree.ElementTree as xml
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _head_bucket(h: Any) -> None:
 def _put(h: Any) -> None:
     absent, match = h.condition()
     h.fake.store.bucket(h.bucket)
-    made = h.take_in()
+    made = replace(h.take_in(), meta=h.meta())
     h.fake.store.put(h.bucket, h.key, made, absent, match)
     h.answer(200, headers={"ETag": h.etag(made.etag)})
 
@@ -66,7 +67,7 @@ def _get(h: Any) -> None:
     if h.headers.get("If-Match", found.etag).strip('"') not in ("*", found.etag.strip('"')):
         raise Refusal(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", Condition="If-Match")
     headers = {"ETag": h.etag(found.etag), "Last-Modified": formatdate(found.modified, usegmt=True), "Accept-Ranges": "bytes",
-               "Content-Type": "binary/octet-stream"}
+               "Content-Type": "binary/octet-stream", **found.meta}
     part = _range(h.headers["Range"], found.bytes) if "Range" in h.headers else None
     first, length = part or (0, found.bytes)
     if part:
@@ -141,7 +142,7 @@ def _list(h: Any) -> None:
 
 def _begin(h: Any) -> None:
     h.small_body()
-    begun = h.fake.store.begin(h.bucket, h.key)
+    begun = h.fake.store.begin(h.bucket, h.key, h.meta())
     h.answer_xml("InitiateMultipartUploadResult", f"<Bucket>{h.bucket}</Bucket><Key>{escape(h.key)}</Key><UploadId>{begun.id}</UploadId>")
 
 

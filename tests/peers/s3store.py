@@ -7,7 +7,7 @@ import secrets
 import shutil
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PART_BYTES_LEAST = 5 << 20  # Amazon S3, multipart limits: of every part but the last
@@ -19,6 +19,7 @@ class Object:
     bytes: int
     etag: str  # with its quotes
     modified: float
+    meta: dict[str, str] = field(default_factory=dict)  # x-amz-meta-*
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Upload:
     key: str
     id: str
     began: float
+    meta: dict[str, str] = field(default_factory=dict)
     parts: dict[int, Object] = field(default_factory=dict)
 
 
@@ -120,9 +122,9 @@ class Store:
 
     # --- uploads in parts
 
-    def begin(self, bucket: str, key: str) -> Upload:
+    def begin(self, bucket: str, key: str, meta: dict[str, str]) -> Upload:
         with self._lock:
-            upload = Upload(key, secrets.token_urlsafe(48), time.time())
+            upload = Upload(key, secrets.token_urlsafe(48), time.time(), meta)
             self.bucket(bucket).uploads[upload.id] = upload
             return upload
 
@@ -140,7 +142,7 @@ class Store:
     def complete(self, bucket: str, key: str, upload: str, named: list[tuple[int, str]], absent: bool, least: int) -> Object:
         with self._lock:
             begun = self.upload(bucket, key, upload)
-            made = self._joined(self._chosen(begun, named, least))
+            made = replace(self._joined(self._chosen(begun, named, least)), meta=begun.meta)
             try:
                 self.put(bucket, key, made, absent)
             except Refusal:

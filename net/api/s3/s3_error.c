@@ -14,6 +14,7 @@
     X("AllAccessDisabled", E_DENIED, GIVE_UP, "access to the bucket is disabled")                                                \
     X("AccountProblem", E_DENIED, GIVE_UP, "the account has a problem: ask the provider")                                        \
     X("XAdminUserNotFound", E_DENIED, AGAIN_CREDENTIALS, "the server does not know the access key") /* versitygw */              \
+    X("NotSignedUp", E_DENIED, AGAIN_CREDENTIALS, "the server does not know the access key")        /* s3s */                    \
     X("InvalidAccessKeyId", E_DENIED, AGAIN_CREDENTIALS, "the server does not know the access key")                              \
     X("SignatureDoesNotMatch", E_DENIED, AGAIN_CREDENTIALS, "check the secret key and the region")                               \
     X("ExpiredToken", E_DENIED, AGAIN_CREDENTIALS, "the session token has expired: renew it")                                    \
