@@ -68,6 +68,7 @@ enum exit_code exit_code_of(err e);
 
 enum exit_code command_hub(const struct command_line *line);
 enum exit_code command_check(const struct command_line *line);
+enum exit_code command_doctor(const struct command_line *line);
 enum exit_code command_backup_now(const struct command_line *line);
 enum exit_code command_backup_list(const struct command_line *line);
 enum exit_code command_backup_verify(const struct command_line *line);

@@ -8,6 +8,8 @@
 const struct command commands[] = {
     {"run", "run the hub: backups on schedule, /metrics, /healthz, /readyz", "cpwu", command_hub, NULL, NULL},
     {"check", "tell whether the configuration is good, and what it means", "coP", command_check, NULL, NULL},
+    {"doctor", "look at all the configuration names: certificates, peers, buckets, room, clock", "cpo", command_doctor, NULL,
+     NULL},
     {"backup now", "take a snapshot into every destination, now", "cpodv", command_backup_now, NULL, "24"},
     {"backup list", "list the snapshots of every destination, oldest first", "cpod", command_backup_list, NULL, NULL},
     {"backup verify", "tell whether a snapshot is good, down to its last key", "opv", command_backup_verify, "FILE", "1234"},

@@ -1,0 +1,120 @@
+/* doctor_place: folders and NFS mounts: there, writable, with room for the database. */
+#include "board/doctor.h"
+
+#include "board/rt/file.h"
+#include "hal/mount.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NFS_PORT 2049
+
+/* A file that is never committed: what should stay of it, the hub removes as it does its own leftovers. */
+static err try_writing(struct lane *l, const char *folder, ms deadline)
+{
+    char path[OS_PATH_MAX];
+    struct writer *w = NULL;
+    struct buf *b = NULL;
+    if (snprintf(path, sizeof path, "%s/holdfast-doctor", folder) >= (int)sizeof path)
+        return trail(E_RANGE, "%s", folder);
+    TRY(buf_take(KIB(4), &b));
+    err e = writer_open(l, path, 1, NULL, 0, deadline, &w);
+    if (e != OK) {
+        buf_release(b);
+        return e;
+    }
+    memset(b->at, 0, KIB(4));
+    b->len = KIB(4);
+    e = writer_append(w, b, false, deadline);
+    if (e == OK)
+        e = writer_flush(w, deadline);
+    writer_close(w);
+    return e;
+}
+
+static void tell_room(struct doctor *d, const struct doctor_probe *p, const char *subject, uint64_t room)
+{
+    uint64_t need = (uint64_t)d->db_bytes;
+    if (need == 0)
+        doctor_say(d, p, DOCTOR_GOOD, subject, "%" PRIu64 " MiB free", room >> 20);
+    else if (room < need)
+        doctor_say(d, p, DOCTOR_BAD, subject, "%" PRIu64 " MiB free, and the database has %" PRIu64 "; make room, or keep fewer",
+                   room >> 20, need >> 20);
+    else
+        doctor_say(d, p, room < 2 * need ? DOCTOR_WARN : DOCTOR_GOOD, subject, "%" PRIu64 " MiB free: %" PRIu64 " snapshots",
+                   room >> 20, room / need);
+}
+
+static void look_folder(struct doctor *d, const struct doctor_probe *p, struct lane *l, const char *subject, const char *path)
+{
+    struct os_stat s;
+    uint64_t room = 0, all = 0;
+    err e = file_stat(l, path, doctor_until(d), &s);
+    if (e == E_ABSENT) {
+        trail_clear();
+        doctor_say(d, p, DOCTOR_WARN, subject, "%s is not there; the hub makes it when it starts", path);
+        return;
+    }
+    if (e == OK && s.kind != OS_FOLDER) {
+        doctor_say(d, p, DOCTOR_BAD, subject, "%s is not a folder; give one", path);
+        return;
+    }
+    if (e == OK)
+        e = try_writing(l, path, doctor_until(d));
+    if (e != OK) {
+        doctor_failed(d, p, DOCTOR_BAD, subject, e,
+                      e == E_TIMEOUT || e == E_BUSY ? "the disk or its server does not answer" : "let this user write there");
+        return;
+    }
+    doctor_say(d, p, DOCTOR_GOOD, subject, "%s can be written to", path);
+    e = file_space(l, path, doctor_until(d), &room, &all);
+    if (e == OK)
+        tell_room(d, p, subject, room);
+    else
+        doctor_failed(d, p, DOCTOR_UNKNOWN, subject, e, "how much room there is cannot be told");
+}
+
+/* --- NFS --- */
+static void look_server(struct doctor *d, const struct doctor_probe *p, const char *subject, const struct config_destination *to)
+{
+    struct stream *s = NULL;
+    err e = dns_connect(d->dns, to->server, NFS_PORT, doctor_until(d), &s);
+    stream_close(s);
+    if (e == OK)
+        doctor_say(d, p, DOCTOR_GOOD, subject, "%s answers; the hub mounts %s when it needs it", to->server, to->export);
+    else
+        doctor_failed(d, p, DOCTOR_BAD, subject, e, doctor_advice(e));
+}
+
+/* True: it is mounted as it should be. */
+static bool look_mount(struct doctor *d, const struct doctor_probe *p, struct lane *l, const char *subject,
+                       const struct config_destination *to)
+{
+    struct mount_state state;
+    err e = mount_look(l, to->path, doctor_until(d), &state);
+    if (e != OK)
+        doctor_failed(d, p, DOCTOR_UNKNOWN, subject, e, "what is mounted cannot be told");
+    else if (!state.mounted && to->mount)
+        look_server(d, p, subject, to);
+    else if (!state.mounted)
+        doctor_say(d, p, DOCTOR_BAD, subject, "nothing is mounted on %s; mount %s:%s there, or give mount: true", to->path,
+                   to->server, to->export);
+    else if (strncmp(state.type, "nfs", 3) != 0)
+        doctor_say(d, p, DOCTOR_BAD, subject, "%s (%s) is mounted on %s, and no NFS", state.source, state.type, to->path);
+    else
+        doctor_say(d, p, DOCTOR_GOOD, subject, "%s is mounted on %s", state.source, to->path);
+    return e == OK && state.mounted && strncmp(state.type, "nfs", 3) == 0;
+}
+
+void doctor_destination(struct doctor *d, const struct doctor_probe *p)
+{
+    const struct config_destination *to = &d->config->backup.destinations[p->index];
+    char subject[DOCTOR_SUBJECT_MAX];
+    struct lane l;
+    (void)snprintf(subject, sizeof subject, "destination %s", to->name);
+    lane_open(&l, "doctor", mem_task(), 1);
+    if (to->type != DESTINATION_NFS || look_mount(d, p, &l, subject, to))
+        look_folder(d, p, &l, subject, to->path);
+    lane_close(&l);
+}

@@ -1,0 +1,190 @@
+/* doctor_s3: a bucket: listed, an object of ours put, guarded against being put twice, and removed. */
+#include "board/doctor.h"
+
+#include "board/rt/file.h"
+#include "board/rt/os.h"
+#include "net/api/s3/s3.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_FILE_BYTES_MAX KIB(4)
+
+struct bucket {
+    struct doctor *doctor;
+    const struct doctor_probe *probe;
+    const struct config_destination *to;
+    struct lane lane;
+    char subject[DOCTOR_SUBJECT_MAX], key[S3_KEY_MAX];
+    struct s3 *s3;
+};
+
+/* --- credentials: files, else the environment --- */
+static err take_text(const char *name, struct bytes text, char *out, size_t cap)
+{
+    while (text.len > 0 && strchr(" \t\r\n", text.at[text.len - 1]))
+        text.len--;
+    if (text.len >= cap)
+        return trail(E_RANGE, "%s is longer than %zu characters", name, cap - 1);
+    memcpy(out, text.at, text.len);
+    out[text.len] = 0;
+    return OK;
+}
+
+static err take_one(struct bucket *b, const char *path, const char *variable, char *out, size_t cap)
+{
+    const char *value = getenv(variable);
+    struct buf *file = NULL;
+    if (!*path)
+        return take_text(variable, bytes_of(value ? value : ""), out, cap);
+    TRY(file_read_small(&b->lane, path, KEY_FILE_BYTES_MAX, doctor_until(b->doctor), &file));
+    err e = take_text(path, (struct bytes){file->at, file->len}, out, cap);
+    wipe(file->at, file->len);
+    buf_release(file);
+    return e;
+}
+
+static err credentials(void *arg, struct s3_credentials *out)
+{
+    struct bucket *b = arg;
+    TRY(take_one(b, b->to->access_key_file, "AWS_ACCESS_KEY_ID", out->access_key, sizeof out->access_key));
+    TRY(take_one(b, b->to->secret_key_file, "AWS_SECRET_ACCESS_KEY", out->secret_key, sizeof out->secret_key));
+    TRY(take_one(b, b->to->session_token_file, "AWS_SESSION_TOKEN", out->session_token, sizeof out->session_token));
+    if (out->access_key[0] && out->secret_key[0])
+        return OK;
+    return trail(E_CONFIG, "no credentials: give access_key_file and secret_key_file, or AWS_ACCESS_KEY_ID and "
+                           "AWS_SECRET_ACCESS_KEY");
+}
+
+/* --- what may be done there --- */
+static err one_is_enough(void *arg, const struct s3_item *item)
+{
+    (void)item;
+    *(bool *)arg = true;
+    return E_EXISTS;
+}
+
+/* False: nothing more can be learned. */
+static bool look_list(struct bucket *b)
+{
+    bool found = false;
+    err e = s3_list(b->s3, b->to->prefix, "", doctor_until(b->doctor) - loop_now(), one_is_enough, &found);
+    if (e == OK || found) {
+        trail_clear();
+        doctor_say(b->doctor, b->probe, DOCTOR_GOOD, b->subject, "its bucket is listed");
+    } else if (e == E_DENIED) {
+        doctor_failed(b->doctor, b->probe, DOCTOR_WARN, b->subject, e, "without listing nothing is pruned, listed or read back");
+    } else {
+        doctor_failed(b->doctor, b->probe, DOCTOR_BAD, b->subject, e, doctor_advice(e));
+    }
+    return e == OK || found || e == E_DENIED;
+}
+
+static err put(struct bucket *b, const char *text, bool alone)
+{
+    return s3_put(b->s3, b->key, bytes_of(text), alone, doctor_until(b->doctor), NULL);
+}
+
+/* False: there is no object of ours. */
+static bool look_put(struct bucket *b)
+{
+    err e = put(b, "holdfast doctor", true);
+    bool guarded = e != E_UNSUPPORTED;
+    if (!guarded) {
+        trail_clear();
+        e = put(b, "holdfast doctor", false);
+    }
+    if (e != OK) {
+        doctor_failed(b->doctor, b->probe, DOCTOR_BAD, b->subject, e, "backups need s3:PutObject below the prefix");
+        return false;
+    }
+    doctor_say(b->doctor, b->probe, DOCTOR_GOOD, b->subject, "objects can be put");
+    err again = guarded ? put(b, "holdfast doctor, again", true) : E_UNSUPPORTED;
+    trail_clear();
+    if (again == E_EXISTS)
+        doctor_say(b->doctor, b->probe, DOCTOR_GOOD, b->subject, "an object that is there is not put over");
+    else
+        doctor_say(b->doctor, b->probe, DOCTOR_WARN, b->subject,
+                   "the server does not guard against putting over what is there; names get the hub's id");
+    return true;
+}
+
+static void look_delete(struct bucket *b)
+{
+    err e = s3_delete(b->s3, b->key, doctor_until(b->doctor));
+    if (e == OK)
+        doctor_say(b->doctor, b->probe, DOCTOR_GOOD, b->subject, "objects can be deleted");
+    else
+        doctor_failed(b->doctor, b->probe, DOCTOR_WARN, b->subject, e, "nothing is pruned; the probe's object stays");
+}
+
+/* Learned only when the server refused a signature for it; that is more than any Date tells. */
+static void look_skew(struct bucket *b)
+{
+    int64_t skew_ms = s3_clock_skew_ms(b->s3);
+    if (skew_ms != 0)
+        doctor_clock_seen(b->doctor, b->to->endpoint, -skew_ms);
+}
+
+static void look(struct bucket *b)
+{
+    uint64_t number = 0;
+    os_random(&number, sizeof number);
+    (void)snprintf(b->key, sizeof b->key, "%sholdfast-doctor-%016" PRIx64, b->to->prefix, number);
+    if (look_list(b) && look_put(b))
+        look_delete(b);
+    look_skew(b);
+}
+
+static struct s3_options options_of(struct bucket *b, struct tls_config *tls)
+{
+    const struct config_destination *to = b->to;
+    return (struct s3_options){.endpoint = to->endpoint,
+                               .bucket = to->bucket,
+                               .region = to->region,
+                               .addressing = to->addressing == ADDRESSING_VIRTUAL ? S3_VIRTUAL : S3_PATH,
+                               .tls = tls,
+                               .dns = b->doctor->dns,
+                               .credentials = credentials,
+                               .arg = b};
+}
+
+static void with_tls(struct bucket *b)
+{
+    char key[64];
+    bool secure = strncmp(b->to->endpoint, "https://", 8) == 0;
+    struct tls_config *tls = NULL;
+    (void)snprintf(key, sizeof key, "destination %s", b->to->name);
+    struct doctor_files f = {.key = key, .ca = b->to->ca, .cert = "", .cert_key = ""};
+    if (secure)
+        doctor_tls(b->doctor, b->probe, &f, &tls);
+    if (secure && !tls)
+        return;
+    struct s3_options o = options_of(b, tls);
+    err e = s3_open(&o, &b->s3);
+    if (e == OK)
+        look(b);
+    else
+        doctor_failed(b->doctor, b->probe, DOCTOR_BAD, b->subject, e, "");
+    s3_close(b->s3);
+    tls_config_release(tls);
+}
+
+void doctor_s3(struct doctor *d, const struct doctor_probe *p)
+{
+    struct bucket *b = calloc(1, sizeof *b);
+    if (!b) {
+        doctor_say(d, p, DOCTOR_UNKNOWN, d->config->backup.destinations[p->index].name, "no memory to look at it");
+        return;
+    }
+    b->doctor = d;
+    b->probe = p;
+    b->to = &d->config->backup.destinations[p->index];
+    (void)snprintf(b->subject, sizeof b->subject, "destination %s", b->to->name);
+    lane_open(&b->lane, "doctor", mem_task(), 1);
+    with_tls(b);
+    lane_close(&b->lane);
+    free(b);
+}
