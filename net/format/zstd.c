@@ -19,6 +19,7 @@ struct zstd_decoder {
     bool any, between, flushed;             /* a frame began; none is open; nothing waits for room */
     uint8_t head[ZSTD_FRAMEHEADERSIZE_MAX]; /* of the open frame, to tell its window */
     size_t head_len;
+    uint64_t made; /* of its content */
 };
 
 static struct bytes bytes_after(struct bytes b, size_t used)
@@ -160,10 +161,22 @@ static err decoder_tell(const struct zstd_decoder *z, size_t r)
     }
 }
 
+/* Read in steps, the library takes a frame whose last block is empty for whole, however much it should hold. */
+static err frame_end(struct zstd_decoder *z)
+{
+    ZSTD_frameHeader h = {0};
+    uint64_t made = z->made;
+    bool known = ZSTD_getFrameHeader(&h, z->head, z->head_len) == 0 && h.frameType == ZSTD_frame &&
+                 h.frameContentSize != ZSTD_CONTENTSIZE_UNKNOWN;
+    z->head_len = 0;
+    z->made = 0;
+    return !known || made == h.frameContentSize ? OK : trail(E_CORRUPT, "decompressing: less content than the frame tells");
+}
+
 /* One call of the library: up to the end of a frame, of the input or of the room. */
 static err decode_some(struct zstd_decoder *z, ZSTD_inBuffer *from, ZSTD_outBuffer *to)
 {
-    size_t kept = z->head_len, begin = from->pos;
+    size_t kept = z->head_len, begin = from->pos, full = to->pos;
     for (size_t i = begin; i < from->size && z->head_len < sizeof z->head; i++)
         z->head[z->head_len++] = ((const uint8_t *)from->src)[i];
     size_t r = ZSTD_decompressStream(z->context, to, from);
@@ -172,7 +185,10 @@ static err decode_some(struct zstd_decoder *z, ZSTD_inBuffer *from, ZSTD_outBuff
     z->between = r == 0;
     z->any = true;
     z->flushed = r == 0 || to->pos < to->size;
-    z->head_len = r == 0 ? 0 : size_min(sizeof z->head, kept + (from->pos - begin));
+    z->made += to->pos - full;
+    if (r == 0)
+        return frame_end(z);
+    z->head_len = size_min(sizeof z->head, kept + (from->pos - begin));
     return OK;
 }
 

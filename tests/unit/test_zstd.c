@@ -241,6 +241,7 @@ static const struct {
      SPAN(MAGIC "\x00\x00\x0b\x20\x00"
                 "a"),
      NULL, E_CORRUPT},
+    {"content shorter than told", SPAN(MAGIC "\x20\x01\x01\x00\x00"), NULL, E_CORRUPT},
     {"content longer than told",
      SPAN(MAGIC "\x20\x01\x13\x00\x00"
                 "a"),
