@@ -9,6 +9,7 @@
 #ifndef HOLDFAST_GUARDIAN_PLAN_H
 #define HOLDFAST_GUARDIAN_PLAN_H
 
+#include "board/rt/text.h"
 #include "net/api/etcd/etcd.h"
 
 #define GUARDIAN_MEMBERS_MAX ETCD_MEMBERS_MAX
