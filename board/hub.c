@@ -151,6 +151,8 @@ err epoch_start(struct hub *h, struct config *c)
     h->epoch = (struct hub_epoch){.config = c, .lines = {{"configuration", configuration_is_well, h}}, .line_count = 1};
     group_open(&h->epoch.agents, TASK_BACKUP);
     err e = start_backup(h);
+    if (e == OK)
+        e = hub_guardian_start(h);
     if (e != OK) {
         (void)epoch_stop(h, loop_now() + STOP_MS_MAX);
         return e;
@@ -168,6 +170,7 @@ struct config *epoch_stop(struct hub *h, ms deadline)
     if (!c)
         return NULL;
     group_cancel(&e->agents);
+    group_cancel(&e->guards);
     if (h->metrics)
         metrics_set_lines(h->metrics, NULL, 0);
     if (h->metrics)
@@ -176,6 +179,7 @@ struct config *epoch_stop(struct hub *h, ms deadline)
     if (ended == E_TIMEOUT)
         log_error("an agent did not end in time", F_ERR(ended));
     group_close(&e->agents);
+    hub_guardian_stop(h, deadline);
     backup_close(e->backup);
     notify_close(e->notify);
     *e = (struct hub_epoch){0};
@@ -287,6 +291,8 @@ static void stop(struct hub *h)
     ms deadline = loop_now() + STOP_MS_MAX;
     if (h->epoch.config)
         group_cancel(&h->epoch.agents);
+    if (h->epoch.config)
+        group_cancel(&h->epoch.guards);
     metrics_stop(h->metrics, loop_now() + SERVER_MS_MAX);
     h->metrics = NULL;
     config_free(epoch_stop(h, deadline));

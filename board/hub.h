@@ -15,6 +15,7 @@
 
 #include "agents/backup/backup.h"
 #include "agents/backup/notify.h"
+#include "agents/guardian/guardian.h"
 #include "agents/metrics/metrics.h"
 #include "board/rt/sync.h"
 #include "hal/confine.h"
@@ -28,7 +29,9 @@ struct hub_epoch {
     struct group agents;   /* their fibers; work that others start for an agent is spawned here too, so that it ends with it */
     struct backup *backup; /* NULL: nothing to back up, and nothing to tell of */
     struct notify *notify;
-    struct zone zone; /* backup.timezone */
+    struct group guards;       /* the guardian's fibers */
+    struct guardian *guardian; /* NULL: none is wanted */
+    struct zone zone;          /* backup.timezone */
     struct ready_line lines[HUB_LINES_MAX];
     size_t line_count;
     struct metrics_route routes[1];
@@ -80,6 +83,11 @@ MUST_USE err epoch_start(struct hub *h, struct config *c);
 struct config *epoch_stop(struct hub *h, ms deadline);
 /* The address where a hub without a configuration answers. */
 MUST_USE err hub_listen(struct hub *h, const struct addr *at);
+
+/* --- hub_guardian.c --- */
+MUST_USE err hub_guardian_start(struct hub *h); /* after the backups; on an error hub_guardian_stop() is still to be called */
+bool hub_guardian_is_holding(void *epoch); /* for struct backup_options: a member is being defragmented */
+void hub_guardian_stop(struct hub *h, ms deadline);
 
 /* --- hub_config.c --- */
 /* E_CONFIG: h->why has the lines of what is wrong. */

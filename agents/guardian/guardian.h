@@ -25,9 +25,8 @@ struct guardian_options {
     struct dns *dns;
     const char *name; /* of this host, for the key */
     /* Of the agent that takes snapshots; each may be NULL: no backup is ever fresh, nothing is in the way. */
-    bool (*fresh)(void *arg); /* there is a verified backup, not older than backup.max_age */
-    bool (*pause)(void *arg); /* false: a snapshot is being taken. true: none begins before resume() */
-    void (*resume)(void *arg);
+    bool (*fresh)(void *arg);        /* there is a verified backup, not older than backup.max_age */
+    bool (*snapshotting)(void *arg); /* one is being taken */
     void *arg;
 };
 
@@ -38,6 +37,9 @@ void guardian_close(struct guardian *g); /* after its fibers have ended; NULL is
 /* Two fibers of TASK_GUARDIAN that end with E_CANCELED only. The second holds the key, and gives it back when canceled. */
 err guardian_run(void *guardian);
 err guardian_keep_key(void *guardian);
+
+/* From the decision on a step to its end: a snapshot that is due is to wait. */
+bool guardian_is_holding(const struct guardian *g);
 
 /* For /readyz?verbose: false and why when a member is not well, or what should be done must not be. */
 bool guardian_is_well(void *guardian, struct text *why);
@@ -55,6 +57,7 @@ struct guardian_watcher {
 struct guardian_order {
     struct guardian_rules rules;
     bool dry_run;
+    bool by_hand; /* somebody is there: goes on without the key when nobody holds it and etcd, out of space, takes none */
 };
 struct guardian_rules guardian_rules_of(const struct config *c);
 /* Step by step until nothing is to be done. Takes the key when guardian_keep_key() does not hold it for this guardian, and gives

@@ -69,6 +69,25 @@ static bool counts(const struct guardian_member *m)
     return m->listed;
 }
 
+static const struct guardian_member *nameless(const struct guardian_view *v)
+{
+    for (unsigned i = 0; i < v->count; i++)
+        if (!counts(&v->members[i]) && !v->members[i].up)
+            return &v->members[i];
+    return NULL;
+}
+
+/* An endpoint that has never answered may be this member's. */
+static bool say_unseen(const struct guardian_view *v, const struct guardian_member *m, struct text *why)
+{
+    const struct guardian_member *other = nameless(v);
+    if (m->endpoint && m->endpoint[0])
+        return say(why, "member %s does not answer: %s", guardian_label(m), m->words);
+    if (other)
+        return say(why, "member %s is not seen, and %s does not answer: %s", guardian_label(m), other->endpoint, other->words);
+    return say(why, "no endpoint of member %s is configured", guardian_label(m));
+}
+
 static bool is_seen(const struct guardian_view *v, struct text *why)
 {
     if (!v->listed)
@@ -78,11 +97,8 @@ static bool is_seen(const struct guardian_view *v, struct text *why)
                    v->count ? v->members[0].words : "");
     for (unsigned i = 0; i < v->count; i++) {
         const struct guardian_member *m = &v->members[i];
-        if (!counts(m) || m->up)
-            continue;
-        if (!m->endpoint || !m->endpoint[0])
-            return say(why, "no endpoint of member %s is configured", guardian_label(m));
-        return say(why, "member %s does not answer: %s", guardian_label(m), m->words);
+        if (counts(m) && !m->up)
+            return say_unseen(v, m, why);
     }
     return true;
 }

@@ -223,7 +223,43 @@ class Cluster:
             return None
         return wait_for(found, "an etcd leader", 10)  # type: ignore[return-value]
 
+    def followers(self) -> "list[Etcd]":
+        leader = self.leader()
+        return [member for member in self.members if member is not leader]
+
+    def fragment(self, mib: int, keep: int = 8) -> None:
+        """Writes `mib` MiB of noise, deletes all but `keep` keys and compacts: the files stay as large as they were."""
+        gateway = self.members[0].gateway()
+        gateway.put_many((b"noise/%06d" % i, os.urandom(64 << 10)) for i in range(mib * 16))
+        gateway.delete_many(b"noise/%06d" % i for i in range(keep, mib * 16))
+        gateway.compact()
+
+        def small() -> bool:
+            gateway.put_many([(b"touch", b"pages that a compaction freed are told of after the next writes")])
+            return all(in_use < size // 2 for size, in_use in self.sizes())
+        wait_for(small, "all members compacted", 60, every=0.3)
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """(size, in use) of each member, as etcdctl tells them."""
+        def one(member: "Etcd") -> tuple[int, int]:
+            status = json.loads(member.etcdctl("endpoint", "status", "-w", "json").stdout)[0]["Status"]
+            return status["dbSize"], status["dbSizeInUse"]
+        return [one(member) for member in self.members]
+
+    def add_learner(self, folder: Path) -> "Etcd":
+        """A fourth member that is a learner, started."""
+        first = self.members[0]
+        learner = Etcd(folder, tls=first.tls, name="learner", flags=["--initial-cluster-state", "existing"])
+        first.etcdctl("member", "add", "learner", "--learner", f"--peer-urls={learner.peer_url}")
+        learner.initial_cluster = f"{first.initial_cluster},{learner.initial_cluster}"
+        self.members.append(learner)
+        learner.start(wait=False)
+        return learner
+
     def stop(self) -> None:
+        for member in self.members:
+            if member.proc and member.proc.alive():
+                member.resume()
         for member in self.members:
             member.stop()
 
