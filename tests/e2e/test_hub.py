@@ -272,7 +272,8 @@ def test_top_in_a_pipe(hub):
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "\x1b" not in text and "private memory" in text
-    assert [line.split()[0] for line in text.splitlines()[2:]] == ["TASK", "board", "metrics", "backup", "store", "control"]
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["TASK", "board", "metrics", "backup", "guardian", "store",
+                                                                   "control"]
     hub.stop()
     done = hub.command("top")
     assert done.returncode == 3 and f"127.0.0.1:{hub.port}" in done.stderr.decode()
