@@ -138,6 +138,8 @@ static err start_backup(struct hub *h)
     struct backup_options o = {.config = e->config, .dns = h->dns, .store = h->services.store, .zone = &e->zone};
     o.events = (struct backup_events){
         .done = notify_done, .failed = notify_failed, .stale = notify_stale, .round = notify_round, .arg = e->notify};
+    o.held = hub_guardian_is_holding;
+    o.held_arg = e;
     TRY(backup_open(&o, &e->backup));
     e->lines[e->line_count++] = (struct ready_line){"backup", backup_is_well, e->backup};
     e->routes[0] = (struct metrics_route){"/backups", hub_backups, h};
