@@ -176,12 +176,12 @@ int main(void)
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     load_modules();
     network_up();
-    run_before();
     if (fork() == 0)
         witness();
     orphan(0);       /* ends before holdfast is there */
     orphan(3000000); /* and after */
     (void)printf("boot: the network is up\n");
+    run_before();
     (void)execve("/holdfast", arguments, environment);
     fail("/holdfast");
 }

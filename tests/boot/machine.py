@@ -1,7 +1,7 @@
 """machine: a virtual machine that boots holdfast as PID 1 from an initramfs; Debian's cloud kernel, qemu without KVM.
 
     with Machine(binary, init, folder, config="version: 1\\n…") as machine:
-        machine.wait_console("budget"); machine.get("/healthz"); machine.witness("zombies")
+        machine.wait_console("budget"); machine.get("/healthz"); machine.witness("zombies"); machine.link(False)
     Machine(…, modules=nfs.MODULES, files={"etc/ca.pem": b"…", "before": program})   # loaded in order of what they need; "before" is run
 
 The kernel's package is unpacked into the cache (peers.apt): nothing of this machine's boot is touched. HOLDFAST_CONSOLE=1
@@ -110,10 +110,11 @@ class Machine:
             lie["etc/holdfast.yaml"] = config.encode()
         (folder / "initramfs").write_bytes(initramfs(lie, {"dev/console": (5, 1)}))
         self.port, self.witness_port = free_port(), free_port()
+        self.monitor = folder / "monitor"
         forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:{METRICS_PORT},hostfwd=tcp:127.0.0.1:{self.witness_port}-:{WITNESS_PORT}"
         self.argv = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", CPU, "-m", str(MEMORY_MIB), "-nodefaults", "-no-reboot",
                      "-display", "none", "-serial", "stdio", "-netdev", f"user,id=net,{forward}",
-                     "-device", "virtio-net-pci,netdev=net,romfile=", "-kernel", str(image), "-initrd", str(folder / "initramfs"),
+                     "-device", "virtio-net-pci,netdev=net,id=card,romfile=", "-monitor", f"unix:{self.monitor},server,nowait", "-kernel", str(image), "-initrd", str(folder / "initramfs"),
                      "-append", "console=ttyS0 rdinit=/init panic=-1 quiet no_timer_check"]
         self.proc: Proc | None = None
 
@@ -149,6 +150,15 @@ class Machine:
             if ended:
                 return
             threading.Event().wait(0.2)
+
+    def link(self, up: bool) -> None:
+        """Plugs the network cable in or out."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(str(self.monitor))
+            s.sendall(f"set_link card {'on' if up else 'off'}\n".encode())
+            while b"set_link" not in (said := s.recv(4096)) or not said.endswith(b"(qemu) "):
+                pass
 
     def console(self) -> str:
         return self.log.read_text(errors="replace").replace("\r\n", "\n")

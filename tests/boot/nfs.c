@@ -2,8 +2,10 @@
  *
  * Layer    tests.   Blocks   as long as the server does.   Memory   static.   Errors   told on the console, exit 1.
  *
- * Run by init before holdfast. /etc/nfs has three lines: source, type, options. It mounts it on /nfs, writes /nfs/from-guest
- * (BYTES of a pattern, fsync, rename), reads it back, and unmounts. */
+ * Run by init before holdfast. /etc/nfs has lines: source, type, options, and names of outages. It mounts it on /nfs, writes
+ * /nfs/from-guest (BYTES of a pattern, fsync, rename) and reads it back. For each outage it tells its name and writes until that
+ * fails or hangs, tells which and how long it took, asks for the server back, and writes until that works again. Then it
+ * unmounts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,10 +13,15 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define BYTES (3 << 20)
-#define LINE  400
+#define BYTES        (3 << 20)
+#define LINE         400
+#define HANGS_MS_MIN 20000
+#define FREED_MS_MAX 10000
+#define UNKNOWN      255
 
 static unsigned char written[BYTES], seen[BYTES];
 
@@ -64,22 +71,115 @@ static void get(void)
         fail("what was read is not what was written");
 }
 
+static long long now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+/* 0, or errno: of one small durable write. */
+static int touch(void)
+{
+    int fd = open("/nfs/touched", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int e = write(fd, "x", 1) != 1 || fsync(fd) != 0 ? errno : 0;
+    if (close(fd) != 0 && e == 0)
+        e = errno;
+    return e;
+}
+
+static char source[LINE], type[LINE], options[LINE];
+
+static int mount_it(void)
+{
+    return mount(source, "/nfs", type, MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
+}
+
+/* Of a child: its exit code, -1 when it still runs by then. */
+static int ended(pid_t child, long long by_ms)
+{
+    int status = 0;
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        if (now_ms() >= by_ms)
+            return -1;
+        (void)usleep(20000);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+}
+
+/* The kernel lets its own ERESTARTSYS, 512, out of what was freed by force: no exit code. */
+static int number_of(int e)
+{
+    return e > UNKNOWN ? UNKNOWN : e;
+}
+
+static pid_t touching(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(number_of(touch()));
+    return child;
+}
+
+/* A write that hangs is freed as hal/mount.c does it. */
+static void force(pid_t child, const char *name, long long began)
+{
+    (void)printf("nfs: %s hangs after %lld ms\n", name, now_ms() - began);
+    began = now_ms();
+    if (umount2("/nfs", MNT_FORCE | MNT_DETACH) != 0)
+        fail("umount by force");
+    int e = ended(child, began + FREED_MS_MAX);
+    (void)printf("nfs: %s was %s by force after %lld ms, error %d\n", name, e > 0 ? "freed" : "not freed", now_ms() - began, e);
+}
+
+static void outage(const char *name)
+{
+    int e = 0, hangs = 0;
+    long long began = 0;
+    (void)printf("nfs: outage %s\n", name);
+    while (e == 0) {
+        began = now_ms();
+        pid_t child = touching();
+        e = ended(child, began + HANGS_MS_MIN);
+        hangs = e < 0;
+        if (hangs)
+            force(child, name, began);
+        (void)usleep(100000);
+    }
+    if (!hangs)
+        (void)printf("nfs: %s failed after %lld ms: %s\n", name, now_ms() - began, strerror(e));
+    (void)printf("nfs: back after %s\n", name);
+    began = now_ms();
+    while (hangs && mount_it() != 0)
+        (void)usleep(100000);
+    while (touch() != 0)
+        (void)usleep(100000);
+    (void)printf("nfs: works again after %lld ms, %s\n", now_ms() - began, name);
+}
+
 int main(void)
 {
-    char source[LINE], type[LINE], options[LINE];
+    char name[LINE];
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     FILE *f = fopen("/etc/nfs", "re");
     if (!f)
         fail("/etc/nfs");
     line(f, source);
     line(f, type);
     line(f, options);
-    (void)fclose(f);
     if (mkdir("/nfs", 0755) != 0 && errno != EEXIST)
         fail("mkdir");
-    if (mount(source, "/nfs", type, MS_NOSUID | MS_NODEV | MS_NOEXEC, options) != 0)
+    if (mount_it() != 0)
         fail("mount");
     put();
     get();
+    while (fgets(name, sizeof name, f)) {
+        name[strcspn(name, "\n")] = 0;
+        outage(name);
+    }
+    (void)fclose(f);
     if (umount2("/nfs", 0) != 0)
         fail("umount");
     (void)printf("nfs: mounted %s as %s with %s, wrote and read %d bytes\n", source, type, options, BYTES);

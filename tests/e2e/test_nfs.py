@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from peers.nfs import Ganesha
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="ganesha opens files by handle: only root can")
 BYTES = 3 << 20  # tests/boot/nfs.c
-OPTIONS = "vers=4.{minor},proto=tcp,port={port},soft,timeo=100,retrans=2,addr={host}"  # as hal/mount_table.c has them
+OPTIONS = "vers=4.{minor},proto=tcp,port={port},soft,timeo={timeout},retrans=2,addr={host}"  # as hal/mount_table.c has them
 
 
 @pytest.fixture
@@ -25,13 +26,39 @@ def probes(holdfast) -> Path:
     return folder
 
 
+def to_mount(probes: Path, server: Ganesha, options: str, *outages: str) -> dict[str, bytes]:
+    """What tests/boot/nfs.c needs."""
+    lines = [f"nas:{server.export}", "nfs4", options, *outages]
+    return {"before": (probes / "nfs").read_bytes(), "etc/nfs": "".join(f"{line}\n" for line in lines).encode()}
+
+
 @pytest.mark.parametrize("minor", [0, 1])  # ganesha before 6.2 fails the reads of 4.2 from Linux since 6.6 (READ_PLUS)
 def test_the_machine_mounts_it(probes, holdfast, tmp_path, minor):
     with Ganesha(tmp_path / "nfs") as server:
-        options = OPTIONS.format(minor=minor, port=server.port, host=nfs.GUEST_HOST)
-        files = {"before": (probes / "nfs").read_bytes(), "etc/nfs": f"nas:{server.export}\nnfs4\n{options}\n".encode()}
-        with Machine(holdfast, probes / "init", tmp_path, modules=nfs.MODULES, files=files) as booted:
+        options = OPTIONS.format(minor=minor, port=server.port, host=nfs.GUEST_HOST, timeout=100)
+        with Machine(holdfast, probes / "init", tmp_path, modules=nfs.MODULES, files=to_mount(probes, server, options)) as booted:
             console = booted.wait_console("boot: before ended with")
     assert f"nfs: mounted nas:{server.export} as nfs4 with {options}, wrote and read {BYTES} bytes" in console, console
     assert [path.name for path in server.files.iterdir()] == ["from-guest"]
     assert (server.files / "from-guest").read_bytes() == bytes((i * 31 + i // 251) & 255 for i in range(BYTES))
+
+
+def test_a_dead_server_holds_nothing_up_for_ever(probes, holdfast, tmp_path, capsys):
+    """What `soft` is worth, with timeo x (retrans + 1) = 3 s. One that is gone, or out of reach, fails a write; a stuck one, whose kernel
+    still answers, holds it up without end (linux, net/sunrpc/clnt.c, rpc_check_timeout()): until it is unmounted by force."""
+    with Ganesha(tmp_path / "nfs") as server:
+        options = OPTIONS.format(minor=1, port=server.port, host=nfs.GUEST_HOST, timeout=10)
+        files = to_mount(probes, server, options, "killed", "unplugged", "paused")
+        with Machine(holdfast, probes / "init", tmp_path, modules=nfs.MODULES, files=files) as booted:
+            outages = {"killed": (server.kill, server.start), "paused": (server.pause, server.resume),
+                       "unplugged": (lambda: booted.link(False), lambda: booted.link(True))}
+            for name in ("killed", "unplugged", "paused"):
+                booted.wait_console(f"nfs: outage {name}")
+                outages[name][0]()
+                booted.wait_console(f"nfs: back after {name}")
+                outages[name][1]()
+            console = booted.wait_console("boot: before ended with 0")
+    with capsys.disabled():
+        print("\n" + "\n".join(line for line in console.splitlines() if " ms" in line))
+    for name, pattern in (("killed", "failed after"), ("unplugged", "(failed|was freed by force) after"), ("paused", "(failed|was freed by force) after")):
+        assert re.search(f"nfs: {name} {pattern}", console), console

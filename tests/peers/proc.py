@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import os
 import random
 import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Mapping, Sequence
+from typing import BinaryIO, Callable, Mapping, Sequence
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 _live: dict[int, "Proc"] = {}
 _ports_given: set[int] = set()
+_port_locks: BinaryIO | None = None
 
 
 class PeerError(RuntimeError):
@@ -36,12 +39,25 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
+def _take_port(port: int) -> bool:
+    """True: no other process of ours has it. A lock on the byte of that number, of a file that all of this user share, kept to the end of
+    this process: its port stays its own while a server is down between two starts."""
+    global _port_locks
+    if _port_locks is None:
+        _port_locks = open(os.path.join(tempfile.gettempdir(), f"holdfast-ports-{os.getuid()}"), "a+b")
+    try:
+        fcntl.lockf(_port_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
 def free_port() -> int:
     """A loopback TCP port that nobody listens on, below the range the kernel takes for outgoing connections,
-    and never the same one twice in this process."""
+    and never the same one twice in this process, nor in another that lives and took it here."""
     for _ in range(2000):
         port = random.SystemRandom().randrange(15000, 32700)
-        if port in _ports_given:
+        if port in _ports_given or not _take_port(port):
             continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
