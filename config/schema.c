@@ -1,5 +1,6 @@
 #include "config/schema.h"
 
+#include "net/format/age.h"
 #include "net/format/url.h"
 
 #include <string.h>
@@ -114,15 +115,6 @@ static const char *check_server(struct bytes value)
     for (size_t i = 0; i < value.len; i++)
         good = good && is_host_char(value.at[i], ipv6);
     return good ? NULL : "is not a server; write its name or address, without a port";
-}
-
-/* bech32 of 32 bytes: "age1" and 58 characters. What it says is checked by who uses it. */
-static const char *check_recipient(struct bytes value)
-{
-    bool good = value.len == 62 && memcmp(value.at, "age1", 4) == 0;
-    if (value.len > 15 && memcmp(value.at, "AGE-SECRET-KEY-", 15) == 0)
-        return "is a secret key; write the recipient that age-keygen -y tells of it, and treat that key as known";
-    return good ? NULL : "is not an age recipient; write it like age1…, as age-keygen prints it";
 }
 
 /* --- the rows --- */
@@ -267,7 +259,7 @@ static const struct config_row rows[] = {
      .type = CONFIG_CHOICE, AT_DESTINATION(compress)},
     {"backup.destinations[].encrypt", "age encryption.", .type = CONFIG_SECTION},
     {"backup.destinations[].encrypt.recipients", "X25519 recipients (age1…): each of their identities opens it.", NULL, NULL,
-     check_recipient, .type = CONFIG_STRINGS, LIST_OF_DESTINATION(recipients, recipient_count), .secret = true},
+     age_check_recipient, .type = CONFIG_STRINGS, LIST_OF_DESTINATION(recipients, recipient_count), .secret = true},
     {"backup.destinations[].retention",
      "Which backups stay: the newest of each bucket. Without it daily 7, weekly 4, monthly 12.", .type = CONFIG_SECTION},
     {"backup.destinations[].retention.last", "So many of the newest stay.", RETENTION(0)},

@@ -15,11 +15,11 @@ struct mistake {
 };
 
 static const struct mistake not_recipients[] = {
-    {"AGE-SECRET-KEY-", "is a secret key, which must not be here; give its public key, as `age-keygen -y FILE` prints it"},
-    {"AGE-PLUGIN-", "is a plugin's identity; give an X25519 recipient (age1...), as age-keygen makes them"},
-    {"age1pq1", "is a post-quantum recipient, which is not supported; give an X25519 recipient (age1...)"},
-    {"ssh-", "is an SSH key; give an X25519 recipient (age1...), as age-keygen makes them"},
-    {"-----BEGIN", "is a key in PEM; give an X25519 recipient (age1...), as age-keygen makes them"},
+    {"AGE-SECRET-KEY-", "is a secret key; write the recipient that age-keygen -y tells of it, and treat that key as known"},
+    {"AGE-PLUGIN-", "is a plugin's identity; write an X25519 recipient (age1…), as age-keygen makes them"},
+    {"age1pq1", "is a post-quantum recipient, which is not supported; write an X25519 recipient (age1…)"},
+    {"ssh-", "is an SSH key; write an X25519 recipient (age1…), as age-keygen makes them"},
+    {"-----BEGIN", "is a key in PEM; write an X25519 recipient (age1…), as age-keygen makes them"},
 };
 
 static const struct mistake not_identities[] = {
@@ -61,8 +61,8 @@ static const char *recipient_read(struct bytes text, struct age_recipient *out)
     if (e == OK && bytes_equal_text(prefix, "AGE"))
         return "is in upper case; write it in lower case";
     if (prefix.len > 4 && begins_with(prefix, "age1"))
-        return "is a plugin's recipient, which is not supported; give an X25519 recipient (age1...)";
-    return "is no age recipient; it begins with age1, as age-keygen prints it";
+        return "is a plugin's recipient, which is not supported; write an X25519 recipient (age1…)";
+    return "is not an age recipient; write it like age1…, as age-keygen prints it";
 }
 
 const char *age_check_recipient(struct bytes text)

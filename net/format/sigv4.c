@@ -4,6 +4,7 @@
 #include "board/rt/secret.h"
 #include "net/format/civil.h"
 #include "net/format/hex.h"
+#include "net/format/hmac.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,37 +12,6 @@
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define DAY_CHARS 8   /* of a date, "20150830" */
 #define SCOPE_MAX 160 /* "20150830/us-east-1/s3/aws4_request", a region of 64 bytes */
-
-/* --- HMAC-SHA256, RFC 2104 --- */
-
-static void pad_add(struct sha256 *s, const uint8_t key[SHA256_BLOCK_BYTES], uint8_t with)
-{
-    uint8_t pad[SHA256_BLOCK_BYTES];
-    for (size_t i = 0; i < sizeof pad; i++)
-        pad[i] = key[i] ^ with;
-    sha256_update(s, (struct bytes){pad, sizeof pad});
-    wipe(pad, sizeof pad);
-}
-
-/* out may be key's own bytes. */
-static void hmac(struct bytes key, struct bytes data, uint8_t out[SHA256_BYTES])
-{
-    uint8_t block[SHA256_BLOCK_BYTES] = {0};
-    struct sha256 s;
-    if (key.len > sizeof block)
-        sha256_of(key, block);
-    else
-        memcpy(block, key.at, key.len);
-    sha256_start(&s);
-    pad_add(&s, block, 0x36);
-    sha256_update(&s, data);
-    sha256_finish(&s, out);
-    sha256_start(&s);
-    pad_add(&s, block, 0x5c);
-    sha256_update(&s, (struct bytes){out, SHA256_BYTES});
-    sha256_finish(&s, out);
-    wipe(block, sizeof block);
-}
 
 /* --- the canonical request --- */
 
@@ -92,11 +62,11 @@ static bool signing_key(const struct sigv4_key *k, const char *date, uint8_t out
     struct text t = text_over(secret, sizeof secret);
     text_add(&t, "AWS4");
     text_add(&t, k->secret_key);
-    hmac((struct bytes){(const uint8_t *)secret, t.len}, (struct bytes){(const uint8_t *)date, DAY_CHARS}, out);
+    hmac_sha256((struct bytes){(const uint8_t *)secret, t.len}, (struct bytes){(const uint8_t *)date, DAY_CHARS}, out);
     wipe(secret, sizeof secret);
     const char *const steps[] = {k->region, k->service, "aws4_request"};
     for (size_t i = 0; i < COUNT_OF(steps); i++)
-        hmac((struct bytes){out, SHA256_BYTES}, bytes_of(steps[i]), out);
+        hmac_sha256((struct bytes){out, SHA256_BYTES}, bytes_of(steps[i]), out);
     return !t.cut;
 }
 
@@ -110,7 +80,7 @@ void sigv4_authorize(const struct sigv4_request *r, const struct sigv4_key *key,
     request_hash(r, hash);
     text_addf(&t, ALGORITHM "\n%s\n%s\n%s", date, scope, hash);
     bool whole = signing_key(key, date, mac);
-    hmac((struct bytes){mac, sizeof mac}, (struct bytes){(const uint8_t *)words, t.len}, mac);
+    hmac_sha256((struct bytes){mac, sizeof mac}, (struct bytes){(const uint8_t *)words, t.len}, mac);
     text_addf(out, ALGORITHM " Credential=%s/%s, SignedHeaders=", key->access_key, scope);
     for (size_t i = 0; i < r->field_count; i++)
         text_addf(out, "%s%s", i > 0 ? ";" : "", r->fields[i].name);

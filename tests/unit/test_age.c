@@ -57,19 +57,21 @@ static const struct {
     const char *name, *text, *fault; /* NULL: none */
 } given_recipients[] = {
     {"right", RECIPIENT, NULL},
-    {"a secret key", IDENTITY, "is a secret key, which must not be here"},
-    {"a secret key in lower case", "age-secret-key-1gfpyysjz", "is a secret key, which must not be here"},
+    {"a secret key", IDENTITY, "is a secret key; write the recipient that age-keygen -y tells of it"},
+    {"a secret key in lower case", "age-secret-key-1gfpyysjz",
+     "is a secret key; write the recipient that age-keygen -y tells of it"},
     {"mistyped", "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwq", "is mistyped or cut"},
     {"cut", "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equn", "is mistyped or cut"},
     {"upper case", "AGE1ZVKYG2LQZRAA2LNJVQEJ32NKUU0UES2S82HZRYE869XEEXVN73EQUNUJWJ", "is in upper case"},
-    {"mixed case", "Age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj", "is no age recipient"},
+    {"mixed case", "Age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj",
+     "is not an age recipient; write it like age1"},
     {"of a plugin", "age1yubikey1q2w7u3vpya839jxxuq8g0sedh3d740d4xvn639sqhr95ejj8vu3hyfumptt", "is a plugin's recipient"},
     {"post-quantum", "age1pq1x34nzsvr0rxjsgdn8zgyhfe8j7ceq5r9rdelkjuh3y235jzxshfg87pzf5zr", "is a post-quantum recipient"},
     {"ssh", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW", "is an SSH key"},
     {"pem", "-----BEGIN PUBLIC KEY-----", "is a key in PEM"},
-    {"empty", "", "is no age recipient"},
-    {"a word", "backup", "is no age recipient"},
-    {"space behind", RECIPIENT " ", "is no age recipient"},
+    {"empty", "", "is not an age recipient; write it like age1"},
+    {"a word", "backup", "is not an age recipient; write it like age1"},
+    {"space behind", RECIPIENT " ", "is not an age recipient; write it like age1"},
     {"other prefix", "abc1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj", "is mistyped or cut"},
 };
 
@@ -190,7 +192,7 @@ static const size_t edges[] = {0, 1, 100, 65535, 65536, 65537, 131071, 131072, 1
 static void all_lengths_and_steps_return(void **state)
 {
     (void)state;
-    static const size_t steps[][2] = {{KIB(256), KIB(256)}, {65536, 65552}, {65552, 65536}, {65537, 65553},
+    static const size_t steps[][2] = {{KIB(256), KIB(256)}, {65536, 65552}, {65537, 65553},
                                       {1000, 70000},        {70000, 1000},  {7, 11}};
     for (size_t l = 0; l < COUNT_OF(edges); l++) {
         for (size_t s = 0; s < COUNT_OF(steps); s++) {
@@ -506,7 +508,7 @@ static void payloads_mean_what_they_say(void **state)
 static void every_flipped_bit_is_told(void **state)
 {
     (void)state;
-    size_t len = encode_all(2, 40, KIB(256), KIB(256)), total = 0, header = age_encoded_bytes(2, 0) - 32;
+    size_t len = encode_all(1, 40, KIB(256), KIB(256)), total = 0, header = age_encoded_bytes(1, 0) - 32;
     for (size_t at = 0; at < len; at++) {
         file[at] ^= (uint8_t)(1 << at % 8);
         err e = decode((struct bytes){file, len}, &total);

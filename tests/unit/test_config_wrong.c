@@ -93,6 +93,10 @@ static const struct {
     {"no recipient", ITEM("type: directory, path: /b, encrypt: {recipients: [age1x]}"),
      "h.yaml:4:65: backup.destinations[0].encrypt.recipients[0]: is not an age recipient; write it like age1…, as age-keygen "
      "prints it\n"},
+    {"a mistyped recipient",
+     ITEM("type: directory, path: /b, encrypt: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q]}"),
+     "h.yaml:4:65: backup.destinations[0].encrypt.recipients[0]: is mistyped or cut: its checksum is wrong; copy it again, "
+     "whole\n"},
     {"defragmenting without a guardian", V "backup: {etcd: {defrag: true}}\n",
      "h.yaml:2:25: backup.etcd.defrag: nobody would do it; add guardian: true, or remove it\n"},
     {"an end to NOSPACE without a guardian", V "backup: {etcd: {nospace: true}}\n",
