@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NFS_PORT 2049
-
 /* A file that is never committed: what should stay of it, the hub removes as it does its own leftovers. */
 static err try_writing(struct lane *l, const char *folder, ms deadline)
 {
@@ -79,7 +77,7 @@ static void look_folder(struct doctor *d, const struct doctor_probe *p, struct l
 static void look_server(struct doctor *d, const struct doctor_probe *p, const char *subject, const struct config_destination *to)
 {
     struct stream *s = NULL;
-    err e = dns_connect(d->dns, to->server, NFS_PORT, doctor_until(d), &s);
+    err e = dns_connect(d->dns, to->server, (uint16_t)to->port, doctor_until(d), &s);
     stream_close(s);
     if (e == OK)
         doctor_say(d, p, DOCTOR_GOOD, subject, "%s answers; the hub mounts %s when it needs it", to->server, to->export);

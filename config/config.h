@@ -52,6 +52,7 @@ struct config_destination {
     char access_key_file[OS_PATH_MAX], secret_key_file[OS_PATH_MAX], session_token_file[OS_PATH_MAX];
     /* nfs */
     char server[CONFIG_URL_MAX], export[OS_PATH_MAX];
+    int64_t port;
     bool mount; /* we mount it */
     /* all */
     int compress; /* enum destination_compress; none given: zstd for s3 */

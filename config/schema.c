@@ -250,6 +250,8 @@ static const struct config_row rows[] = {
      .type = CONFIG_CHOICE, AT_DESTINATION(addressing), OF_S3},
     {"backup.destinations[].server", "Name or address of the NFS server.", NULL, NULL, check_server, .type = CONFIG_STRING,
      AT_DESTINATION(server), OF_NFS, .required = true},
+    {"backup.destinations[].port", "Where it listens, TCP.", "2049", .type = CONFIG_INTEGER, AT_DESTINATION(port), OF_NFS,
+     .least = 1, .most = UINT16_MAX},
     {"backup.destinations[].export", "What it exports: a path that begins with a slash.", .type = CONFIG_PATH,
      AT_DESTINATION(export), OF_NFS, .required = true},
     {"backup.destinations[].mount",

@@ -106,7 +106,7 @@ static const struct {
          "\"home/\"\n      region: \"us-east-1\"\n      addressing: path\n      compress: zstd\n      encrypt:\n        "
          "recipients:\n          - \"" RECIPIENT "\"\n          - \"" RECIPIENT "\"\n      retention:\n        daily: "
          "7\n        weekly: 4\n        monthly: 12\n    - name: \"n\"\n      type: nfs\n      path: \"/m\"\n      "
-         "server: \"nas\"\n      export: \"/x\"\n      mount: true" KEPT)},
+         "server: \"nas\"\n      port: 2049\n      export: \"/x\"\n      mount: true" KEPT)},
     {"plain http", V "backup:\n  etcd: {endpoints: [http://e:2379]}\n  destinations:\n  - {name: a, type: directory, path: /b}\n",
      SHOWN_BACKUP("\n      - \"http://e:2379\"", "", "\n    - name: \"a\"\n      type: directory\n      path: \"/b\"" KEPT)},
     {"all of it",
