@@ -38,6 +38,7 @@ err backup_open(const struct backup_options *o, struct backup **out)
     for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
         struct backup_destination *to = &b->destinations[i];
         to->config = &b->config->backup.destinations[i];
+        to->owner = b;
         lane_open(&to->lane, to->config->name, TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
         lane_open(&to->second, to->config->name, TASK_BACKUP, 1);
         e = backup_metrics_open(to);
@@ -54,6 +55,7 @@ void backup_close(struct backup *b)
         return;
     for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
         backup_metrics_close(&b->destinations[i]);
+        backup_leave(&b->destinations[i]);
         lane_close(&b->destinations[i].second);
         lane_close(&b->destinations[i].lane);
     }

@@ -26,6 +26,8 @@ struct backup_entry {
 
 struct backup_destination {
     const struct config_destination *config;
+    struct backup *owner;
+    bool mounted_here;        /* reach.c: to be unmounted at the end */
     struct lane lane, second; /* the disk; the second reader of a verification */
     bool busy;                /* a run is on its way, or waits for another destination's */
     bool at_work;             /* it waits no more */
@@ -105,6 +107,10 @@ MUST_USE err backup_record_write(struct lane *l, const struct backup_record *r, 
 void backup_finding_add(struct backup_verification *v, const char *code, uint64_t page, const char *format, ...)
     PRINTF_LIKE(4, 5);
 void backup_verification_put(struct json_writer *w, const struct backup_verification *v); /* verdict … errors, into an object */
+
+/* reach.c: of NFS: mounts it where it is to be and is not. OK: what is below its path is the destination. */
+MUST_USE err backup_reach(struct backup_destination *to);
+void backup_leave(struct backup_destination *to); /* unmounts what backup_reach() has mounted; idempotent */
 
 /* catalogue.c: one look at a destination. */
 struct catalogue {

@@ -155,6 +155,7 @@ static err why_absent(struct backup_destination *to)
 err catalogue_open(struct backup_destination *to, struct catalogue *out)
 {
     *out = (struct catalogue){0};
+    TRY(backup_reach(to));
     err e = backup_moved(to, file_list(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, see, out));
     if (e == E_ABSENT)
         e = why_absent(to);

@@ -52,6 +52,7 @@ static err wait_while_held(struct run *r)
 static err take(struct run *r)
 {
     TRY(wait_while_held(r));
+    TRY(backup_reach(r->to));
     r->record->taken_at_s = begin_s(loop_now());
     return take_plain(r);
 }

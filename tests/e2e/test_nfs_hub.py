@@ -1,0 +1,116 @@
+"""holdfast as PID 1 of a machine mounts what a real nfs-ganesha exports and backs up into it a real etcd, both on the host; and
+what becomes of it when the server stops answering in the middle."""
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+from boot import machine
+from boot.machine import Machine
+from peers import nfs, prom
+from peers.config import to_yaml
+from peers.etcd import restore
+from peers.nfs import Ganesha
+from peers.proc import wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="ganesha opens files by handle: only root can")
+
+
+def config_of(etcd, server, **destination) -> str:
+    to = {"name": "nas", "type": "nfs", "server": nfs.GUEST_HOST, "port": server.port, "export": server.export, "path": "/mnt/nas",
+          **destination}
+    return to_yaml({"version": 1, "data": "/data", "listen": ":9464", "backup": {
+        "etcd": {"endpoints": [f"http://{nfs.GUEST_HOST}:{etcd.back_port}"]}, "every": "10s", "idle_timeout": "20s",
+        "destinations": [to]}})
+
+
+@pytest.fixture
+def boot(holdfast, tmp_path):
+    init = holdfast.parent / "boot" / "init"
+    assert init.exists(), f"{init} is not there: run `make VARIANT=x86_64 probes`"
+    assert not machine.missing(), machine.missing()
+    return lambda config: Machine(holdfast, init, tmp_path, config=config, modules=nfs.MODULES)
+
+
+@pytest.fixture
+def etcd(start_etcd):
+    """Plaintext on the host's loopback, which the machine reaches."""
+    member = start_etcd("system", tls=None)
+    member.fill(500)
+    return member
+
+
+def records(server) -> list[dict]:
+    found = []
+    for path in sorted(server.files.glob("*.json")):
+        try:
+            found.append(json.loads(path.read_text()))
+        except ValueError:
+            pass
+    return [record for record in found if record["verdict"] == "good"]
+
+
+def metric(booted, name: str) -> float:
+    return sum(prom.parse(booted.get("/metrics")[1]).get(name, {}).values())
+
+
+def test_it_mounts_and_backs_up(boot, etcd, tmp_path):
+    with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server)) as booted:
+        wait_for(lambda: len(records(server)) >= 2, "two good backups", 120, booted.proc, every=0.5)
+        console = booted.console()
+        assert "msg=mounted destination=nas" in console and "it forbids mounting" in console
+        text = booted.get("/metrics")[1]
+        assert 'holdfast_confinement{layer="landlock"} 0\n' in text and 'holdfast_confinement{layer="seccomp"} 1\n' in text
+        booted.witness("end")
+        assert booted.proc.wait(60) == 0
+        assert "cannot unmount" not in booted.console()
+        newest = records(server)[-1]
+        with restore(server.files / newest["name"], tmp_path / "again").start() as again:
+            assert again.count() == etcd.count()
+        assert not list(server.files.glob("*.part-*"))
+
+
+def test_nothing_is_written_below_where_nothing_is_mounted(boot, etcd, tmp_path):
+    with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server, mount=False)) as booted:
+        booted.wait_console("no NFS is mounted on /mnt/nas")
+        assert booted.wait_answer("/healthz", 200) == "ok\n"
+        assert not list(server.files.iterdir())
+
+
+def test_no_such_export(boot, etcd, tmp_path):
+    with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server, export="/other")) as booted:
+        booted.wait_console("the server has no such export")
+        assert booted.wait_answer("/healthz", 200) == "ok\n"
+
+
+def watch_health(booted, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        start = time.monotonic()
+        assert booted.get("/healthz")[0] == 200
+        assert time.monotonic() - start < 5
+        time.sleep(0.5)
+
+
+@pytest.mark.cluster  # three minutes: the kernel's patience with a server
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_the_server_goes_away_while_it_is_written_to(boot, etcd, tmp_path, how):
+    etcd.fill(3000, big=50)
+    with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server)) as booted:
+        wait_for(lambda: records(server), "a good backup", 180, booted.proc, every=0.5)
+        wait_for(lambda: list(server.files.glob("*.part-*")), "one being written", 60, booted.proc, every=0.01)
+        server.pause() if how == "stopped" else server.kill()
+        failed = metric(booted, "holdfast_backup_failures_total")
+        watch_health(booted, 15)
+        wait_for(lambda: metric(booted, "holdfast_backup_failures_total") > failed, "the failure is told", 180, booted.proc, every=1)
+        watch_health(booted, 5)
+        server.resume() if how == "stopped" else server.start()
+        known = len(records(server))
+        wait_for(lambda: len(records(server)) > known, "the next good backup", 240, booted.proc, every=1)
+        assert booted.wait_answer("/healthz", 200) == "ok\n"
+        newest = records(server)[-1]
+        with restore(server.files / newest["name"], tmp_path / "again").start() as again:
+            assert again.count() == etcd.count()
