@@ -212,8 +212,8 @@ static err wrong_size(struct s3 *c, const char *key, uint64_t sent, const struct
     uint64_t mark = trail_mark();
     bool removed = h->ours && s3_delete(c, key, deadline) == OK;
     trail_rewind(mark);
-    return trail(E_CORRUPT, "%s has %llu bytes, %llu were sent%s", key, (unsigned long long)h->object.bytes,
-                 (unsigned long long)sent, removed ? "; removed" : "");
+    return trail(E_CORRUPT, "%s/%s/%s has %llu bytes, %llu were sent%s", c->authority, c->bucket, key,
+                 (unsigned long long)h->object.bytes, (unsigned long long)sent, removed ? "; removed" : "");
 }
 
 err s3_confirm(struct s3 *c, const char *key, uint64_t bytes, const char *id, ms deadline, struct s3_object *out)
@@ -227,7 +227,7 @@ err s3_confirm(struct s3 *c, const char *key, uint64_t bytes, const char *id, ms
         return OK;
     }
     if (e != OK)
-        return trail(e == E_ABSENT ? E_CORRUPT : e, "asking back for what was written");
+        return trail(e == E_ABSENT ? E_CORRUPT : e, "asking back for %s/%s/%s, which was written", c->authority, c->bucket, key);
     if (h.object.bytes != bytes)
         return wrong_size(c, key, bytes, &h, deadline);
     *out = h.object;

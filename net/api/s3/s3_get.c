@@ -58,7 +58,8 @@ static err get_ask(struct s3_get *g, ms deadline)
         call.if_match = g->object.etag;
     err e = s3_ask(g->client, &call);
     if (e == E_EXISTS || (e == E_RANGE && g->known))
-        return trail(E_CORRUPT, "%s has become another object while it was read", g->key);
+        return trail(E_CORRUPT, "%s/%s/%s has become another object while it was read", g->client->authority, g->client->bucket,
+                     g->key);
     g->slot = e == OK ? call.slot : NULL;
     return e;
 }
@@ -107,7 +108,7 @@ static err bytes_read(struct s3_get *g, void *into, size_t cap, ms deadline, siz
         return trail(E_CLOSED, "the answer ended at byte %llu of %llu", (unsigned long long)g->at,
                      (unsigned long long)g->object.bytes);
     if (*got > g->object.bytes - g->at)
-        return trail(E_CORRUPT, "more bytes than %s has", g->key);
+        return trail(E_CORRUPT, "more bytes than it has");
     g->at += *got;
     return OK;
 }
@@ -134,7 +135,8 @@ err s3_get_read(struct s3_get *g, void *into, size_t cap, ms deadline, size_t *g
         }
         slot_leave(g);
         if (!may_go_on(g, e, deadline))
-            return trail(e, "reading %s/%s at byte %llu", g->client->bucket, g->key, (unsigned long long)g->at);
+            return trail(e, "reading %s/%s/%s at byte %llu", g->client->authority, g->client->bucket, g->key,
+                         (unsigned long long)g->at);
         trail_rewind(mark);
     }
 }

@@ -47,7 +47,8 @@ static bool is_skewed(const struct s3 *c, const struct s3_answer *a)
 /* A connection that was kept may have been ended by the server in the meantime: that is no failure of this call. */
 static bool was_stale(const struct s3_slot *s, const struct s3_call *call, err e)
 {
-    return !s->fresh && call->answer.status == 0 && (e == E_CLOSED || e == E_RESET);
+    bool heard = call->answer.status != 0 || (s->connection && http_continued(s->connection));
+    return !s->fresh && !heard && (e == E_CLOSED || e == E_RESET);
 }
 
 enum next { NEXT_RETURN, NEXT_AT_ONCE, NEXT_PAUSE };
