@@ -1,7 +1,7 @@
 /* chacha: ChaCha20-Poly1305 (RFC 8439), several blocks at a time by the CPU's vectors.
  *
  * Layer    format.                                     Blocks   never; large spans belong on the pool.
- * Owner    the caller; nothing is kept between calls.  Memory   the stack only (< 2 KiB); secrets on it are wiped.
+ * Owner    the caller; nothing is kept between calls.  Memory   the stack only (< 3 KiB); keys on it are wiped.
  * Threads  any; chacha_force() before there are some.  Errors   none.
  *
  * Constant time: no branch and no address depends on key or content. */

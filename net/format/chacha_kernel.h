@@ -62,12 +62,9 @@ VEC_TARGET static inline void words_xor(const vec w[4], const uint8_t *in, uint8
                      VEC_QUAD(blocks[b], half));
 }
 
-VEC_TARGET static inline void group_xor(const uint32_t state[CHACHA_WORDS], const uint8_t *in, uint8_t *out)
+VEC_TARGET static inline void group_xor(const vec start[CHACHA_WORDS], const uint8_t *in, uint8_t *out)
 {
-    vec start[CHACHA_WORDS], v[CHACHA_WORDS];
-    for (size_t i = 0; i < CHACHA_WORDS; i++)
-        start[i] = state[i] + (vec){0};
-    start[CHACHA_COUNTER] += VEC_COUNTS;
+    vec v[CHACHA_WORDS];
     memcpy(v, start, sizeof v);
     for (unsigned round = 0; round < 20; round += 2)
         double_round(v);
@@ -80,18 +77,23 @@ VEC_TARGET static inline void group_xor(const uint32_t state[CHACHA_WORDS], cons
 VEC_TARGET static inline void kernel_xor(uint32_t state[CHACHA_WORDS], const uint8_t *in, uint8_t *out, size_t len)
 {
     uint8_t last[GROUP_BYTES];
-    for (; len >= GROUP_BYTES; len -= GROUP_BYTES, in += GROUP_BYTES, out += GROUP_BYTES) {
-        group_xor(state, in, out);
-        state[CHACHA_COUNTER] += VEC_LANES;
-    }
-    if (len == 0)
-        return;
-    memset(last, 0, sizeof last);
-    memcpy(last, in, len);
-    group_xor(state, last, last);
-    memcpy(out, last, len);
+    vec start[CHACHA_WORDS];
+    for (size_t i = 0; i < CHACHA_WORDS; i++)
+        start[i] = state[i] + (vec){0};
+    start[CHACHA_COUNTER] += VEC_COUNTS;
     state[CHACHA_COUNTER] += (uint32_t)((len + CHACHA_BLOCK_BYTES - 1) / CHACHA_BLOCK_BYTES);
-    wipe(last, sizeof last);
+    for (; len >= GROUP_BYTES; len -= GROUP_BYTES, in += GROUP_BYTES, out += GROUP_BYTES) {
+        group_xor(start, in, out);
+        start[CHACHA_COUNTER] += VEC_LANES;
+    }
+    if (len > 0) {
+        memset(last, 0, sizeof last);
+        memcpy(last, in, len);
+        group_xor(start, last, last);
+        memcpy(out, last, len);
+        wipe(last, sizeof last);
+    }
+    wipe(start, sizeof start);
 }
 
 #endif
