@@ -8,10 +8,10 @@
  *          such export; E_UNREACHABLE, E_REFUSED, E_TIMEOUT the server.
  *
  * Soft: with a server that is gone or out of reach a request ends in E_IO after timeo x (retrans + 1), or a few times that. One
- * that is stuck while its kernel still answers TCP holds requests without end (linux, net/sunrpc/clnt.c, rpc_check_timeout()); the
- * lane's deadline gives them up, mount_remove() frees them (tests/e2e/test_nfs.py). version_minor 1: ganesha before 6.2 fails reads
- * over 4.2. Mounted
- * nosuid, nodev, noexec. A mount outlives its server's absence; it is made once, before the process is confined. */
+ * that is stuck while its kernel still answers TCP holds requests without end (linux, net/sunrpc/clnt.c, rpc_check_timeout());
+ * the lane's deadline gives them up, mount_remove() frees them (tests/e2e/test_nfs.py). version_minor 1: ganesha before 6.2 fails
+ * reads over 4.2. Mounted nosuid, nodev, noexec. A mount outlives its server's absence; it is made once, before the process is
+ * confined. */
 #ifndef HOLDFAST_MOUNT_H
 #define HOLDFAST_MOUNT_H
 
