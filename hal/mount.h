@@ -40,7 +40,7 @@ struct mount_state {
 
 /* OK and *ours: mounted by this call; OK and not: it was mounted already, from the same source, as NFS. */
 MUST_USE err mount_nfs(struct lane *l, const struct mount_nfs *m, ms deadline, bool *ours);
-/* Detached at once, and by force: what waits for the server gets E_IO. E_ABSENT: not mounted. */
+/* By force: what waits for the server gets E_IO. What is still in use after a second is detached. E_ABSENT: not mounted. */
 MUST_USE err mount_remove(struct lane *l, const char *path, ms deadline);
 /* From /proc/self/mountinfo alone; the path itself is never looked at. */
 MUST_USE err mount_look(struct lane *l, const char *path, ms deadline, struct mount_state *out);

@@ -1,4 +1,5 @@
-"""NFS from inside a virtual machine: its kernel mounts what a real nfs-ganesha on the host exports. No holdfast takes part yet."""
+"""NFS from inside a virtual machine: its kernel mounts what a real nfs-ganesha on the host exports; then hal/mount.h does (the program
+is tests/e2e/mount.c)."""
 from __future__ import annotations
 
 import os
@@ -11,6 +12,7 @@ from boot import machine
 from boot.machine import Machine
 from peers import nfs
 from peers.nfs import Ganesha
+from peers.proc import free_port
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="ganesha opens files by handle: only root can")
 BYTES = 3 << 20  # tests/boot/nfs.c
@@ -62,3 +64,28 @@ def test_a_dead_server_holds_nothing_up_for_ever(probes, holdfast, tmp_path, cap
         print("\n" + "\n".join(line for line in console.splitlines() if " ms" in line))
     for name, pattern in (("killed", "failed after"), ("unplugged", "(failed|was freed by force) after"), ("paused", "(failed|was freed by force) after")):
         assert re.search(f"nfs: {name} {pattern}", console), console
+
+
+def test_our_own_mount(probes, holdfast, tmp_path):
+    """Every answer of hal/mount.h by a real kernel; a stuck server costs a thread until it is unmounted."""
+    with Ganesha(tmp_path / "nfs") as server:
+        files = {"before": (probes.parent / "e2e/mount").read_bytes(),
+                 "etc/mount": f"{nfs.GUEST_HOST}:{server.port} {server.export} {nfs.GUEST_HOST}:{free_port()}\n".encode()}
+        with Machine(holdfast, probes / "init", tmp_path, modules=nfs.MODULES, files=files) as booted:
+            booted.wait_console("mount: stop the server")
+            server.pause()
+            booted.wait_console("mount: start the server")
+            server.resume()
+            console = booted.wait_console("boot: before ended with 0")
+    told: dict[str, list[str]] = {}
+    for name, what in re.findall(r"^mount: ([^:\n]+): (.*)$", console, re.M):
+        told.setdefault(name, []).append(what.rstrip())
+    assert {name: [what.split(":")[0] for what in lines] for name, lines in told.items()} == {
+        "looked at, nothing there": ["OK", "nothing"], "nobody listens": ["E_REFUSED", "ours 0"], "no such export": ["E_ABSENT", "ours 0"],
+        "mounted": ["OK", "ours 1"], "looked at, mounted": ["OK", "mounted nfs4 nas"], "once more": ["OK", "ours 0"],
+        "another on top": ["E_BUSY", "ours 0"], "written": ["OK"], "a server that is stuck": ["E_TIMEOUT"], "on the same lane": ["E_BUSY"],
+        "written off": ["1"], "looked at, stuck": ["OK", "mounted nfs4 nas"], "removed, stuck": ["OK"], "written off afterwards": ["0"],
+        "looked at, removed": ["OK", "nothing"], "mounted again": ["OK", "ours 1"], "removed": ["OK"], "removed twice": ["E_ABSENT"]}, console
+    assert told["looked at, mounted"][1] == f"mounted nfs4 nas:{server.export}"
+    (written,) = server.files.iterdir()
+    assert written.name == "from-holdfast" and set(written.read_bytes()) == {ord("h")}
