@@ -285,6 +285,7 @@ static void send_body(const void *arg, struct http_connection *c)
     CHECK(body_read(c, text, sizeof text, 64) == OK && strcmp(text, "hello") == 0);
     CHECK(strstr(request, t->has) && (!t->has_not || !strstr(request, t->has_not)));
     CHECK(http_reusable(c) == (t->wanted == OK));
+    CHECK(http_continued(c) == (t->expect && t->first && strstr(t->first, "HTTP/1.1 100") != NULL));
 }
 
 static err send_run(void *arg)

@@ -85,7 +85,8 @@ static err all_read(struct reading *r, struct s3_slot *s, const struct s3_call *
         TRY(piece_read(r, (struct bytes){r->piece, got}));
         fiber_breathe();
     }
-    return xml_end(&r->xml) ? OK : trail(E_PROTOCOL, "the answer's XML, line %u: %s", r->xml.line, r->xml.why);
+    bool begun = r->xml.depth > 0;
+    return xml_end(&r->xml) ? OK : trail(begun ? E_CLOSED : E_PROTOCOL, "the answer's XML, line %u: %s", r->xml.line, r->xml.why);
 }
 
 err s3_document_read(const struct s3_document *d, struct s3_slot *s, const struct s3_call *call)

@@ -217,6 +217,13 @@ static err head_await(struct s3_slot *s, struct s3_call *call, const struct http
     return OK;
 }
 
+/* A whole answer that makes no sense will make none the next time. */
+static bool may_pass(err e, const struct s3_call *call)
+{
+    bool nonsense = e == E_PROTOCOL && call->answer.status != 0;
+    return err_retry(e) == RETRY_LATER && e != E_CERT_TIME && !nonsense;
+}
+
 static err exchange(struct s3_slot *s, struct s3_call *call, enum s3_again *again)
 {
     const struct http1_head *head = NULL;
@@ -228,7 +235,7 @@ static err exchange(struct s3_slot *s, struct s3_call *call, enum s3_again *agai
     bool refused = call->answer.status >= 300 || *call->answer.code; /* also a 200 with an <Error> in it */
     if (refused)
         return s3_answer_error(call, again);
-    *again = err_retry(e) == RETRY_LATER && e != E_CERT_TIME ? S3_AGAIN : S3_GIVE_UP;
+    *again = may_pass(e, call) ? S3_AGAIN : S3_GIVE_UP;
     return e;
 }
 
