@@ -23,6 +23,8 @@ static void ask_target(const struct command_line *line, const struct config *c, 
     unsigned level = line->level ? line->level : 4;
     char digest[ANSWER_DIGEST_MAX];
     text_addf(out, "%s?level=%u&dry_run=%d&config=%s", path, level, line->dry_run, answer_digest(c, digest));
+    if (line->all || line->nospace || line->without_backup)
+        text_addf(out, "&all=%d&nospace=%d&without_backup=%d", line->all, line->nospace, line->without_backup);
     if (line->destination) {
         text_add(out, "&destination=");
         add_coded(out, line->destination);
@@ -65,7 +67,7 @@ static enum exit_code print_unanswered(const struct command_line *line, err e, b
 /* E_ABSENT: there is no hub. */
 static err ask(const struct command_line *line, const struct config *c, const struct answer_way *way, enum exit_code *code)
 {
-    char target[160 + 3 * CONFIG_NAME_MAX];
+    char target[200 + 3 * CONFIG_NAME_MAX];
     struct text t = text_over(target, sizeof target);
     struct control_reply reply = {.json = NULL};
     struct progress shown = progress_open(!line->json);

@@ -23,6 +23,9 @@
     X('l', "--licenses", NULL, "print the licences of holdfast and of all parts it is built from")                               \
     X('w', "--wait", NULL, "without a usable configuration: wait for one, as PID 1 does, instead of ending")                     \
     X('u', "--unconfined", NULL, "give up no privileges after start: for strace, gdb and perf")                                  \
+    X('a', "--all", NULL, "every member, whatever there is to win")                                                              \
+    X('s', "--nospace", NULL, "also end a NOSPACE alarm: compact, defragment all, disarm")                                       \
+    X('b', "--without-backup", NULL, "although no verified backup is fresh")                                                     \
     X('h', "--help", NULL, "print this help")
 
 static const struct option {
@@ -77,7 +80,7 @@ static err take_level(struct command_line *line, const char *value)
     return OK;
 }
 
-static const char TEXT_LETTERS[] = "cdkt", FLAG_LETTERS[] = "ienPlwuh";
+static const char TEXT_LETTERS[] = "cdkt", FLAG_LETTERS[] = "ienPlwuhasb";
 
 /* One that takes a value. */
 static err value_take(struct command_line *line, const struct option *o, const char *value)
@@ -104,8 +107,8 @@ static err value_take(struct command_line *line, const struct option *o, const c
 /* One that takes none. */
 static void flag_take(struct command_line *line, const struct option *o)
 {
-    bool *flags[] = {&line->from_stdin, &line->explain, &line->dry_run,    &line->print,
-                     &line->licenses,   &line->wait,    &line->unconfined, &line->help};
+    bool *flags[] = {&line->from_stdin, &line->explain, &line->dry_run, &line->print,   &line->licenses,      &line->wait,
+                     &line->unconfined, &line->help,    &line->all,     &line->nospace, &line->without_backup};
     const char *letter = strchr(FLAG_LETTERS, o->letter);
     ASSERT(letter);
     *flags[letter - FLAG_LETTERS] = true;

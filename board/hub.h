@@ -30,7 +30,7 @@ struct hub_epoch {
     struct backup *backup; /* NULL: nothing to back up, and nothing to tell of */
     struct notify *notify;
     struct group guards;       /* the guardian's fibers */
-    struct guardian *guardian; /* NULL: none is wanted */
+    struct guardian *guardian; /* NULL: there is no etcd. Its fibers run where backup.etcd.guardian says so */
     struct zone zone;          /* backup.timezone */
     struct ready_line lines[HUB_LINES_MAX];
     size_t line_count;
@@ -86,7 +86,7 @@ MUST_USE err hub_listen(struct hub *h, const struct addr *at);
 
 /* --- hub_guardian.c --- */
 MUST_USE err hub_guardian_start(struct hub *h); /* after the backups; on an error hub_guardian_stop() is still to be called */
-bool hub_guardian_is_holding(void *epoch); /* for struct backup_options: a member is being defragmented */
+bool hub_guardian_is_holding(void *epoch);      /* for struct backup_options: a member is being defragmented */
 void hub_guardian_stop(struct hub *h, ms deadline);
 
 /* --- hub_config.c --- */

@@ -2,6 +2,7 @@
  * its memory pays and a reload ends it; who asked waits, tells of progress, and may go: what was begun goes on to its end. */
 #include "board/backup_answer.h"
 #include "board/backup_items.h"
+#include "board/etcd_answer.h"
 #include "board/hub.h"
 
 #include "board/rt/mem.h"
@@ -22,6 +23,8 @@ struct request {
     enum exit_code (*run)(struct request *r, const struct answer *to);
     unsigned level;
     bool dry_run, all;
+    bool is_etcd; /* the guardian's */
+    struct etcd_wish wish;
     char destination[CONTROL_PARAMETER_MAX];
     struct waitq ended_wait;
     bool ended, moved, canceled;
@@ -74,6 +77,12 @@ static enum exit_code run_prune(struct request *r, const struct answer *to)
     return answer_prune(e->backup, e->config, destination_of(r), r->dry_run, to);
 }
 
+static enum exit_code run_defrag(struct request *r, const struct answer *to)
+{
+    const struct hub_epoch *e = &r->hub->epoch;
+    return answer_etcd_defrag(e->guardian, e->config, &r->wish, &(struct backup_watcher){take_progress, r}, to);
+}
+
 static err work(void *arg)
 {
     struct request *r = arg;
@@ -119,7 +128,8 @@ static err attend(struct request *r, struct http_exchange *x)
 static err begin(struct hub *h, struct request *r)
 {
     hold_take(&r->hold);
-    err e = group_spawn(&h->epoch.agents, "asked by a command", work, r);
+    struct hub_epoch *epoch = &h->epoch;
+    err e = group_spawn(r->is_etcd ? &epoch->guards : &epoch->agents, "asked by a command", work, r);
     if (e != OK)
         hold_release(&r->hold);
     if (e == E_BUDGET)
@@ -179,9 +189,25 @@ static err ask_prune(void *hub, struct http_exchange *x)
     return ask(hub, (struct request){.run = run_prune, .dry_run = dry_run}, x);
 }
 
+static bool is_set(struct http_exchange *x, const char *name)
+{
+    char value[CONTROL_PARAMETER_MAX];
+    return control_parameter(x, name, value, sizeof value) && strcmp(value, "1") == 0;
+}
+
+static err ask_defrag(void *hub, struct http_exchange *x)
+{
+    char dry[CONTROL_PARAMETER_MAX];
+    struct etcd_wish wish = {
+        .all = is_set(x, "all"), .nospace = is_set(x, "nospace"), .without_backup = is_set(x, "without_backup")};
+    wish.dry_run = !control_parameter(x, "dry_run", dry, sizeof dry) || strcmp(dry, "0") != 0;
+    return ask(hub, (struct request){.run = run_defrag, .is_etcd = true, .wish = wish}, x);
+}
+
 err hub_control_start(struct hub *h, const char *data, struct control **out)
 {
-    const struct control_route routes[] = {{"POST", "/backup/now", ask_now, h}, {"POST", "/backup/prune", ask_prune, h}};
+    const struct control_route routes[] = {
+        {"POST", "/backup/now", ask_now, h}, {"POST", "/backup/prune", ask_prune, h}, {"POST", "/etcd/defrag", ask_defrag, h}};
     return control_start(data, routes, COUNT_OF(routes), out);
 }
 

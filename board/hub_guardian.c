@@ -1,19 +1,8 @@
 /* hub_guardian: the guardian of a configuration: what it may ask of the backups, its fibers, its line of /readyz. */
+#include "board/etcd_answer.h"
 #include "board/hub.h"
 
 #include "board/rt/log.h"
-
-#include <stdio.h>
-#include <unistd.h>
-
-/* Who we are for other hubs: the host, or the container. */
-static const char *host_name(char *out, size_t cap)
-{
-    if (gethostname(out, cap) != 0 || !out[0])
-        (void)snprintf(out, cap, "holdfast");
-    out[cap - 1] = 0;
-    return out;
-}
 
 static bool backup_fresh(void *backup)
 {
@@ -44,15 +33,17 @@ err hub_guardian_start(struct hub *h)
     struct hub_epoch *e = &h->epoch;
     char name[GUARDIAN_NAME_MAX / 2];
     group_open(&e->guards, TASK_GUARDIAN);
-    if (!e->config->backup.guardian)
+    if (e->config->backup.endpoint_count == 0)
         return OK;
-    struct guardian_options o = {.config = e->config, .dns = h->dns, .name = host_name(name, sizeof name)};
+    struct guardian_options o = {.config = e->config, .dns = h->dns, .name = etcd_host_name(name, sizeof name)};
     if (e->backup) {
         o.fresh = backup_fresh;
         o.snapshotting = snapshotting;
         o.arg = e->backup;
     }
     TRY(guardian_open(&o, &e->guardian));
+    if (!e->config->backup.guardian) /* for commands only */
+        return OK;
     e->lines[e->line_count++] = (struct ready_line){"etcd", guardian_is_well, e->guardian};
     return spawn(e);
 }

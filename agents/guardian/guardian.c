@@ -119,16 +119,26 @@ static err carry_out(struct campaign *c)
     return e;
 }
 
-/* *more false: all is done. Backups wait from before the decision until after the step. */
-static err one_step(struct campaign *c, bool *more)
+static void decide(struct campaign *c)
 {
-    TRY(look_again(c));
     c->g->holding = !c->order->dry_run; /* before it is asked: none begins between the two */
     c->facts.snapshotting = is_snapshotting(c->g);
     c->facts.fresh_backup = is_fresh(c->g);
     guardian_plan(c->v, &c->order->rules, &c->facts, &c->d);
+}
+
+static void tell_decision(const struct campaign *c)
+{
     if (c->watcher && c->watcher->decided)
         c->watcher->decided(c->watcher->arg, &c->d, c->v);
+}
+
+/* *more false: all is done. Backups wait from before the decision until after the step. */
+static err one_step(struct campaign *c, bool *more)
+{
+    TRY(look_again(c));
+    decide(c);
+    tell_decision(c);
     *more = c->d.step != GUARDIAN_REST;
     err e = OK;
     if (c->d.step == GUARDIAN_DOUBT)
@@ -150,14 +160,30 @@ static err all_steps(struct campaign *c)
     return more ? trail(E_DENIED, "not done after %d steps", STEPS_MAX) : OK;
 }
 
+/* Without the key: is there anything to be done? etcd with a CORRUPT alarm gives none, and who only looks needs none. */
+static err peek(struct campaign *c, bool *more)
+{
+    TRY(look_again(c));
+    decide(c);
+    c->g->holding = false;
+    *more = c->d.step != GUARDIAN_REST && c->d.step != GUARDIAN_DOUBT;
+    if (!*more)
+        tell_decision(c);
+    return c->d.step == GUARDIAN_DOUBT ? trail(E_DENIED, "%s", c->d.why) : OK;
+}
+
 /* The lease is kept by a fiber; where the agent has none running, by one for this campaign. */
 static err with_key(struct campaign *c)
 {
     struct guardian *g = c->g;
     struct group keeper;
+    bool more = false;
     if (c->order->dry_run)
         return all_steps(c);
-    err e = key_is_held(g) ? OK : key_take(g);
+    err e = peek(c, &more);
+    if (!more)
+        return e;
+    e = key_is_held(g) ? OK : key_take(g);
     c->keyless = e == E_FULL && c->order->by_hand && !g->key.theirs[0];
     if (c->keyless) {
         trail_clear();

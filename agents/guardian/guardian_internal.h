@@ -42,6 +42,7 @@ struct guardian_series { /* of one member, by its label */
 struct guardian_key {
     char mine[GUARDIAN_NAME_MAX]; /* what we write into it */
     char theirs[ETCD_VALUE_MAX];  /* who holds it, as it was last read; "" nobody */
+    unsigned endpoint;            /* that answered last: it is asked first */
     int64_t lease;                /* 0: none */
     ms valid_until;               /* as etcd said when it was asked; we hold it until then */
     bool kept;                    /* a fiber renews it */

@@ -35,6 +35,8 @@ static void hold(struct guardian *g, int64_t lease, ms asked_at, int64_t ttl_s)
         log_info("this hub guards etcd now", F("key", GUARDIAN_KEY), F("name", g->key.mine));
 }
 
+typedef err key_call(struct guardian *g, struct etcd *etcd, ms deadline);
+
 /* --- with a connection --- */
 
 static err renew(struct guardian *g, struct etcd *etcd, ms deadline)
@@ -95,29 +97,36 @@ static err give(struct guardian *g, struct etcd *etcd, ms deadline)
 
 /* --- and without one --- */
 
-/* Whichever member answers: one may be at work. */
-static err with_any(struct guardian *g, ms deadline, err (*call)(struct guardian *g, struct etcd *etcd, ms deadline))
+static err with_one(struct guardian *g, struct etcd *etcd, unsigned endpoint, ms deadline, key_call *call)
+{
+    struct etcd_status status;
+    TRY(etcd_connect(etcd, endpoint, ms_min(deadline, loop_now() + GUARDIAN_CONNECT_MS_MAX), &status));
+    if (status.is_learner)
+        return trail(E_UNREACHABLE, "etcd %s is a learner", etcd_endpoint(etcd));
+    return call(g, etcd, ms_min(deadline, loop_now() + GUARDIAN_CONNECT_MS_MAX));
+}
+
+/* These are the cluster's word, not the member's. */
+static bool is_final(err e)
+{
+    return e == OK || e == E_CANCELED || e == E_BUSY || e == E_ABSENT || e == E_FULL;
+}
+
+/* Whichever member answers: one may be down, or at work. */
+static err with_any(struct guardian *g, ms deadline, key_call *call)
 {
     struct etcd *etcd = NULL;
-    struct etcd_status status;
     err e = guardian_source(g, deadline, &etcd, NULL);
-    for (unsigned i = 0; e == OK && i < etcd_endpoint_count(etcd); i++) {
-        e = etcd_connect(etcd, i, ms_min(deadline, loop_now() + GUARDIAN_CONNECT_MS_MAX), &status);
-        if (e == OK && status.is_learner)
-            e = trail(E_UNREACHABLE, "etcd %s is a learner", etcd_endpoint(etcd));
-        if (e == OK)
-            e = call(g, etcd, ms_min(deadline, loop_now() + GUARDIAN_CONNECT_MS_MAX));
-        bool next = e != OK && e != E_CANCELED && e != E_BUSY && e != E_ABSENT && e != E_FULL;
-        if (next && i + 1 < etcd_endpoint_count(etcd) && loop_now() < deadline)
-            e = OK;
-        else
-            break;
+    unsigned count = e == OK ? etcd_endpoint_count(etcd) : 0, first = g->key.endpoint;
+    for (unsigned i = 0; i < count && (i == 0 || (!is_final(e) && loop_now() < deadline)); i++) {
+        g->key.endpoint = (first + i) % count;
+        e = with_one(g, etcd, g->key.endpoint, deadline, call);
     }
     etcd_close(etcd);
     return e;
 }
 
-static err with_turn(struct guardian *g, ms deadline, err (*call)(struct guardian *g, struct etcd *etcd, ms deadline))
+static err with_turn(struct guardian *g, ms deadline, key_call *call)
 {
     TRY(sem_take(&g->calls, deadline));
     err e = with_any(g, deadline, call);

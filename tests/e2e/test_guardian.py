@@ -1,12 +1,14 @@
 """The guardian against real clusters of three members over TLS: what it sees, and what it repairs."""
 from __future__ import annotations
 
+import json
+import os
 import time
 
 import pytest
 
-from peers.etcd import Cluster
-from peers.proc import wait_for
+from peers.etcd import Cluster, Etcd
+from peers.proc import PeerError, wait_for
 
 MIB = 1 << 20
 
@@ -72,3 +74,199 @@ def test_defragments_by_rule_the_leader_last(hub, cluster):
     assert sorted(order) == ["m0", "m1", "m2"] and order[-1] == leader.name
     assert cluster.leader() is not leader
     assert hub.stop().code == 0
+
+
+# --- commands ---
+
+def status(hub, code: int = 0) -> dict[str, dict]:
+    done = hub.command("etcd", "status", "-o", "json")
+    assert done.returncode == code, done.stderr
+    return {row["member"]: row for row in json.loads(done.stdout)}
+
+
+def steps(hub, *args: str, code: int = 0) -> list[tuple[str, str | None]]:
+    done = hub.command("etcd", "defrag", "-o", "json", *args)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return [(item.get("step"), item.get("member")) for item in json.loads(done.stdout)]
+
+
+def member_id(member) -> int:
+    return int(member.gateway().status()["header"]["member_id"])
+
+
+def planned(cluster) -> list[tuple[str, str | None]]:
+    """The followers in the list's order, the move, the leader."""
+    ids = {member_id(member): member.name for member in cluster.members}
+    leader = cluster.leader().name
+    order = [name for _, name in sorted(ids.items()) if name != leader]
+    return [("defrag", name) for name in order] + [("move-leader", leader), ("defrag", leader), ("rest", None)]
+
+
+def test_status(hub, cluster):
+    rows = status(hub)
+    leader = cluster.leader().name
+    for member, (size, in_use) in zip(cluster.members, cluster.sizes()):
+        row = rows[member.name]
+        assert (row["up"], row["leader"], row["size_bytes"], row["in_use_bytes"]) == (True, member.name == leader, size, in_use)
+        assert row["version"] == member.version and row["endpoint"] == member.url and row["alarms"] == []
+        assert row["certificate_days"] >= 0 and row["raft_index"] > 0 and int(row["id"], 16) == member_id(member)
+    text = hub.command("etcd", "status").stdout.decode().splitlines()
+    assert len(text) == 4 and text[0].split()[:4] == ["MEMBER", "ID", "ROLE", "VERSION"]
+    assert sum("leader" in line for line in text) == 1
+
+
+def test_status_of_what_is_not_well(hub, cluster):
+    down = cluster.followers()[0]
+    down.kill()
+    assert sorted(row["up"] for row in status(hub, code=1).values())[0] is False
+    done = hub.command("etcd", "status")
+    assert done.returncode == 1 and b"does not answer" in done.stderr
+    for member in cluster.members:
+        member.kill()
+    done = hub.command("etcd", "status")
+    assert done.returncode == 3 and b"the list of members cannot be had" in done.stderr
+
+
+def test_defrag_by_hand_with_and_without_a_hub(hub, cluster):
+    cluster.fragment(12)
+    before = cluster.sizes()
+    assert steps(hub, "--dry-run", code=1) == [("doubt", None)]  # no backup yet
+    assert steps(hub, "--dry-run", "--without-backup") == planned(cluster)
+    hub.start()
+    hub.wait_snapshot()
+    hub.wait_metric("holdfast_etcd_guarding", lambda is_ours: is_ours == 1)
+    assert [size for size, _ in cluster.sizes()] >= [size for size, _ in before]  # a plan changes nothing
+    plan = planned(cluster)
+    assert steps(hub, "--dry-run") == plan
+    assert steps(hub) == plan  # by the hub, which holds the key
+    assert all(size < 6 * MIB for size, _ in cluster.sizes())
+    assert steps(hub) == [("rest", None)]
+    assert hub.stop().code == 0
+    plan = planned(cluster)
+    assert steps(hub, "--all") == plan  # by the command, by what lies in the destination
+    assert not cluster.members[0].etcdctl("get", "/holdfast/guardian").stdout
+
+
+def test_another_hub_guards(hub, make_hub, cluster):
+    other = guard(make_hub(endpoints=cluster.urls))
+    hub.start()
+    hub.wait_metric("holdfast_etcd_guarding", lambda is_ours: is_ours == 1)
+    assert steps(other, "--all", "--without-backup", code=75) == [(None, None)]
+    other.start()
+    other.wait_metric("holdfast_etcd_member_up", lambda up: up == 1, member="m0")
+    assert other.metric("holdfast_etcd_guarding") == 0
+    assert hub.stop().code == 0  # gives the key back: the other has it at its next look
+    other.wait_metric("holdfast_etcd_guarding", lambda is_ours: is_ours == 1, 20)
+
+
+@pytest.mark.cluster
+def test_a_hub_that_dies_is_followed_by_another(hub, make_hub, cluster):
+    other = guard(make_hub(endpoints=cluster.urls))
+    hub.start()
+    hub.wait_metric("holdfast_etcd_guarding", lambda is_ours: is_ours == 1)
+    other.start()
+    hub.kill()
+    began = time.monotonic()
+    other.wait_metric("holdfast_etcd_guarding", lambda is_ours: is_ours == 1, 90)
+    assert time.monotonic() - began > 20  # not before the lease has run out
+
+
+# --- doubts ---
+
+def test_a_stopped_follower_is_a_doubt(hub, cluster):
+    cluster.fragment(12)
+    stopped = cluster.followers()[0]
+    stopped.pause()
+    assert steps(hub, "--without-backup", code=1) == [("doubt", None)]
+    done = hub.command("backup", "now")  # the other follower is asked, or the leader
+    assert done.returncode == 0 and stopped.url.encode() not in done.stdout
+    stopped.resume()
+    wait_for(lambda: status_code(hub) == 0, "the follower is back", 20, every=0.5)
+    plan = planned(cluster)
+    assert steps(hub, "--without-backup") == plan
+
+
+def status_code(hub) -> int:
+    return hub.command("etcd", "status").returncode
+
+
+def test_a_learner_is_a_doubt_and_no_source(hub, cluster, tmp_path):
+    learner = cluster.add_learner(tmp_path / "learner")
+    wait_for(lambda: learner.etcdctl("endpoint", "status").stdout, "the learner", 20)
+    hub.config["backup"]["etcd"]["endpoints"] = [learner.url, *(m.url for m in cluster.members[:3])]
+    rows = status(hub, code=1)
+    assert rows["learner"]["learner"] and rows["learner"]["up"]
+    done = hub.command("etcd", "defrag", "--all", "--without-backup")
+    assert done.returncode == 1 and b"is a learner" in done.stderr
+    done = hub.command("backup", "now")
+    assert done.returncode == 0 and learner.url.encode() not in done.stdout
+
+
+def test_a_follower_is_preferred(hub, cluster):
+    leader = cluster.leader()
+    hub.config["backup"]["etcd"]["endpoints"] = [leader.url, *(m.url for m in cluster.followers())]
+    done = hub.command("backup", "now", "-o", "json")
+    assert done.returncode == 0 and json.loads(done.stdout)[0]["endpoint"] == cluster.followers()[0].url
+
+
+def test_the_leader_dies_in_a_snapshot(hub, cluster):
+    """It is the only endpoint at first; the next run, with the others, is good."""
+    cluster.members[0].gateway().put_many((b"big/%04d" % i, os.urandom(1 << 20)) for i in range(96))
+    leader = cluster.leader()
+    hub.config["backup"]["etcd"]["endpoints"] = [leader.url]
+    hub.start()
+    wait_for(lambda: list(hub.backups.glob("*.part-*")), "a snapshot on its way", 20, hub.proc, every=0.001)
+    leader.kill()
+    hub.wait_log("backup failed")
+    hub.stop()
+    assert hub.snapshots() == [] and hub.leftovers() == []
+    hub.config["backup"]["etcd"]["endpoints"] = cluster.urls
+    done = hub.command("backup", "now", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["verdict"] == "good"
+
+
+# --- out of space ---
+
+@pytest.mark.parametrize("version", ["system", pytest.param("3.7", marks=pytest.mark.cluster)])
+def test_out_of_space(tmp_path, server_cert, make_hub, version):
+    flags = ["--quota-backend-bytes", str(16 * MIB)]
+    with Cluster(tmp_path / "small", 3, version=version, tls=server_cert, flags=flags).start() as cluster:
+        hub = guard(make_hub(endpoints=cluster.urls), nospace=True)
+        hub.start()
+        hub.wait_snapshot()
+        hub.wait_metric("holdfast_etcd_guarding", lambda is_ours: is_ours == 1)
+        gateway = cluster.members[0].gateway()
+        with pytest.raises(PeerError, match="space"):
+            for i in range(600):
+                gateway.put_many([(b"same key", os.urandom(64 << 10))])
+        hub.wait_log("step=disarm", count=2, seconds=60)
+        gateway.put_many([(b"after", b"it writes again")])
+        assert not cluster.members[0].etcdctl("alarm", "list").stdout
+        assert all(size < 8 * MIB for size, _ in cluster.sizes())
+        done = [line.split("step=")[1].split()[0] for line in hub.log_lines() if "etcd: step done" in line]
+        assert done == ["compact", "defrag", "defrag", "move-leader", "defrag", "disarm"]
+        hub.wait_metric("holdfast_etcd_alarms", lambda raised: raised == 0, 60, member="m0", alarm="NOSPACE")
+
+
+def test_out_of_space_without_leave(tmp_path, server_cert, make_hub):
+    with Etcd(tmp_path / "one", tls=server_cert, flags=["--quota-backend-bytes", str(4 * MIB)]).start() as etcd:
+        hub = make_hub(endpoints=[etcd.url])
+        with pytest.raises(PeerError, match="space"):
+            for i in range(200):
+                etcd.gateway().put_many([(b"same key", os.urandom(64 << 10))])
+        assert [row["alarms"] for row in status(hub, code=1).values()] == [["NOSPACE"]]
+        assert steps(hub, "--all", "--without-backup", code=1) == [("doubt", None)]
+        # nobody holds the key, and etcd takes none now: by hand it goes on
+        assert [step for step, _ in steps(hub, "--nospace", "--without-backup")] == ["compact", "defrag", "disarm", "rest"]
+        etcd.gateway().put_many([(b"after", b"it writes again")])
+        assert [row["alarms"] for row in status(hub).values()] == [[]]
+
+
+def test_corrupt_is_never_touched(hub, cluster):
+    last = cluster.members[-1]
+    cluster.fragment(12)
+    last.gateway().call("/v3/maintenance/alarm", {"action": "ACTIVATE", "memberID": str(member_id(last)), "alarm": "CORRUPT"})
+    assert status(hub, code=1)[last.name]["alarms"] == ["CORRUPT"]
+    done = hub.command("etcd", "defrag", "--all", "--nospace", "--without-backup")
+    assert done.returncode == 1 and b"CORRUPT is raised for member " + last.name.encode() in done.stderr

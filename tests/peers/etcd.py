@@ -250,7 +250,8 @@ class Cluster:
         """A fourth member that is a learner, started."""
         first = self.members[0]
         learner = Etcd(folder, tls=first.tls, name="learner", flags=["--initial-cluster-state", "existing"])
-        first.etcdctl("member", "add", "learner", "--learner", f"--peer-urls={learner.peer_url}")
+        words = ("member", "add", "learner", "--learner", f"--peer-urls={learner.peer_url}")
+        wait_for(lambda: first.etcdctl(*words, check=False).returncode == 0, "a cluster that takes members", 30, every=0.5)
         learner.initial_cluster = f"{first.initial_cluster},{learner.initial_cluster}"
         self.members.append(learner)
         learner.start(wait=False)

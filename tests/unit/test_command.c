@@ -24,6 +24,7 @@ const struct command commands[] = {{"run", "be the hub", "cp", nothing, NULL, NU
                                    {"backup verify", "look into one", "opv", nothing, "FILE", "134"},
                                    {"backup prune", "remove old ones", "copdn", nothing, NULL, NULL},
                                    {"backup retention", "tell which", "cokidte", nothing, NULL, NULL},
+                                   {"etcd defrag", "make it small", "cponasb", nothing, NULL, NULL},
                                    {"version", "tell it", "l", nothing, NULL, NULL},
                                    {0}};
 
@@ -33,7 +34,7 @@ struct line {
     const char *command, *config, *profile;
     const char *file, *destination, *keep, *now;
     unsigned level;
-    bool json, licenses, help, dry_run, print, from_stdin, explain;
+    bool json, licenses, help, dry_run, print, from_stdin, explain, all, nospace, without_backup;
     const char *says; /* on stderr */
 };
 #define TAKEN(...)      .words = {__VA_ARGS__}, .config = CONFIG_PATH_DEFAULT, .profile = PROFILE_DEFAULT
@@ -66,6 +67,13 @@ static const struct line lines[] = {
     {TAKEN("backup", "retention", "--explain", "--keep", "daily=7,weekly=4", "--stdin", "--now=5"), .command = "backup retention",
      .explain = true, .keep = "daily=7,weekly=4", .from_stdin = true, .now = "5"},
     {TAKEN("backup", "retention", "--keep=last=3"), .command = "backup retention", .keep = "last=3"},
+    {TAKEN("etcd", "defrag"), .command = "etcd defrag"},
+    {TAKEN("etcd", "defrag", "--all", "--dry-run"), .command = "etcd defrag", .all = true, .dry_run = true},
+    {TAKEN("etcd", "defrag", "--nospace"), .command = "etcd defrag", .nospace = true},
+    {TAKEN("etcd", "defrag", "--without-backup"), .command = "etcd defrag", .without_backup = true},
+    {REFUSED("\"etcd\" needs another word", "etcd")},
+    {REFUSED("does not take --all", "backup", "now", "--all")},
+    {REFUSED("--nospace takes no value", "etcd", "defrag", "--nospace=1")},
     {REFUSED("`holdfast backup verify` needs another word: FILE", "backup", "verify")},
     {REFUSED("\"y\" is one word too many", "backup", "verify", "x", "y")},
     {REFUSED("--level takes 1, 2, 3 or 4, not \"5\"", "backup", "verify", "x", "--level", "5")},
@@ -138,6 +146,7 @@ static void check_line(const struct command_line *got, const struct line *l)
     assert_true(got->json == l->json && got->licenses == l->licenses && got->help == l->help);
     assert_true(got->dry_run == l->dry_run && got->print == l->print);
     assert_true(got->from_stdin == l->from_stdin && got->explain == l->explain);
+    assert_true(got->all == l->all && got->nospace == l->nospace && got->without_backup == l->without_backup);
 }
 
 static void what_is_understood(void **state)
