@@ -188,6 +188,22 @@ static err ask_all(struct survey *s)
     return OK;
 }
 
+static unsigned place_of(const struct guardian_member *m)
+{
+    return m->endpoint[0] ? m->index : CONFIG_ENDPOINTS_MAX;
+}
+
+/* In the order in which the configuration names them; those it does not name come last. */
+static void sort(struct guardian_view *v)
+{
+    for (unsigned i = 1; i < v->count; i++)
+        for (unsigned j = i; j > 0 && place_of(&v->members[j]) < place_of(&v->members[j - 1]); j--) {
+            struct guardian_member m = v->members[j];
+            v->members[j] = v->members[j - 1];
+            v->members[j - 1] = m;
+        }
+}
+
 /* Certificates that cannot be read leave no member seen; that is told of each. */
 static void take_no_source(struct survey *s, err e)
 {
@@ -221,6 +237,7 @@ err guardian_survey(struct guardian *g)
     free(s.status);
     if (e == E_CANCELED)
         return e;
+    sort(&g->next);
     g->view = g->next;
     return OK;
 }

@@ -95,10 +95,9 @@ def member_id(member) -> int:
 
 
 def planned(cluster) -> list[tuple[str, str | None]]:
-    """The followers in the list's order, the move, the leader."""
-    ids = {member_id(member): member.name for member in cluster.members}
+    """The followers in the order of the endpoints, the move, the leader."""
     leader = cluster.leader().name
-    order = [name for _, name in sorted(ids.items()) if name != leader]
+    order = [member.name for member in cluster.followers()]
     return [("defrag", name) for name in order] + [("move-leader", leader), ("defrag", leader), ("rest", None)]
 
 
