@@ -1,6 +1,7 @@
 /* backup_command: what `backup now`, `list` and `prune` share. */
 #include "board/backup_answer.h"
 #include "board/control.h"
+#include "board/hub_id.h"
 
 #include "board/rt/log.h"
 
@@ -98,24 +99,30 @@ static enum exit_code print(const struct command_line *line, const struct config
     return code;
 }
 
-static enum exit_code work(const struct command_line *line, const struct config *c, const struct answer_way *way)
-{
-    struct dns *dns = NULL;
-    struct backup *backup = NULL;
-    err e = dns_open(&dns);
-    if (e == OK)
-        e = backup_open(&(struct backup_options){.config = c, .dns = dns}, &backup);
-    enum exit_code code = e == OK ? print(line, c, backup, way) : exit_code_of(e);
-    backup_close(backup);
-    dns_close(dns);
-    return code;
-}
-
 static enum exit_code tell(err e)
 {
     char why[512];
     (void)fprintf(stderr, "holdfast: %s\n", trail_text(e, why, sizeof why));
     return exit_code_of(e);
+}
+
+static enum exit_code work(const struct command_line *line, const struct config *c, const struct answer_way *way)
+{
+    struct dns *dns = NULL;
+    struct backup *backup = NULL;
+    struct backup_options o = {.config = c};
+    err e = dns_open(&dns);
+    o.dns = dns;
+    if (e == OK && way->path) /* it may write, and holds the lock */
+        e = hub_id_read(c, loop_now() + LOCK_MS_MAX, o.hub_id);
+    if (e == OK)
+        e = backup_open(&o, &backup);
+    if (e != OK)
+        (void)tell(e);
+    enum exit_code code = e == OK ? print(line, c, backup, way) : exit_code_of(e);
+    backup_close(backup);
+    dns_close(dns);
+    return code;
 }
 
 static enum exit_code ask_or_work(const struct command_line *line, const struct config *c, const struct answer_way *way)

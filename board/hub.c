@@ -1,5 +1,6 @@
 /* hub: `holdfast run`. Opens what the configuration names, lets the agents run, and ends them on SIGTERM. */
 #include "board/hub.h"
+#include "board/hub_id.h"
 
 #include "board/zones.h"
 
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #define TICK_MS       SECONDS(1)
+#define HUB_ID_MS_MAX SECONDS(10)
 #define STOP_MS_MAX   SECONDS(7)  /* Talos kills an extension service 10 s after SIGTERM */
 #define SERVER_MS_MAX SECONDS(2)  /* of those, for answers in work */
 #define AGAIN_MS      SECONDS(10) /* a start that failed for another reason than the configuration */
@@ -121,6 +123,17 @@ static err start_notify(struct hub *h)
     return group_spawn(&e->agents, "notify", notify_run, e->notify);
 }
 
+/* Few servers need the id in names, and of those it is told when they do. */
+static err know_ourselves(const struct config *c, char id[9])
+{
+    err e = hub_id_read(c, loop_now() + HUB_ID_MS_MAX, id);
+    if (e == OK || e == E_CANCELED)
+        return e;
+    log_warn("this hub's id is not known", F_ERR(e));
+    trail_clear();
+    return OK;
+}
+
 static err start_backup(struct hub *h)
 {
     struct hub_epoch *e = &h->epoch;
@@ -140,6 +153,7 @@ static err start_backup(struct hub *h)
         .done = notify_done, .failed = notify_failed, .stale = notify_stale, .round = notify_round, .arg = e->notify};
     o.held = hub_guardian_is_holding;
     o.held_arg = e;
+    TRY(know_ourselves(e->config, o.hub_id));
     TRY(backup_open(&o, &e->backup));
     e->lines[e->line_count++] = (struct ready_line){"backup", backup_is_well, e->backup};
     e->routes[0] = (struct metrics_route){"/backups", hub_backups, h};

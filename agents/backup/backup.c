@@ -1,4 +1,5 @@
 /* backup: the agent: what it owns, who may write when, and who is told. */
+#include "agents/backup/place.h"
 #include "agents/backup/plan.h"
 
 #include "board/rt/log.h"
@@ -20,6 +21,20 @@ static err read_schedule(struct backup *b)
     return trail(e, "backup.schedule \"%s\": %s", b->config->backup.schedule, words);
 }
 
+static err destination_open(struct backup *b, unsigned i)
+{
+    struct backup_destination *to = &b->destinations[i];
+    to->config = &b->config->backup.destinations[i];
+    to->owner = b;
+    TRY(place_open(b, to, &to->place));
+    lane_open(&to->lane, to->config->name, TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
+    lane_open(&to->second, to->config->name, TASK_BACKUP, 1);
+    err e = backup_metrics_open(to);
+    if (e != OK)
+        log_warn("backup metrics are incomplete", F("destination", to->config->name), F_ERR(e));
+    return OK;
+}
+
 err backup_open(const struct backup_options *o, struct backup **out)
 {
     *out = NULL;
@@ -28,25 +43,16 @@ err backup_open(const struct backup_options *o, struct backup **out)
         return E_BUDGET;
     b->options = *o;
     b->config = o->config;
-    err e = read_schedule(b);
-    if (e != OK) {
-        free(b);
-        return e;
-    }
     sem_init_count(&b->one, 1);
     lane_open(&b->files, "backup certificates", TASK_BACKUP, 1);
-    for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
-        struct backup_destination *to = &b->destinations[i];
-        to->config = &b->config->backup.destinations[i];
-        to->owner = b;
-        lane_open(&to->lane, to->config->name, TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
-        lane_open(&to->second, to->config->name, TASK_BACKUP, 1);
-        e = backup_metrics_open(to);
-        if (e != OK)
-            log_warn("backup metrics are incomplete", F("destination", to->config->name), F_ERR(e));
-    }
-    *out = b;
-    return OK;
+    err e = read_schedule(b);
+    for (unsigned i = 0; e == OK && i < b->config->backup.destination_count; i++)
+        e = destination_open(b, i);
+    if (e == OK)
+        *out = b;
+    else
+        backup_close(b);
+    return e;
 }
 
 void backup_close(struct backup *b)
@@ -56,6 +62,7 @@ void backup_close(struct backup *b)
     for (unsigned i = 0; i < b->config->backup.destination_count; i++) {
         backup_metrics_close(&b->destinations[i]);
         backup_leave(&b->destinations[i]);
+        place_close(b->destinations[i].place);
         lane_close(&b->destinations[i].second);
         lane_close(&b->destinations[i].lane);
     }
@@ -82,6 +89,7 @@ err backup_begin(struct backup *b, unsigned destination)
 void backup_end(struct backup *b, unsigned destination)
 {
     b->destinations[destination].busy = b->destinations[destination].at_work = false;
+    place_rest(b->destinations[destination].place);
     backup_rest(b);
     sem_give(&b->one);
     backup_round(b);

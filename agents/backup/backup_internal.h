@@ -22,12 +22,17 @@ struct backup_entry {
     uint32_t hub;   /* 0: none is in the name */
     uint16_t form;  /* enum backup_form bits */
     uint16_t kinds; /* enum backup_name_kind bits: what lies there under that name */
+    /* as listed: */
+    uint64_t bytes; /* 0: not told */
+    uint64_t tag;   /* of the record: another one, another content; 0: not told */
 };
 
+struct place;
 struct backup_destination {
     const struct config_destination *config;
     struct backup *owner;
     bool mounted_here;        /* reach.c: to be unmounted at the end */
+    struct place *place;      /* place.h */
     struct lane lane, second; /* the disk; the second reader of a verification */
     bool busy;                /* a run is on its way, or waits for another destination's */
     bool at_work;             /* it waits no more */
@@ -98,12 +103,12 @@ void backup_name(const struct backup_entry *of, enum backup_name_kind kind, char
 enum backup_name_kind backup_name_kind(const char *name, struct backup_entry *out);                     /* kinds: that one */
 int backup_name_compare(const struct backup_entry *a, const struct backup_entry *b); /* as strcmp() of their names: by time */
 struct backup_entry backup_entry_of(const struct backup_record *r); /* its time and form; the hub that r->name has; kinds 0 */
-/* FOLDER/NAME + suffix of `kind`. E_RANGE: too long. */
+/* Where NAME + suffix of `kind` is, as place_path() says. E_RANGE: too long. */
 MUST_USE err backup_path(const struct backup_destination *to, const struct backup_entry *of, enum backup_name_kind kind,
                          char out[OS_PATH_MAX]);
 
 /* record.c */
-MUST_USE err backup_record_write(struct lane *l, const struct backup_record *r, ms deadline); /* NAME.json beside r->path, anew */
+MUST_USE err backup_record_write(struct backup_destination *to, const struct backup_record *r); /* NAME.json, anew */
 void backup_finding_add(struct backup_verification *v, const char *code, uint64_t page, const char *format, ...)
     PRINTF_LIKE(4, 5);
 void backup_verification_put(struct json_writer *w, const struct backup_verification *v); /* verdict … errors, into an object */
@@ -116,19 +121,16 @@ void backup_leave(struct backup_destination *to); /* unmounts what backup_reach(
 struct catalogue {
     struct backup_entry *entries; /* as their names sort; those without a file (NAME_RECORD only) too */
     size_t count, room;
-    char (*leftovers)[OS_NAME_MAX]; /* LEFTOVERS_MAX at most; the rest next time */
-    size_t leftover_count;
     bool cut;                  /* there are more than BACKUP_RECORDS_MAX: these are the newest */
     struct backup_entry floor; /* the oldest one here; when cut */
 };
-#define BACKUP_LEFTOVERS_MAX 64
 MUST_USE err catalogue_open(struct backup_destination *to, struct catalogue *out); /* E_ABSENT: no such folder */
 void catalogue_close(struct catalogue *c);                                         /* idempotent; legal on a zeroed one */
 /* The record of what lies under that time's name; see backup_list() for what it is when there is none. */
 MUST_USE err catalogue_record(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out);
 /* The record of every snapshot of it, oldest first; an error, also of each(), ends it. */
-MUST_USE err catalogue_each(struct backup_destination *to, const struct catalogue *c,
-                            err (*each)(void *arg, const struct backup_record *r), void *arg);
+typedef err catalogue_visit(void *arg, const struct backup_entry *entry, const struct backup_record *r);
+MUST_USE err catalogue_each(struct backup_destination *to, const struct catalogue *c, catalogue_visit *each, void *arg);
 /* Removes the snapshot of that time: its record first. A kill between the two leaves a snapshot nobody speaks for, which is
  * listed as unknown, kept, and verified anew; the other way round a later snapshot of the same name could meet the word of an
  * older one. */
@@ -137,7 +139,10 @@ MUST_USE err backup_remove(struct backup_destination *to, const struct backup_en
 /* cache.c: what a listing said, kept in the store for when a destination cannot be listed. Nothing happens without a store; what
  * fails is logged once a kind, and never fails the caller, whose trail stays as it is. */
 void cache_renew(struct backup *b, struct backup_destination *to); /* lists it; nothing when it cannot be; at any time */
-void cache_forget_others(struct backup *b);                        /* destinations that are not configured any more */
+/* Its record, as long as the listing has the same tag for it. False: it is to be read. */
+bool cache_find(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out);
+void cache_keep(struct backup *b, const struct backup_destination *to, const struct backup_record *r); /* this one */
+void cache_forget_others(struct backup *b); /* destinations that are not configured any more */
 /* The records of a destination as they were, oldest first, from the name after `after` on ("": all). An error of each() ends it.
  */
 void cache_recall(struct backup *b, struct backup_destination *to, const char *after,
@@ -147,7 +152,7 @@ void cache_recall(struct backup *b, struct backup_destination *to, const char *a
 MUST_USE err backup_tidy_now(struct backup *b, struct backup_destination *to, bool unknown_too);
 MUST_USE err backup_keep_newest_bad(struct backup_destination *to);
 MUST_USE err backup_prune_now(struct backup_destination *to, bool dry_run, backup_pruned *each, void *arg);
-/* Renames a damaged snapshot to NAME.bad; r->path follows. */
+/* Renames a damaged snapshot to NAME.bad, r->path follows; one that keeps its name stays. */
 MUST_USE err backup_set_aside(struct backup_destination *to, struct backup_record *r);
 #define BACKUP_DAMAGED_LATER                                                                                                     \
     "damaged-later" /* a finding: it was good once; nobody deletes it before a newer good one is there                           \

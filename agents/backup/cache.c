@@ -1,7 +1,7 @@
 /* cache: the records of each destination as its last listing had them, rows of the store. The files are the truth: a row is only
  * asked when they cannot be, and a store that is lost or wrong is put right by the next listing. Records go in pieces: each is
  * made equal to its span of names by one write, which writes only the rows that differ and may run twice, or late. */
-#include "agents/backup/backup_internal.h"
+#include "agents/backup/place.h"
 
 #include "board/rt/log.h"
 
@@ -17,6 +17,10 @@
 const char *const backup_schema[] = {
     "CREATE TABLE backup_records(destination TEXT NOT NULL, name TEXT NOT NULL, taken_at INTEGER NOT NULL, verdict TEXT NOT NULL,"
     " json TEXT NOT NULL, PRIMARY KEY(destination, name)) WITHOUT ROWID",
+    "ALTER TABLE backup_records ADD COLUMN tag INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE backup_uploads(destination TEXT NOT NULL, key TEXT NOT NULL, upload_id TEXT NOT NULL, began_at INTEGER NOT "
+    "NULL,"
+    " PRIMARY KEY(destination, key, upload_id)) WITHOUT ROWID",
     NULL};
 
 /* --- pieces: rows on their way. The pool may look at one after we gave up --- */
@@ -24,6 +28,7 @@ const char *const backup_schema[] = {
 struct row {
     int64_t taken_at_s;
     const char *verdict;
+    uint64_t tag; /* struct backup_entry */
     size_t json_bytes;
     char name[BACKUP_NAME_MAX];
     alignas(8) char json[]; /* padded to the next row */
@@ -91,11 +96,13 @@ static err put_row(struct store_tx *tx, const struct span *s, const struct row *
                                          store_text(row->name),
                                          store_integer(row->taken_at_s),
                                          store_text(row->verdict),
-                                         {.kind = STORE_TEXT, .bytes = {(const uint8_t *)row->json, row->json_bytes}}};
+                                         {.kind = STORE_TEXT, .bytes = {(const uint8_t *)row->json, row->json_bytes}},
+                                         store_integer((int64_t)row->tag)};
     return store_exec(tx,
-                      "INSERT INTO backup_records VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(destination, name) DO UPDATE SET"
-                      " taken_at = excluded.taken_at, verdict = excluded.verdict, json = excluded.json"
-                      " WHERE backup_records.json <> excluded.json",
+                      "INSERT INTO backup_records(destination, name, taken_at, verdict, json, tag)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(destination, name) DO UPDATE SET"
+                      " taken_at = excluded.taken_at, verdict = excluded.verdict, json = excluded.json, tag = excluded.tag"
+                      " WHERE backup_records.json <> excluded.json OR backup_records.tag <> excluded.tag",
                       values, COUNT_OF(values));
 }
 
@@ -174,12 +181,8 @@ static err keep_piece(struct keeping *k, bool last)
     return OK;
 }
 
-static err keep_record(void *arg, const struct backup_record *r)
+static err put_record(struct piece *p, const struct backup_record *r, uint64_t tag)
 {
-    struct keeping *k = arg;
-    struct piece *p = k->span.piece;
-    if (row_bytes(BACKUP_RECORD_JSON_MAX) > PIECE_BYTES - p->len)
-        TRY(keep_piece(k, false));
     struct row *row = row_at(p, p->len);
     struct text t = text_over(row->json, BACKUP_RECORD_JSON_MAX);
     struct json_writer w = json_write_to(&t);
@@ -188,10 +191,22 @@ static err keep_record(void *arg, const struct backup_record *r)
         return trail(E_RANGE, "the record of %s is too large", r->path);
     row->taken_at_s = r->taken_at_s;
     row->verdict = backup_verdict_name(r->verification.verdict);
+    row->tag = tag;
     row->json_bytes = t.len;
     memcpy(row->name, r->name, sizeof row->name);
-    k->last_row = p->len;
     p->len += row_bytes(t.len);
+    return OK;
+}
+
+static err keep_record(void *arg, const struct backup_entry *entry, const struct backup_record *r)
+{
+    struct keeping *k = arg;
+    struct piece *p = k->span.piece;
+    if (row_bytes(BACKUP_RECORD_JSON_MAX) > PIECE_BYTES - p->len)
+        TRY(keep_piece(k, false));
+    size_t at = p->len;
+    TRY(put_record(p, r, entry->tag));
+    k->last_row = at;
     return OK;
 }
 
@@ -257,8 +272,9 @@ void cache_forget_others(struct backup *b)
 /* Of another folder that had this destination's name: nothing is known of this one. */
 static bool speaks_of(const struct backup_destination *to, const struct backup_record *r)
 {
-    size_t len = strlen(to->config->path);
-    return strcmp(r->destination, to->config->name) == 0 && strncmp(r->path, to->config->path, len) == 0 && r->path[len] == '/';
+    char base[OS_PATH_MAX];
+    return strcmp(r->destination, to->config->name) == 0 && place_path(to->place, "", base) == OK &&
+           strncmp(r->path, base, strlen(base)) == 0;
 }
 
 static err give_rows(const struct backup_destination *to, struct span *s, struct backup_record *r,
@@ -295,4 +311,72 @@ void cache_recall(struct backup *b, struct backup_destination *to, const char *a
     span_close(&s);
     free(r);
     ended(b, to->config->name, e, mark);
+}
+
+/* --- one record --- */
+
+static err put_one_work(struct store_tx *tx, void *arg)
+{
+    const struct span *s = arg;
+    return put_row(tx, s, row_at(s->piece, 0));
+}
+
+void cache_keep(struct backup *b, const struct backup_destination *to, const struct backup_record *r)
+{
+    struct span s = {0};
+    uint64_t mark = trail_mark();
+    if (!b->options.store)
+        return;
+    err e = span_open(&s, to, "");
+    if (e == OK)
+        e = put_record(s.piece, r, 0);
+    if (e == OK)
+        e = store_write_held(b->options.store, put_one_work, &s, sizeof s, &s.piece->hold, loop_now() + STORE_MS_MAX);
+    span_close(&s);
+    ended(b, to->config->name, e, mark);
+}
+
+struct wanted { /* what a work function is given */
+    struct piece *piece;
+    char destination[CONFIG_NAME_MAX], name[BACKUP_NAME_MAX];
+    uint64_t tag;
+};
+
+static err got_one(void *arg, const struct store_value *columns, size_t count)
+{
+    struct wanted *w = arg;
+    struct bytes json = columns[0].bytes;
+    ASSERT(count == 1);
+    if (json.len > BACKUP_RECORD_JSON_MAX) /* not ours */
+        return OK;
+    memcpy(w->piece->bytes, json.at, json.len);
+    w->piece->len = json.len;
+    return OK;
+}
+
+static err find_work(struct store_tx *tx, void *arg)
+{
+    struct wanted *w = arg;
+    const struct store_value values[] = {store_text(w->destination), store_text(w->name), store_integer((int64_t)w->tag)};
+    w->piece->len = 0;
+    return store_query(tx, "SELECT json FROM backup_records WHERE destination = ?1 AND name = ?2 AND tag = ?3", values,
+                       COUNT_OF(values), got_one, w);
+}
+
+bool cache_find(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out)
+{
+    struct backup *b = to->owner;
+    struct span s = {0};
+    uint64_t mark = trail_mark();
+    if (!b->options.store || span_open(&s, to, "") != OK)
+        return false;
+    struct wanted w = {.piece = s.piece, .tag = entry->tag};
+    memcpy(w.destination, s.destination, sizeof w.destination);
+    backup_name(entry, NAME_SNAPSHOT, w.name);
+    err e = store_read_held(b->options.store, find_work, &w, sizeof w, &s.piece->hold, loop_now() + STORE_MS_MAX);
+    bool found = e == OK && s.piece->len > 0 && backup_record_parse((struct bytes){s.piece->bytes, s.piece->len}, out) == OK &&
+                 speaks_of(to, out);
+    span_close(&s);
+    trail_rewind(mark); /* it is read then */
+    return found;
 }

@@ -1,6 +1,6 @@
 /* catalogue: what lies in a destination. The files are the truth: a snapshot is listed because it is there, and what is told of
  * it is its record, as long as that speaks of a file of this size. */
-#include "agents/backup/backup_internal.h"
+#include "agents/backup/place.h"
 
 #include "board/rt/log.h"
 
@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROOM_FIRST   64
-#define ENTRIES_MAX  (3 * BACKUP_RECORDS_MAX) /* names: a snapshot has one or two, and perhaps a damaged twin */
-#define RECORD_BYTES (BACKUP_RECORD_JSON_MAX + 1)
+#define ROOM_FIRST  64
+#define ENTRIES_MAX (3 * BACKUP_RECORDS_MAX) /* names: a snapshot has one or two, and perhaps a damaged twin */
 
 /* --- one look --- */
 
@@ -27,20 +26,16 @@ static err room(struct catalogue *c)
     return OK;
 }
 
-static err leftover(struct catalogue *c, const char *name)
-{
-    if (!c->leftovers)
-        c->leftovers = calloc(BACKUP_LEFTOVERS_MAX, sizeof *c->leftovers);
-    if (!c->leftovers)
-        return E_BUDGET;
-    if (c->leftover_count < BACKUP_LEFTOVERS_MAX)
-        (void)snprintf(c->leftovers[c->leftover_count++], sizeof *c->leftovers, "%s", name);
-    return OK;
-}
-
 static int by_name(const void *left, const void *right)
 {
     return backup_name_compare(left, right);
+}
+
+static void join(struct backup_entry *entry, const struct backup_entry *other)
+{
+    entry->kinds = (uint16_t)(entry->kinds | other->kinds);
+    entry->bytes = entry->bytes ? entry->bytes : other->bytes;
+    entry->tag = entry->tag ? entry->tag : other->tag;
 }
 
 /* One entry a name; of more than there may be, the newest. No name of theirs is let go. */
@@ -51,7 +46,7 @@ static void merge(struct catalogue *c)
         qsort(c->entries, c->count, sizeof *c->entries, by_name);
     for (size_t i = 0; i < c->count; i++)
         if (kept && by_name(&c->entries[kept - 1], &c->entries[i]) == 0)
-            c->entries[kept - 1].kinds = (uint16_t)(c->entries[kept - 1].kinds | c->entries[i].kinds);
+            join(&c->entries[kept - 1], &c->entries[i]);
         else
             c->entries[kept++] = c->entries[i];
     c->count = size_min(kept, BACKUP_RECORDS_MAX);
@@ -62,15 +57,26 @@ static void merge(struct catalogue *c)
     c->floor = c->entries[0];
 }
 
-static err see(void *arg, const char *name)
+/* Of its content, as the place tells it: FNV-1a, 64 bits. 0: it does not. */
+static uint64_t tag_of(const struct place_object *o)
+{
+    uint64_t tag = UINT64_C(0xcbf29ce484222325) ^ o->bytes;
+    for (const char *c = o->etag; *c; c++)
+        tag = (tag ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+    return o->etag[0] ? tag | 1 : 0;
+}
+
+static err see(void *arg, const struct place_object *o)
 {
     struct catalogue *c = arg;
     struct backup_entry entry;
-    enum backup_name_kind kind = backup_name_kind(name, &entry);
-    if (kind == NAME_LEFTOVER)
-        return leftover(c, name);
-    if (kind == NAME_OTHER)
+    enum backup_name_kind kind = backup_name_kind(o->name, &entry);
+    if (kind == NAME_OTHER || kind == NAME_LEFTOVER)
         return OK;
+    if (kind == NAME_RECORD)
+        entry.tag = tag_of(o);
+    else if (kind == NAME_SNAPSHOT)
+        entry.bytes = o->bytes;
     if (c->count == ENTRIES_MAX)
         merge(c);
     if (c->cut && by_name(&entry, &c->floor) < 0)
@@ -80,85 +86,30 @@ static err see(void *arg, const char *name)
     return OK;
 }
 
-/* --- only files: not a link, a folder, a pipe of such a name --- */
-
-#define LOOK_ENTRIES_MAX 32
-
-struct look_job {
-    const char *folder; /* the configuration's: it outlives the lane */
-    struct backup_entry entries[LOOK_ENTRIES_MAX];
-    size_t count;
-};
-
-static bool is_no_file(const char *folder, const struct backup_entry *of, enum backup_name_kind kind)
+static void tell_strange(struct backup_destination *to, const struct backup_entry *entry)
 {
-    char name[BACKUP_NAME_MAX], path[OS_PATH_MAX + BACKUP_NAME_MAX];
-    struct os_stat stat;
-    if (!(of->kinds & kind))
-        return false;
-    backup_name(of, kind, name);
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    return os_stat_name(path, &stat) == OK && stat.kind != OS_FILE;
-}
-
-/* kinds 0: not ours. What cannot be looked at is met again, and told, by who reads it. */
-static err run_look(void *job)
-{
-    struct look_job *j = job;
-    for (size_t i = 0; i < j->count; i++) {
-        struct backup_entry *entry = &j->entries[i];
-        if (is_no_file(j->folder, entry, NAME_SNAPSHOT) || is_no_file(j->folder, entry, NAME_BAD) ||
-            is_no_file(j->folder, entry, NAME_RECORD))
-            entry->kinds = NAME_OTHER;
-    }
-    return OK;
-}
-
-static void take_looked(struct backup_destination *to, struct catalogue *c, const struct look_job *j, size_t *kept)
-{
-    for (size_t i = 0; i < j->count; i++) {
-        char name[BACKUP_NAME_MAX];
-        if (j->entries[i].kinds != NAME_OTHER) {
-            c->entries[(*kept)++] = j->entries[i];
-            continue;
-        }
-        backup_name(&j->entries[i], NAME_SNAPSHOT, name);
-        log_warn("what is named like a snapshot is no file: it is left alone", F("path", to->config->path), F("name", name));
-    }
+    char name[BACKUP_NAME_MAX];
+    backup_name(entry, NAME_SNAPSHOT, name);
+    log_warn("what is named like a snapshot is no file: it is left alone", F("path", to->config->path), F("name", name));
 }
 
 static err only_files(struct backup_destination *to, struct catalogue *c)
 {
     size_t kept = 0;
-    for (size_t at = 0; at < c->count; at += LOOK_ENTRIES_MAX) {
-        struct look_job j = {.folder = to->config->path, .count = size_min(c->count - at, LOOK_ENTRIES_MAX)};
-        memcpy(j.entries, c->entries + at, j.count * sizeof *j.entries);
-        TRY(lane_call(&to->lane, run_look, &j, sizeof j, NULL, loop_now() + BACKUP_DISK_MS_MAX));
-        take_looked(to, c, &j, &kept);
-    }
+    TRY(place_look(to->place, c->entries, c->count));
+    for (size_t i = 0; i < c->count; i++)
+        if (c->entries[i].kinds != NAME_OTHER)
+            c->entries[kept++] = c->entries[i];
+        else
+            tell_strange(to, &c->entries[i]);
     c->count = kept;
     return OK;
-}
-
-/* A plain file where the folder should be: the kernel says that nothing is there. */
-static err why_absent(struct backup_destination *to)
-{
-    struct os_stat stat;
-    uint64_t mark = trail_mark();
-    err e = file_stat(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, &stat);
-    if (e == OK && stat.kind != OS_FOLDER)
-        return trail(E_INVALID, "%s is not a folder", to->config->path);
-    trail_rewind(mark);
-    return E_ABSENT;
 }
 
 err catalogue_open(struct backup_destination *to, struct catalogue *out)
 {
     *out = (struct catalogue){0};
-    TRY(backup_reach(to));
-    err e = backup_moved(to, file_list(&to->lane, to->config->path, loop_now() + BACKUP_DISK_MS_MAX, see, out));
-    if (e == E_ABSENT)
-        e = why_absent(to);
+    err e = place_list(to->place, see, out);
     if (e == OK) {
         merge(out);
         e = only_files(to, out);
@@ -176,36 +127,10 @@ err catalogue_open(struct backup_destination *to, struct catalogue *out)
 void catalogue_close(struct catalogue *c)
 {
     free(c->entries);
-    free(c->leftovers);
     *c = (struct catalogue){0};
 }
 
 /* --- the record of one --- */
-
-struct record_job {
-    char path[OS_PATH_MAX], file[OS_PATH_MAX];
-    struct buf *into;
-    size_t got;
-    struct os_stat stat;
-    err read;
-};
-
-static err read_record(struct record_job *j)
-{
-    os_fd fd;
-    TRY(os_file_open(j->path, OS_READ, &fd));
-    err e = os_file_read(fd, 0, j->into->at, RECORD_BYTES, &j->got);
-    os_file_close(fd);
-    return e;
-}
-
-static err run_record(void *job)
-{
-    struct record_job *j = job;
-    TRY(os_stat_path(j->file, &j->stat));
-    j->read = read_record(j);
-    return OK;
-}
 
 /* What is told of a snapshot nobody has a good word for. */
 static void without_record(struct backup_record *r, bool is_bad, const char *reason)
@@ -215,50 +140,103 @@ static void without_record(struct backup_record *r, bool is_bad, const char *rea
     (void)snprintf(v->reason, sizeof v->reason, "%s", reason);
 }
 
-static void judge(const struct record_job *j, bool is_bad, struct backup_record *r)
+/* A file that cannot be read is damaged; of what is far away nothing is known then. */
+static bool is_unreadable(const struct place *p, err e)
 {
+    return e == E_RANGE ||
+           (place_folder(p) && e != E_ABSENT && e != E_CANCELED && e != E_TIMEOUT && e != E_BUSY && e != E_BUDGET);
+}
+
+/* The size of what lies there, as the record has it. */
+static uint64_t *size_of(struct backup_record *r, bool plain)
+{
+    return r->stored_bytes || !plain ? &r->stored_bytes : &r->verification.bytes;
+}
+
+static void judge(const struct place *p, const struct backup_entry *entry, uint64_t bytes, err read, const struct buf *json,
+                  struct backup_record *r)
+{
+    bool is_bad = !(entry->kinds & NAME_SNAPSHOT), keeps_name = place_keeps_names(p, entry), plain = entry->form == 0;
     uint64_t mark = trail_mark();
-    if (j->read == E_ABSENT)
+    if (read == E_ABSENT)
         without_record(r, is_bad, "no-record");
-    else if (j->read != OK || j->got >= RECORD_BYTES || backup_record_parse((struct bytes){j->into->at, j->got}, r) != OK)
+    else if (read != OK || backup_record_parse((struct bytes){json->at, json->len}, r) != OK)
         without_record(r, is_bad, "record");
-    else if (r->verification.bytes != j->stat.bytes || (is_bad && r->verification.verdict != VERDICT_BAD) ||
-             (!is_bad && r->verification.verdict == VERDICT_BAD))
+    else if (*size_of(r, plain) != bytes || (is_bad && r->verification.verdict != VERDICT_BAD) ||
+             (!is_bad && !keeps_name && r->verification.verdict == VERDICT_BAD))
         without_record(r, is_bad, "changed");
     trail_rewind(mark);
-    r->verification.bytes = j->stat.bytes;
+    *size_of(r, plain) = bytes;
+}
+
+static err stored_bytes(struct backup_destination *to, const struct backup_entry *entry, const char *name, uint64_t *bytes)
+{
+    struct place_object object;
+    *bytes = entry->bytes;
+    if (entry->bytes)
+        return OK;
+    TRY(place_stat(to->place, name, &object));
+    *bytes = object.bytes;
+    return OK;
+}
+
+/* What was verified once is not asked for again as long as the place tells the same of it. */
+static bool is_remembered(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out)
+{
+    if (!entry->tag || !entry->bytes || !cache_find(to, entry, out))
+        return false;
+    if (out->verification.verdict != VERDICT_UNKNOWN && *size_of(out, entry->form == 0) == entry->bytes)
+        return true;
+    *out = (struct backup_record){.took_ms = -1};
+    return false;
+}
+
+static err read_record(struct backup_destination *to, const struct backup_entry *entry, const char *file,
+                       struct backup_record *out)
+{
+    char name[BACKUP_NAME_MAX];
+    uint64_t bytes = 0;
+    struct buf *json = NULL;
+    if (is_remembered(to, entry, out))
+        return OK;
+    TRY(stored_bytes(to, entry, file, &bytes));
+    backup_name(entry, NAME_RECORD, name);
+    uint64_t mark = trail_mark();
+    err e = place_read_small(to->place, name, BACKUP_RECORD_JSON_MAX, &json);
+    if (e != OK && e != E_ABSENT && !is_unreadable(to->place, e))
+        return e;
+    trail_rewind(mark);
+    judge(to->place, entry, bytes, e, json, out);
+    buf_release(json);
+    return OK;
 }
 
 err catalogue_record(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *out)
 {
-    bool is_bad = !(entry->kinds & NAME_SNAPSHOT);
-    struct record_job job = {.got = 0};
+    char file[BACKUP_NAME_MAX], path[OS_PATH_MAX];
+    backup_name(entry, entry->kinds & NAME_SNAPSHOT ? NAME_SNAPSHOT : NAME_BAD, file);
     *out = (struct backup_record){.took_ms = -1};
-    TRY(backup_path(to, entry, NAME_RECORD, job.path));
-    TRY(backup_path(to, entry, is_bad ? NAME_BAD : NAME_SNAPSHOT, job.file));
-    TRY(backup_moved(to, buf_wait(RECORD_BYTES, loop_now() + BACKUP_DISK_MS_MAX, &job.into)));
-    err e = lane_call(&to->lane, run_record, &job, sizeof job, &job.into->hold, loop_now() + BACKUP_DISK_MS_MAX);
-    e = backup_moved(to, e);
-    if (e == OK)
-        judge(&job, is_bad, out);
-    buf_release(job.into);
+    TRY(place_path(to->place, file, path));
+    err e = read_record(to, entry, file, out);
     backup_name(entry, NAME_SNAPSHOT, out->name);
     out->compressed = (entry->form & FORM_ZSTD) != 0;
     out->encrypted = (entry->form & FORM_AGE) != 0;
     out->taken_at_s = entry->at_s;
-    (void)snprintf(out->path, sizeof out->path, "%s", job.file);
+    memcpy(out->path, path, sizeof out->path);
     (void)snprintf(out->destination, sizeof out->destination, "%s", to->config->name);
-    return e == OK ? OK : trail(e, "looking at %s", job.file);
+    return e == OK ? OK : trail(e, "looking at %s", path);
 }
 
 /* --- one goes --- */
 
 static err remove_if(struct backup_destination *to, const struct backup_entry *entry, enum backup_name_kind kind)
 {
-    char path[OS_PATH_MAX];
+    char name[BACKUP_NAME_MAX];
     uint64_t mark = trail_mark();
-    TRY(backup_path(to, entry, kind, path));
-    err e = backup_moved(to, file_remove(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX));
+    if (!(entry->kinds & kind))
+        return OK;
+    backup_name(entry, kind, name);
+    err e = place_remove(to->place, name);
     if (e != E_ABSENT)
         return e;
     trail_rewind(mark);
@@ -267,17 +245,15 @@ static err remove_if(struct backup_destination *to, const struct backup_entry *e
 
 err backup_remove(struct backup_destination *to, const struct backup_entry *entry)
 {
-    if (entry->kinds & NAME_RECORD)
-        TRY(remove_if(to, entry, NAME_RECORD));
-    if (entry->kinds & NAME_SNAPSHOT)
-        TRY(remove_if(to, entry, NAME_SNAPSHOT));
-    return entry->kinds & NAME_BAD ? remove_if(to, entry, NAME_BAD) : OK;
+    TRY(remove_if(to, entry, NAME_RECORD));
+    TRY(remove_if(to, entry, NAME_SNAPSHOT));
+    return remove_if(to, entry, NAME_BAD);
 }
 
 /* --- all of them --- */
 
 static err list_one(struct backup_destination *to, const struct backup_entry *entry, struct backup_record *r,
-                    err (*each)(void *arg, const struct backup_record *r), void *arg)
+                    catalogue_visit *each, void *arg)
 {
     if (!(entry->kinds & (NAME_SNAPSHOT | NAME_BAD)))
         return OK;
@@ -286,11 +262,10 @@ static err list_one(struct backup_destination *to, const struct backup_entry *en
         trail_clear();
         return OK;
     }
-    return e == OK ? each(arg, r) : e;
+    return e == OK ? each(arg, entry, r) : e;
 }
 
-err catalogue_each(struct backup_destination *to, const struct catalogue *c,
-                   err (*each)(void *arg, const struct backup_record *r), void *arg)
+err catalogue_each(struct backup_destination *to, const struct catalogue *c, catalogue_visit *each, void *arg)
 {
     struct backup_record *r = malloc(sizeof *r);
     err e = r ? OK : E_BUDGET;
@@ -318,6 +293,12 @@ static err list_record(void *arg, const struct backup_record *r)
     return e;
 }
 
+static err list_entry(void *arg, const struct backup_entry *entry, const struct backup_record *r)
+{
+    (void)entry;
+    return list_record(arg, r);
+}
+
 /* What is said of a file that cannot be looked at: nothing of it is proven now. */
 static err list_unreachable(void *arg, struct backup_record *r)
 {
@@ -325,6 +306,12 @@ static err list_unreachable(void *arg, struct backup_record *r)
     v->verdict = VERDICT_UNKNOWN;
     v->level = 0;
     (void)snprintf(v->reason, sizeof v->reason, "unreachable");
+    return list_record(arg, r);
+}
+
+/* What was put there and cannot be listed is what we remember of it. */
+static err list_as_was(void *arg, struct backup_record *r)
+{
     return list_record(arg, r);
 }
 
@@ -357,9 +344,15 @@ err backup_list(struct backup *b, unsigned destination, err (*each)(void *arg, c
     struct catalogue c;
     err e = catalogue_open(to, &c);
     if (e == OK)
-        e = catalogue_each(to, &c, list_record, &l);
+        e = catalogue_each(to, &c, list_entry, &l);
     catalogue_close(&c);
+    bool as_was = e == E_DENIED && place_is_write_only(to->place) && !l.refused;
     if (e != OK && e != E_CANCELED && !l.refused)
-        cache_recall(b, to, l.after, list_unreachable, &l);
-    return e == E_ABSENT && !l.after[0] ? not_made_yet(to) : e;
+        cache_recall(b, to, l.after, as_was ? list_as_was : list_unreachable, &l);
+    place_rest(to->place);
+    if (as_was && !l.refused) {
+        trail_clear();
+        return OK;
+    }
+    return e == E_ABSENT && !l.after[0] && place_folder(to->place) ? not_made_yet(to) : e;
 }

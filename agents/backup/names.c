@@ -1,6 +1,6 @@
 /* names: the time a snapshot was begun is its name. UTC, so that names sort as times do; then the hub, where more than one hub
  * writes there and none can be refused, and how the bytes are packed. */
-#include "agents/backup/backup_internal.h"
+#include "agents/backup/place.h"
 
 #include "board/rt/text.h"
 
@@ -150,8 +150,6 @@ err backup_path(const struct backup_destination *to, const struct backup_entry *
                 char out[OS_PATH_MAX])
 {
     char name[BACKUP_NAME_MAX];
-    struct text t = text_over(out, OS_PATH_MAX);
     backup_name(of, kind, name);
-    text_addf(&t, "%s/%s", to->config->path, name);
-    return t.cut ? trail(E_RANGE, "%s: path too long", to->config->path) : OK;
+    return place_path(to->place, name, out);
 }

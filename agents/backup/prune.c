@@ -1,11 +1,14 @@
 /* prune: what the destination's rules do not keep goes. It acts on a whole list only: when a name or a record could not be read,
  * nothing is removed; and nothing before the newest one that stays was read again and is what its record says. */
+#include "agents/backup/place.h"
 #include "agents/backup/retention.h"
 #include "agents/backup/verify.h"
 
 #include "board/rt/log.h"
 #include "board/rt/pulse.h"
+#include "net/format/hex.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,23 +90,98 @@ static err set_aside(struct pruning *p, struct retention_item *item)
     if (p->dry_run)
         return OK;
     r->verification = *v;
+    struct backup_entry *entry = &p->catalogue.entries[item->id];
     TRY(backup_set_aside(p->to, r));
-    p->catalogue.entries[item->id].kinds = NAME_BAD | NAME_RECORD;
-    return backup_record_write(&p->to->lane, r, loop_now() + BACKUP_DISK_MS_MAX);
+    entry->kinds = place_keeps_names(p->to->place, entry) ? NAME_SNAPSHOT | NAME_RECORD : NAME_BAD | NAME_RECORD;
+    entry->tag = 0;
+    return backup_record_write(p->to, r);
 }
 
-/* False in *proven: the item is another one now: damaged, or not known. */
-static err prove(struct pruning *p, struct retention_item *item, bool *proven)
+/* --- what is packed, or far away --- */
+
+static err read_stored(struct place_get *get, char sha256[2 * SHA256_BYTES + 1])
+{
+    struct sha256 sha;
+    uint8_t sum[SHA256_BYTES];
+    struct buf *piece = NULL;
+    sha256_start(&sha);
+    do {
+        buf_release(piece);
+        TRY(place_get_next(get, BACKUP_DISK_MS_MAX, &piece));
+        if (piece)
+            sha256_update(&sha, (struct bytes){piece->at, piece->len});
+        fiber_breathe();
+    } while (piece);
+    sha256_finish(&sha, sum);
+    hex_encode((struct bytes){sum, sizeof sum}, sha256, 2 * SHA256_BYTES + 1);
+    return OK;
+}
+
+/* A packed file in a folder: all its bytes are what its record says. */
+static err prove_packed(struct pruning *p, struct backup_verification *v)
+{
+    const struct backup_record *r = p->record;
+    struct place_get *get = NULL;
+    struct place_object object;
+    char sha256[2 * SHA256_BYTES + 1];
+    TRY(place_get_open(p->to->place, r->name, &get, &object));
+    err e = read_stored(get, sha256);
+    place_get_close(get);
+    TRY(e);
+    if (!r->stored_sha256[0])
+        v->level = 0;
+    else if (strcmp(sha256, r->stored_sha256) != 0)
+        backup_finding_add(v, "sha256", 0, "the SHA-256 of the stored bytes is not that of its record");
+    return OK;
+}
+
+/* An object: the server says the same of it as when it was put there. Another word for it is no damage yet, but no proof. */
+static err prove_object(struct pruning *p, struct backup_verification *v)
+{
+    const struct backup_record *r = p->record;
+    struct place_object object;
+    TRY(place_stat(p->to->place, r->name, &object));
+    bool same_etag = !r->etag[0] || !object.etag[0] || strcmp(r->etag, object.etag) == 0;
+    if (object.bytes != (r->stored_bytes ? r->stored_bytes : r->verification.bytes) || !same_etag)
+        v->level = 0;
+    return OK;
+}
+
+static err prove_stored(struct pruning *p, struct backup_verification *v)
+{
+    *v = p->record->verification;
+    err e = place_folder(p->to->place) ? prove_packed(p, v) : prove_object(p, v);
+    if (e != OK && e != E_CANCELED) {
+        v->level = 0;
+        (void)snprintf(v->reason, sizeof v->reason, "unreadable");
+        trail_clear();
+        return OK;
+    }
+    if (v->level == 0)
+        (void)snprintf(v->reason, sizeof v->reason, "changed");
+    return e;
+}
+
+static err prove_plain(struct pruning *p, struct backup_verification *v)
 {
     struct verifier *verifier = NULL;
-    struct backup_verification *v = p->found;
-    TRY(catalogue_record(p->to, &p->catalogue.entries[item->id], p->record));
     const struct backup_record *r = p->record;
     err e = verifier_run(&p->to->lane, &p->to->second, r->path, 2, NULL, v, &verifier);
     verifier_close(verifier);
     TRY(e);
     if (v->verdict != VERDICT_BAD && v->level >= 2 && r->verification.sha256[0] && strcmp(r->verification.sha256, v->sha256) != 0)
         backup_finding_add(v, "sha256", 0, "the SHA-256 is not that of its record");
+    return OK;
+}
+
+/* False in *proven: the item is another one now: damaged, or not known. */
+static err prove(struct pruning *p, struct retention_item *item, bool *proven)
+{
+    struct backup_verification *v = p->found;
+    const struct backup_entry *entry = &p->catalogue.entries[item->id];
+    TRY(catalogue_record(p->to, entry, p->record));
+    const struct backup_record *r = p->record;
+    TRY(place_keeps_names(p->to->place, entry) ? prove_stored(p, v) : prove_plain(p, v));
     *proven = v->verdict != VERDICT_BAD && v->level >= 2;
     if (*proven)
         return OK;

@@ -1,5 +1,5 @@
 /* record: what is known of one snapshot, as JSON and back, and on the disk. */
-#include "agents/backup/backup_internal.h"
+#include "agents/backup/place.h"
 #include "agents/backup/retention.h"
 
 #include "net/format/json_read.h"
@@ -334,19 +334,7 @@ err backup_record_parse(struct bytes json, struct backup_record *out)
     return r.wrong ? trail(E_CORRUPT, "line 1: key \"%s\" is not what a record has there", r.wrong) : OK;
 }
 
-/* --- on the disk --- */
-
-/* An older record of that name goes first: between the two the snapshot has none, which is only verified again. */
-static err make_room(struct lane *l, const char *path, ms deadline)
-{
-    uint64_t mark = trail_mark();
-    err e = file_remove(l, path, deadline);
-    if (e == E_ABSENT) {
-        trail_rewind(mark);
-        return OK;
-    }
-    return e;
-}
+/* --- where it lies --- */
 
 static bool is_same_file(struct buf *json, const struct backup_verification *ours)
 {
@@ -358,55 +346,44 @@ static bool is_same_file(struct buf *json, const struct backup_verification *our
 }
 
 /* Another hub on this folder found our file before we spoke for it: its word for the same bytes gives way to ours. */
-static err commit(struct lane *l, struct writer *w, const char *path, const struct backup_verification *v, ms deadline)
+static err put_over(struct place *p, const char *name, struct bytes ours, const struct backup_verification *v)
 {
     struct buf *json = NULL;
     uint64_t mark = trail_mark();
-    err e = writer_commit(w, deadline);
-    if (e != E_EXISTS || file_read_small(l, path, BACKUP_RECORD_JSON_MAX, deadline, &json) != OK)
+    err e = place_write_small(p, name, ours);
+    if (e != E_EXISTS || place_read_small(p, name, BACKUP_RECORD_JSON_MAX, &json) != OK)
         return e;
     bool same = is_same_file(json, v);
     buf_release(json);
     if (!same)
         return e;
     trail_rewind(mark);
-    TRY(make_room(l, path, deadline));
-    return writer_commit(w, deadline);
+    return place_write_small(p, name, ours);
 }
 
-static err write_text(struct lane *l, const char *path, struct text *t, struct buf *page, const struct backup_verification *v,
-                      ms deadline)
+static bool write_json(struct text *t, const struct backup_record *r)
 {
-    struct writer *w = NULL;
-    text_add(t, "\n");
-    page->len = t->len;
-    err e = writer_open(l, path, 1, NULL, 0, deadline, &w);
-    if (e == OK)
-        e = writer_append(w, page, false, deadline);
-    else
-        buf_release(page);
-    if (e == OK)
-        e = commit(l, w, path, v, deadline);
-    writer_close(w);
-    return e;
-}
-
-err backup_record_write(struct lane *l, const struct backup_record *r, ms deadline)
-{
-    char path[OS_PATH_MAX];
-    struct buf *page = NULL;
-    const char *slash = strrchr(r->path, '/');
-    int n = snprintf(path, sizeof path, "%.*s/%s.json", slash ? (int)(slash - r->path) : 1, slash ? r->path : ".", r->name);
-    if (n <= 0 || (size_t)n >= sizeof path)
-        return trail(E_RANGE, "%s: path too long for its record", r->path);
-    TRY(make_room(l, path, deadline));
-    TRY(buf_wait(BACKUP_RECORD_JSON_MAX, deadline, &page));
-    struct text t = text_over((char *)page->at, BACKUP_RECORD_JSON_MAX);
-    struct json_writer w = json_write_to(&t);
+    struct json_writer w = json_write_to(t);
     backup_record_json(&w, r);
-    if (!json_done(&w) || t.len + 1 >= t.cap) {
-        buf_release(page);
-        return trail(E_RANGE, "the record of %s is larger than %u bytes", r->path, (unsigned)BACKUP_RECORD_JSON_MAX);
-    }
-    return write_text(l, path, &t, page, &r->verification, deadline);
+    bool done = json_done(&w);
+    text_add(t, "\n");
+    return done && !t->cut;
+}
+
+err backup_record_write(struct backup_destination *to, const struct backup_record *r)
+{
+    char name[BACKUP_NAME_MAX];
+    struct buf *page = NULL;
+    (void)snprintf(name, sizeof name, "%.*s.json", BACKUP_NAME_MAX - 6, r->name);
+    TRY(buf_wait(BACKUP_RECORD_JSON_MAX, loop_now() + BACKUP_DISK_MS_MAX, &page));
+    struct text t = text_over((char *)page->at, BACKUP_RECORD_JSON_MAX);
+    err e = OK;
+    if (write_json(&t, r))
+        e = put_over(to->place, name, (struct bytes){page->at, t.len}, &r->verification);
+    else
+        e = trail(E_RANGE, "the record of %s is larger than %u bytes", r->path, (unsigned)BACKUP_RECORD_JSON_MAX);
+    buf_release(page);
+    if (e == OK && place_is_write_only(to->place)) /* no listing will find it */
+        cache_keep(to->owner, to, r);
+    return e;
 }

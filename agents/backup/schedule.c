@@ -1,4 +1,5 @@
 /* schedule: one fiber, all destinations, for ever. */
+#include "agents/backup/place.h"
 #include "agents/backup/plan.h"
 
 #include "board/rt/log.h"
@@ -26,6 +27,8 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
             return e;
         if (e != OK && e != E_ABSENT)
             missed = e;
+        if (e == OK && r->verification.verdict == VERDICT_BAD) /* its name does not tell where names are kept */
+            continue;
         if (e == OK && r->verification.verdict == VERDICT_GOOD) {
             good_s = r->taken_at_s;
             backup_metrics_done(to, r);
@@ -95,7 +98,8 @@ static err start(struct backup *b, unsigned i)
     bool begun = e == OK; /* else a command is at work there */
     if (begun)
         e = backup_tidy_now(b, to, true);
-    if (begun && e != OK && e != E_CANCELED)
+    bool refused = e == E_DENIED && !place_folder(to->place); /* the list will be too, and tells it */
+    if (begun && e != OK && e != E_CANCELED && !refused)
         log_warn("cannot tidy the destination", F("destination", to->config->name), F_ERR(e));
     trail_clear();
     e = e == E_CANCELED ? e : look(b, to);
@@ -132,7 +136,8 @@ static err prune(struct backup *b, unsigned i)
     }
     if (e != E_CANCELED)
         cache_renew(b, &b->destinations[i]);
-    if (e != OK && e != E_CANCELED)
+    bool refused = e == E_DENIED && place_is_write_only(b->destinations[i].place); /* that was told */
+    if (e != OK && e != E_CANCELED && !refused)
         log_warn("old backups were not removed", F("destination", b->destinations[i].config->name), F_ERR(e));
     trail_clear();
     return e == E_CANCELED ? e : OK;
@@ -161,6 +166,8 @@ static err find_good(struct backup_destination *to, struct backup_record *r)
     err e = i < c.count && (c.entries[i].kinds & NAME_SNAPSHOT) ? catalogue_record(to, &c.entries[i], r) : E_ABSENT;
     catalogue_close(&c);
     TRY(e);
+    if (r->verification.verdict == VERDICT_BAD)
+        return E_ABSENT;
     return r->verification.verdict == VERDICT_GOOD ? OK : trail(E_IO, "%s still cannot be verified", r->path);
 }
 

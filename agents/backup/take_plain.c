@@ -86,7 +86,7 @@ static err commit(struct run *r)
 static err keep(struct run *r)
 {
     TRY(commit(r));
-    TRY(backup_moved(r->to, backup_record_write(&r->to->lane, r->record, run_disk_deadline(r))));
+    TRY(backup_moved(r->to, backup_record_write(r->to, r->record)));
     r->recorded = true;
     backup_metrics_kept(r->to, r->record);
     const struct backup_verification *v = &r->record->verification;

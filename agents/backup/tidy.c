@@ -1,5 +1,6 @@
 /* tidy: what killed runs left behind goes; snapshots nobody speaks for are verified and given their record. Nothing good is ever
  * removed here: a snapshot that is found damaged is set aside as NAME.bad. */
+#include "agents/backup/place.h"
 #include "agents/backup/verify.h"
 
 #include "board/rt/log.h"
@@ -8,35 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* --- unfinished files --- */
-
-/* Where files cannot be locked, one older than any run can last is a leftover. */
-static err remove_by_age(struct backup *b, struct backup_destination *to, const char *path)
-{
-    struct os_stat stat;
-    TRY(backup_moved(to, file_stat(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX, &stat)));
-    if (loop_wall_ms() - stat.modified_ms < b->config->backup.total_timeout_ms)
-        return E_BUSY;
-    return file_remove(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX);
-}
-
-static err remove_leftover(struct backup *b, struct backup_destination *to, const char *name)
-{
-    char path[OS_PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/%s", to->config->path, name);
-    if (n <= 0 || (size_t)n >= sizeof path)
-        return OK;
-    err e = backup_moved(to, file_remove_leftover(&to->lane, path, loop_now() + BACKUP_DISK_MS_MAX));
-    if (e == E_UNSUPPORTED)
-        e = remove_by_age(b, to, path);
-    if (e == OK)
-        log_info("removed what an interrupted backup left", F("path", path));
-    else if (e != E_BUSY && e != E_ABSENT && e != E_CANCELED)
-        log_warn("cannot remove what an interrupted backup left", F("path", path), F_ERR(e));
-    trail_clear();
-    return e == E_CANCELED ? e : OK;
-}
 
 /* --- snapshots without a word --- */
 
@@ -56,11 +28,14 @@ static bool may_reach_more(const struct backup_record *r)
 
 err backup_set_aside(struct backup_destination *to, struct backup_record *r)
 {
-    char bad[OS_PATH_MAX];
+    char name[BACKUP_NAME_MAX], path[OS_PATH_MAX];
     struct backup_entry entry = backup_entry_of(r);
-    TRY(backup_path(to, &entry, NAME_BAD, bad));
-    TRY(backup_moved(to, file_rename_new(&to->lane, r->path, bad, loop_now() + BACKUP_DISK_MS_MAX)));
-    memcpy(r->path, bad, sizeof bad);
+    if (place_keeps_names(to->place, &entry))
+        return OK;
+    backup_name(&entry, NAME_BAD, name);
+    TRY(place_path(to->place, name, path));
+    TRY(place_rename_new(to->place, r->name, name));
+    memcpy(r->path, path, sizeof path);
     return OK;
 }
 
@@ -77,7 +52,7 @@ static err conclude(struct backup_destination *to, const struct backup_entry *en
     }
     if (v->verdict == VERDICT_BAD && !is_bad)
         TRY(backup_set_aside(to, r));
-    TRY(backup_record_write(&to->lane, r, loop_now() + BACKUP_DISK_MS_MAX));
+    TRY(backup_record_write(to, r));
     if (v->verdict == VERDICT_BAD)
         log_error("a snapshot is damaged", F("path", r->path), F("reason", v->reason),
                   F("why", v->finding_count ? v->findings[0].text : ""));
@@ -128,12 +103,25 @@ static err verify_entry(struct backup_destination *to, const struct backup_entry
 static err look_at(struct backup_destination *to, const struct backup_entry *entry, bool unknown_too, struct backup_record *r)
 {
     err e = catalogue_record(to, entry, r);
-    if (e == OK && (lacks_record(r) || (unknown_too && may_reach_more(r))) && try_today(to, entry))
+    bool plain = !place_keeps_names(to->place, entry); /* a packed or remote one is verified when it is read back */
+    if (e == OK && plain && (lacks_record(r) || (unknown_too && may_reach_more(r))) && try_today(to, entry))
         e = verify_entry(to, entry, r);
     if (e != OK && e != E_CANCELED && e != E_ABSENT)
         log_warn("cannot look after a snapshot", F("path", r->path), F_ERR(e));
     trail_clear();
     return e == E_CANCELED ? e : OK;
+}
+
+/* A record whose snapshot has gone. A long list is older at its beginning than at its end: what came in between is looked for. */
+static err remove_alone(struct backup_destination *to, const struct backup_entry *entry)
+{
+    char name[BACKUP_NAME_MAX];
+    struct place_object object;
+    uint64_t mark = trail_mark();
+    backup_name(entry, NAME_SNAPSHOT, name);
+    err e = place_folder(to->place) ? E_ABSENT : place_stat(to->place, name, &object);
+    trail_rewind(mark);
+    return e == E_ABSENT ? backup_remove(to, entry) : e == E_CANCELED ? e : OK;
 }
 
 static err look_at_all(struct backup_destination *to, const struct catalogue *c, bool unknown_too)
@@ -146,8 +134,8 @@ static err look_at_all(struct backup_destination *to, const struct catalogue *c,
         const struct backup_entry *entry = &c->entries[i];
         if (entry->kinds & (NAME_SNAPSHOT | NAME_BAD))
             e = look_at(to, entry, unknown_too, r);
-        else /* a record whose snapshot has gone */
-            e = backup_remove(to, entry);
+        else
+            e = remove_alone(to, entry);
         pulse_beat(TASK_BACKUP, loop_now());
         fiber_breathe();
     }
@@ -226,21 +214,25 @@ err backup_keep_newest_bad(struct backup_destination *to)
 
 /* --- the whole --- */
 
-err backup_tidy_now(struct backup *b, struct backup_destination *to, bool unknown_too)
+static err look_after(struct backup_destination *to, bool unknown_too)
 {
     struct catalogue c;
-    uint64_t mark = trail_mark();
-    err e = catalogue_open(to, &c);
-    if (e == E_ABSENT) { /* the first run makes it */
-        trail_rewind(mark);
-        return OK;
-    }
-    for (size_t i = 0; e == OK && i < c.leftover_count; i++)
-        e = remove_leftover(b, to, c.leftovers[i]);
-    if (e == OK)
-        e = look_at_all(to, &c, unknown_too);
+    TRY(place_tidy(to->place));
+    TRY(catalogue_open(to, &c));
+    err e = look_at_all(to, &c, unknown_too);
     catalogue_close(&c);
     return e == OK ? backup_keep_newest_bad(to) : e;
+}
+
+err backup_tidy_now(struct backup *b, struct backup_destination *to, bool unknown_too)
+{
+    (void)b;
+    uint64_t mark = trail_mark();
+    err e = look_after(to, unknown_too);
+    if (e != E_ABSENT || !place_folder(to->place))
+        return e;
+    trail_rewind(mark); /* the first run makes it */
+    return OK;
 }
 
 err backup_tidy(struct backup *b, unsigned destination)

@@ -188,9 +188,12 @@ static void is_whole(const struct seen *s, unsigned good)
 static err spoil_work(struct store_tx *tx, void *arg)
 {
     static const char *const steps[] = {
-        "INSERT INTO backup_records VALUES('local', 'etcd-snapshot-20000101-000000.db', 1, 'good', '{\"name\":1}')",
-        "INSERT INTO backup_records VALUES('local', 'etcd-snapshot-20991231-000000.db', 1, 'good', '{\"name\":1}')",
-        "INSERT INTO backup_records VALUES('elsewhere', 'etcd-snapshot-20260101-000000.db', 1, 'good', '{\"name\":1}')",
+        "INSERT INTO backup_records(destination, name, taken_at, verdict, json) VALUES('local', "
+        "'etcd-snapshot-20000101-000000.db', 1, 'good', '{\"name\":1}')",
+        "INSERT INTO backup_records(destination, name, taken_at, verdict, json) VALUES('local', "
+        "'etcd-snapshot-20991231-000000.db', 1, 'good', '{\"name\":1}')",
+        "INSERT INTO backup_records(destination, name, taken_at, verdict, json) VALUES('elsewhere', "
+        "'etcd-snapshot-20260101-000000.db', 1, 'good', '{\"name\":1}')",
         "DELETE FROM backup_records WHERE name = 'etcd-snapshot-20261130-000000.db'",
         "UPDATE backup_records SET verdict = 'good', json = 'damaged' WHERE verdict = 'bad'",
         "UPDATE backup_records SET taken_at = 0, json = '' WHERE verdict = 'unknown'",
@@ -284,14 +287,18 @@ static void check_stuck_without(void *arg, err result)
 static err fill_work(struct store_tx *tx, void *arg)
 {
     static const char *const steps[] = {
-        "INSERT INTO backup_records VALUES('local', 'etcd-snapshot-20261130-000000.db', 1, 'good',"
+        "INSERT INTO backup_records(destination, name, taken_at, verdict, json) VALUES('local', "
+        "'etcd-snapshot-20261130-000000.db', 1, 'good',"
         "'{\"name\":\"etcd-snapshot-20261130-000000.db\",\"destination\":\"local\",\"verdict\":\"good\",\"level\":4,"
         "\"path\":\"" FOLDER "/etcd-snapshot-20261130-000000.db\"}')",
-        "INSERT INTO backup_records VALUES('local', 'etcd-snapshot-20261201-000000.db', 1, 'good',"
+        "INSERT INTO backup_records(destination, name, taken_at, verdict, json) VALUES('local', "
+        "'etcd-snapshot-20261201-000000.db', 1, 'good',"
         "'{\"name\":\"etcd-snapshot-20261201-000000.db\",\"destination\":\"local\",\"verdict\":\"good\",\"level\":4,"
         "\"path\":\"/elsewhere/etcd-snapshot-20261201-000000.db\"}')",
-        "INSERT INTO backup_records VALUES('local', 'etcd-snapshot-20261202-000000.db', 1, 'good', 'damaged')",
-        "INSERT INTO backup_records VALUES('local', 'other', 1, 'good', zeroblob(9000))",
+        "INSERT INTO backup_records(destination, name, taken_at, verdict, json) VALUES('local', "
+        "'etcd-snapshot-20261202-000000.db', 1, 'good', 'damaged')",
+        "INSERT INTO backup_records(destination, name, taken_at, verdict, json) VALUES('local', 'other', 1, 'good', "
+        "zeroblob(9000))",
     };
     (void)arg;
     for (size_t i = 0; i < COUNT_OF(steps); i++)
