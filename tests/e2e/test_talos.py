@@ -230,3 +230,43 @@ def test_check_refuses_an_ed25519_talosconfig(holdfast, tmp_path, ca, client_cer
     assert b"backup.talos.config" in run([holdfast, "check", "--config", yaml], check=False).stderr
     config.unlink()
     assert b"there is no" in run([holdfast, "check", "--config", yaml], check=False).stderr
+
+
+# --- a backup through it ---
+@pytest.fixture
+def backup_now(holdfast, tmp_path):
+    """backup_now(talos): exit code, the items, what lies in the destination."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+
+    def run_it(talos, idle: str = "2s"):
+        yaml = tmp_path / "holdfast.yaml"
+        yaml.write_text(f"version: 1\ndata: {tmp_path}/data\nbackup:\n  source: talos\n  talos: {{socket: {talos.socket}}}\n  idle_timeout: {idle}\n"
+                        f"  destinations: [{{name: local, type: directory, path: {folder}}}]\n")
+        done = run([holdfast, "backup", "now", "--config", yaml, "-o", "json"], check=False, seconds=120)
+        return done.returncode, json.loads(done.stdout), sorted(path.name for path in folder.iterdir()), done.stderr.decode(), folder
+    return run_it
+
+
+def test_a_backup_through_talos_is_restored(backup_now, talos, member, tmp_path):
+    member.fill(1000)
+    talos.set(chunks=ODD)
+    code, items, names, said, folder = backup_now(talos)
+    assert code == 0, said
+    assert items[0]["verdict"] == "good" and items[0]["source"] == "talos" and items[0]["level"] == 4
+    assert names == [items[0]["name"], items[0]["name"] + ".json"]
+    assert {tuple(call["asked"]) for call in talos.calls()} == {("os:etcd:backup",)}
+    with restore(folder / names[0], tmp_path / "again").start() as again:
+        assert again.count() == member.count()
+
+
+@pytest.mark.parametrize("settings,words", [
+    ({"fault": "wrong-trailer"}, ""), ({"fault": "ends-early"}, ""), ({"fault": "breaks"}, "failed reading snapshot"),
+    ({"fault": "tells-in-band"}, "etcd went away"), ({"fault": "stalls"}, "idle_timeout"),
+    ({"deny": ["EtcdSnapshot"]}, "os:etcd:backup"), ({"worker": True}, "control plane"), ({"unavailable": True}, "error building etcd client"),
+], ids=lambda value: json.dumps(value) if isinstance(value, dict) else "")
+def test_a_faulty_talos_leaves_no_good_backup(backup_now, talos, settings, words):
+    talos.set(**settings)
+    code, items, names, said, _ = backup_now(talos)
+    assert code == 1 and words in said and items[0]["verdict"] != "good", (items, said)
+    assert not [name for name in names if name.endswith(".db")]
