@@ -76,9 +76,12 @@ static void look_folder(struct doctor *d, const struct doctor_probe *p, struct l
 /* --- NFS --- */
 static void look_server(struct doctor *d, const struct doctor_probe *p, const char *subject, const struct config_destination *to)
 {
-    struct stream *s = NULL;
-    err e = dns_connect(d->dns, to->server, (uint16_t)to->port, doctor_until(d), &s);
-    stream_close(s);
+    struct dns_answer found;
+    err e = dns_lookup(d->dns, to->server, doctor_until(d), &found);
+    if (e == OK) {
+        found.addresses[0].port = (uint16_t)to->port;
+        e = mount_knock(&found.addresses[0], doctor_until(d));
+    }
     if (e == OK)
         doctor_say(d, p, DOCTOR_GOOD, subject, "%s answers; the hub mounts %s when it needs it", to->server, to->export);
     else

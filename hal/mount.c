@@ -94,15 +94,28 @@ static err mount_run(void *job)
     return os_mount(j->source, j->path, "nfs4", j->options);
 }
 
-/* A server that is not there is told here, without a thread that waits for it in the kernel. */
-static err knock(const struct mount_nfs *m, ms deadline)
+/* --- asking the server, without the kernel --- */
+static err ping(struct stream *s, ms deadline)
 {
-    struct addr at = m->at;
+    uint8_t call[MOUNT_CALL_BYTES], answer[MOUNT_ANSWER_BYTES];
+    uint32_t xid = 0;
+    os_random(&xid, sizeof xid);
+    mount_call(xid, call);
+    TRY(stream_write(s, call, sizeof call, deadline));
+    TRY(trail(stream_read_full(s, answer, sizeof answer, deadline), "waiting for its answer"));
+    return mount_answer(xid, answer);
+}
+
+err mount_knock(const struct addr *at, ms deadline)
+{
+    struct addr to = *at;
     struct stream *s = NULL;
-    at.port = at.port ? at.port : NFS_PORT;
-    TRY(tcp_connect(&at, ms_min(deadline, loop_now() + KNOCK_MS_MAX), &s));
+    ms until = ms_min(deadline, loop_now() + KNOCK_MS_MAX);
+    to.port = to.port ? to.port : NFS_PORT;
+    TRY(tcp_connect(&to, until, &s));
+    err e = ping(s, until);
     stream_close(s);
-    return OK;
+    return e;
 }
 
 static err words_of(err e)
@@ -129,7 +142,7 @@ static err mount_new(struct lane *l, const struct mount_nfs *m, struct mount_job
         return trail(E_DENIED, "restart needed: the right to mount was given up when nothing was to be mounted");
     TRY(mount_options(m, j->options));
     TRY(trail(file_make_folder(l, j->path, deadline), "making the folder to mount on"));
-    TRY(knock(m, deadline));
+    TRY(mount_knock(&m->at, deadline));
     return words_of(lane_call(l, mount_run, j, sizeof *j, NULL, deadline));
 }
 

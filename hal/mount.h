@@ -38,6 +38,9 @@ struct mount_state {
     char source[MOUNT_SOURCE_MAX]; /* "nas:/x" */
 };
 
+/* A NULL call over TCP, without the kernel's NFS: is there a server of NFSv4 that answers? Port 0: 2049. E_TIMEOUT also when its
+ * kernel takes the connection and nobody behind it says a word: a mount would then hang. E_UNSUPPORTED: it has no NFSv4. */
+MUST_USE err mount_knock(const struct addr *at, ms deadline);
 /* OK and *ours: mounted by this call; OK and not: it was mounted already, from the same source, as NFS. */
 MUST_USE err mount_nfs(struct lane *l, const struct mount_nfs *m, ms deadline, bool *ours);
 /* By force: what waits for the server gets E_IO. What is still in use after a second is detached. E_ABSENT: not mounted. */

@@ -110,3 +110,49 @@ err mount_options(const struct mount_nfs *m, char out[MOUNT_OPTIONS_MAX])
               m->timeout_ds ? m->timeout_ds : TIMEOUT_DS_DEFAULT, m->retries ? m->retries : RETRIES_DEFAULT, address);
     return t.cut ? E_RANGE : OK;
 }
+
+/* --- RFC 5531: record marking (section 11), call and reply (section 9) --- */
+enum { CALL = 0, REPLY = 1, RPC_VERSION = 2, NFS_PROGRAM = 100003, NFS_VERSION = 4, PROC_NULL = 0, AUTH_NONE = 0 };
+enum { ACCEPTED = 0, SUCCESS = 0, PROG_UNAVAIL = 1, PROG_MISMATCH = 2 };
+#define LAST_FRAGMENT 0x80000000u
+
+static void put_u32(uint8_t *out, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+static uint32_t get_u32(const uint8_t *in)
+{
+    return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+void mount_call(uint32_t xid, uint8_t out[MOUNT_CALL_BYTES])
+{
+    const uint32_t words[MOUNT_CALL_BYTES / 4] = {LAST_FRAGMENT | (MOUNT_CALL_BYTES - 4),
+                                                  xid,
+                                                  CALL,
+                                                  RPC_VERSION,
+                                                  NFS_PROGRAM,
+                                                  NFS_VERSION,
+                                                  PROC_NULL,
+                                                  AUTH_NONE,
+                                                  0,
+                                                  AUTH_NONE,
+                                                  0};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        put_u32(out + 4 * i, words[i]);
+}
+
+/* Mark, xid, REPLY, ACCEPTED, an empty verifier of two words, what came of it. */
+err mount_answer(uint32_t xid, const uint8_t in[MOUNT_ANSWER_BYTES])
+{
+    if (!(get_u32(in) & LAST_FRAGMENT) || get_u32(in + 4) != xid || get_u32(in + 8) != REPLY)
+        return trail(E_PROTOCOL, "what answers is no NFS server");
+    if (get_u32(in + 12) != ACCEPTED)
+        return trail(E_DENIED, "the server refuses our calls");
+    uint32_t result = get_u32(in + 24);
+    if (result == PROG_UNAVAIL || result == PROG_MISMATCH)
+        return trail(E_UNSUPPORTED, "the server has no NFSv4");
+    return result == SUCCESS ? OK : trail(E_REMOTE, "the server answers with RPC error %u", result);
+}

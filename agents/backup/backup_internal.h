@@ -115,6 +115,10 @@ void backup_verification_put(struct json_writer *w, const struct backup_verifica
 
 /* reach.c: of NFS: mounts it where it is to be and is not. OK: what is below its path is the destination. */
 MUST_USE err backup_reach(struct backup_destination *to);
+/* While it is written to, and little moves: an NFS server that is gone lets writes end well, one by one, after a timeout each
+ * (they are in the page cache), and only the fsync at the end fails. So it is asked itself. OK: it answers, or we do not mount
+ * it. */
+MUST_USE err backup_ask(struct backup_destination *to);
 void backup_leave(struct backup_destination *to); /* unmounts what backup_reach() has mounted; idempotent */
 
 /* catalogue.c: one look at a destination. */

@@ -5,6 +5,7 @@
 #include "board/rt/pulse.h"
 
 #define RATE_WINDOW_MS SECONDS(60)
+#define RATE_DOUBTFUL  KIB(512) /* a second: is anybody there at all? */
 
 err run_connect(struct run *r)
 {
@@ -29,15 +30,17 @@ static void rate_start(struct rate *a)
     *a = (struct rate){.began = loop_now(), .window_at = loop_now(), .least = UINT64_MAX};
 }
 
-static void rate_see(struct rate *a, uint64_t total_bytes)
+/* True: a window has ended, and so little came through it that the destination should be asked. */
+static bool rate_see(struct rate *a, uint64_t total_bytes)
 {
     ms span = loop_now() - a->window_at;
     if (span < RATE_WINDOW_MS)
-        return;
+        return false;
     uint64_t rate = (total_bytes - a->window_bytes) * 1000 / (uint64_t)span;
     a->least = rate < a->least ? rate : a->least;
     a->window_at = loop_now();
     a->window_bytes = total_bytes;
+    return rate < RATE_DOUBTFUL;
 }
 
 bool run_was_slow(const struct run *r)
@@ -74,7 +77,8 @@ err run_receive(struct run *r, const char *what)
             break;
         TRY(backup_moved(r->to, intake_add(&r->intake, piece, run_disk_deadline(r))));
         uint64_t done = r->intake.trailer.total_bytes;
-        rate_see(&r->rate, done);
+        if (rate_see(&r->rate, done))
+            TRY(backup_ask(r->to));
         if (r->watcher)
             r->watcher->progress(r->watcher->arg, what, done, done + remaining);
         fiber_breathe();

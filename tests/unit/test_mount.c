@@ -97,6 +97,36 @@ static void texts_are_made(void **unused)
     assert_int_equal(mount_options(&m, options), E_INVALID);
 }
 
+/* --- NULL calls --- */
+static const struct answer_case {
+    const char *name;
+    uint8_t bytes[MOUNT_ANSWER_BYTES];
+    err want;
+} answers[] = {
+    {"good", {0x80, 0, 0, 24, 1, 2, 3, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, OK},
+    {"another version", {0x80, 0, 0, 32, 1, 2, 3, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}, E_UNSUPPORTED},
+    {"another program", {0x80, 0, 0, 24, 1, 2, 3, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, E_UNSUPPORTED},
+    {"an error", {0x80, 0, 0, 24, 1, 2, 3, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5}, E_REMOTE},
+    {"refused", {0x80, 0, 0, 24, 1, 2, 3, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, E_DENIED},
+    {"to another call", {0x80, 0, 0, 24, 1, 2, 3, 5, 0, 0, 0, 1}, E_PROTOCOL},
+    {"a call", {0x80, 0, 0, 24, 1, 2, 3, 4, 0, 0, 0, 0}, E_PROTOCOL},
+    {"in pieces", {0, 0, 0, 24, 1, 2, 3, 4, 0, 0, 0, 1}, E_PROTOCOL},
+    {"a web server", "HTTP/1.1 400 Bad Request\r\n\r", E_PROTOCOL},
+};
+
+static void answers_are_told_apart(void **unused)
+{
+    static const uint8_t call[MOUNT_CALL_BYTES] = {0x80, 0, 0, 40, 1, 2, 3,    4,    0, 0, 0, 0,
+                                                   0,    0, 0, 2,  0, 1, 0x86, 0xA3, 0, 0, 0, 4};
+    uint8_t made[MOUNT_CALL_BYTES];
+    (void)unused;
+    mount_call(0x01020304, made);
+    assert_memory_equal(made, call, sizeof made);
+    for (size_t i = 0; i < COUNT_OF(answers); i++)
+        if (mount_answer(0x01020304, answers[i].bytes) != answers[i].want)
+            fail_msg("%s", answers[i].name);
+}
+
 /* --- against this machine --- */
 static err look(void *arg)
 {
@@ -153,10 +183,8 @@ static void what_is_refused(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_are_read),
-        cmocka_unit_test(texts_are_made),
-        cmocka_unit_test(what_is_mounted_here),
-        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(lines_are_read),       cmocka_unit_test(texts_are_made),  cmocka_unit_test(answers_are_told_apart),
+        cmocka_unit_test(what_is_mounted_here), cmocka_unit_test(what_is_refused),
     };
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK)
         return 1;
