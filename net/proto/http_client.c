@@ -3,6 +3,7 @@
 #include "net/proto/http_client.h"
 
 #include "board/rt/buf.h"
+#include "board/rt/secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,7 @@ err http_send(struct http_connection *c, const struct http_call *call, ms deadli
     TRY(put_head(c, call));
     exchange_begin(c, call);
     err e = stream_write(c->stream, c->buf->at, c->buf->len, deadline);
+    wipe(c->buf->at, c->buf->len); /* tokens and signatures; the buffer will be somebody else's */
     return e == OK ? OK : broken(c, trail(e, "sending the request to %s", c->host));
 }
 

@@ -3,9 +3,10 @@
  * Layer    api.                                     Blocks   parks the fiber; hashing and TLS handshakes compute on the pool.
  * Owner    the caller owns the client and what it   Memory   the current task's heap: S3_CLIENT_BYTES_MAX a client, and while a
  *          opened; all of it before s3_close().              request runs one 16 KiB buffer; two connections at most, opened
- * Time     each call ends by its deadline, retries           when needed, kept, ended by s3_close() (with TLS as tls.h says).
- *          and all; S3_SILENCE_MS_MAX without a              An upload: 17 bytes a part where ETags are 32 hex digits, at most
- *          byte ends one try of it.                          65. Keys, tokens and upload ids have the bounds below.
+ * Time     each call ends by its deadline, retries           when needed, kept, ended by s3_close() (with TLS as tls.h says;
+ *          and all; S3_SILENCE_MS_MAX without a              measured: one at work 63 KB plain, 185 KB with TLS and its CA).
+ *          byte ends one try of it.                          An upload: 17 bytes a part where ETags are 32 hex digits, at most
+ *                                                            65. Keys, tokens and upload ids have the bounds below.
  * Errors   E_ABSENT no such key, upload or bucket (says which); E_DENIED refused, with S3's code and what to do; E_EXISTS a
  *          condition failed: the key is there; E_UNSUPPORTED the server does not do conditional requests; E_RANGE too large, or
  *          a range beyond the end; E_INVALID a wrong region (names the right one) or argument; E_CORRUPT what is stored is not

@@ -152,6 +152,8 @@ err s3_ask(struct s3 *c, struct s3_call *call)
                 trail_rewind(mark);
             return told(c, call, e);
         }
+        log_debug("an S3 request is tried again", F("endpoint", c->authority), F("method", call->method), F_U64("tries", tries),
+                  F("error", err_name(e)), F("code", call->answer.code));
         trail_rewind(mark);
         if (next == NEXT_PAUSE)
             TRY(fiber_sleep(until));
