@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import json
 import lzma
 import os
 import re
@@ -114,7 +115,7 @@ class Machine:
         forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:{METRICS_PORT},hostfwd=tcp:127.0.0.1:{self.witness_port}-:{WITNESS_PORT}"
         self.argv = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", CPU, "-m", str(MEMORY_MIB), "-nodefaults", "-no-reboot",
                      "-display", "none", "-serial", "stdio", "-netdev", f"user,id=net,{forward}",
-                     "-device", "virtio-net-pci,netdev=net,id=card,romfile=", "-monitor", f"unix:{self.monitor},server,nowait", "-kernel", str(image), "-initrd", str(folder / "initramfs"),
+                     "-device", "virtio-net-pci,netdev=net,id=card,romfile=", "-qmp", f"unix:{self.monitor},server,nowait", "-kernel", str(image), "-initrd", str(folder / "initramfs"),
                      "-append", "console=ttyS0 rdinit=/init panic=-1 quiet no_timer_check"]
         self.proc: Proc | None = None
 
@@ -152,13 +153,17 @@ class Machine:
             threading.Event().wait(0.2)
 
     def link(self, up: bool) -> None:
-        """Plugs the network cable in or out."""
+        """Plugs the network cable in or out: by qemu's machine protocol, a line of JSON each way, besides events."""
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(10)
+            s.settimeout(30)
             s.connect(str(self.monitor))
-            s.sendall(f"set_link card {'on' if up else 'off'}\n".encode())
-            while b"set_link" not in (said := s.recv(4096)) or not said.endswith(b"(qemu) "):
-                pass
+            lines = s.makefile("rw")
+            for request in ({"execute": "qmp_capabilities"}, {"execute": "set_link", "arguments": {"name": "card", "up": up}}):
+                lines.write(json.dumps(request) + "\n")
+                lines.flush()
+                while "return" not in (told := json.loads(lines.readline())):
+                    if "error" in told:
+                        raise PeerError(f"qemu: {told}")
 
     def console(self) -> str:
         return self.log.read_text(errors="replace").replace("\r\n", "\n")

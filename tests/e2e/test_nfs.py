@@ -34,7 +34,7 @@ def to_mount(probes: Path, server: Ganesha, options: str, *outages: str) -> dict
     return {"before": (probes / "nfs").read_bytes(), "etc/nfs": "".join(f"{line}\n" for line in lines).encode()}
 
 
-@pytest.mark.parametrize("minor", [0, 1])  # ganesha before 6.2 fails the reads of 4.2 from Linux since 6.6 (READ_PLUS)
+@pytest.mark.parametrize("minor", [pytest.param(0, marks=pytest.mark.cluster), 1])  # ganesha before 6.2 fails the reads of 4.2 from Linux since 6.6 (READ_PLUS)
 def test_the_machine_mounts_it(probes, holdfast, tmp_path, minor):
     with Ganesha(tmp_path / "nfs") as server:
         options = OPTIONS.format(minor=minor, port=server.port, host=nfs.GUEST_HOST, timeout=100)
@@ -45,6 +45,7 @@ def test_the_machine_mounts_it(probes, holdfast, tmp_path, minor):
     assert (server.files / "from-guest").read_bytes() == bytes((i * 31 + i // 251) & 255 for i in range(BYTES))
 
 
+@pytest.mark.cluster  # a minute of waiting
 def test_a_dead_server_holds_nothing_up_for_ever(probes, holdfast, tmp_path, capsys):
     """What `soft` is worth, with timeo x (retrans + 1) = 3 s. One that is gone, or out of reach, fails a write; a stuck one, whose kernel
     still answers, holds it up without end (linux, net/sunrpc/clnt.c, rpc_check_timeout()): until it is unmounted by force."""
