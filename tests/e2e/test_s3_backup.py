@@ -1,0 +1,353 @@
+"""Backups in S3: what lies under the prefix is listed, pruned and tidied, nothing else is touched; parts, conditions, credentials.
+The place itself by tests/e2e/place.c (e2e/place beside the binary under test), the commands and a hub by the binary."""
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from peers.config import to_yaml
+from peers.proc import free_port, wait_for
+from peers.s3fake import INTERNAL, NOT_PUT, SLOW_DOWN, S3Fake
+
+MIB = 1 << 20
+PREFIX = "cluster/a/"
+BIG = random.Random(7).randbytes(12 * MIB + 77)
+HUB_ID = "0a1b2c3d"
+
+
+def name_of(at: datetime.datetime, form: str = ".db.zst", hub: str = "") -> str:
+    return f"etcd-snapshot-{at:%Y%m%d-%H%M%S}{hub and '-' + hub}{form}"
+
+
+NAME = name_of(datetime.datetime(2026, 3, 4, 5, 6, 7))
+HUBS_NAME = name_of(datetime.datetime(2026, 3, 4, 5, 6, 7), hub=HUB_ID)
+
+
+@dataclass
+class Done:
+    code: int
+    out: bytes
+    said: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.decode().splitlines()
+
+    @property
+    def peak(self) -> int:
+        return int(self.said.rsplit("peak ", 1)[1].split()[0])
+
+
+@dataclass
+class Site:
+    """A server, a configuration for it, and who uses it."""
+    s3: S3Fake
+    folder: Path
+    binary: Path
+    config: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.client = self.s3.client()
+        self.client.make_bucket()
+        (self.folder / "access").write_text(self.s3.keys.access + "\n")
+        (self.folder / "secret").write_text(self.s3.keys.secret + "\n")
+        self.destination = {"name": "off-site", "type": "s3", "endpoint": self.s3.url, "bucket": "backups", "prefix": PREFIX,
+                            "region": self.s3.region, "access_key_file": str(self.folder / "access"),
+                            "secret_key_file": str(self.folder / "secret")}
+        self.config = {"version": 1, "data": str(self.folder / "data"), "listen": f"127.0.0.1:{free_port()}", "backup": {
+            "etcd": {"endpoints": ["http://127.0.0.1:1"]}, "every": "6h", "destinations": [self.destination]}}
+
+    def written(self) -> Path:
+        path = self.folder / "holdfast.yaml"
+        path.write_text(to_yaml(self.config))
+        return path
+
+    def argv(self, *words) -> list[str]:
+        return [str(self.binary.parent / "e2e" / "place"), str(self.written()), *map(str, words)]
+
+    def place(self, *words, **env) -> Done:
+        done = subprocess.run(self.argv(*words), capture_output=True, timeout=120,
+                              env={"PATH": "/usr/bin:/bin", "PLACE_HUB_ID": HUB_ID, **env})
+        said = done.stderr.decode()
+        assert self.s3.keys.secret not in said and "Signature=" not in said
+        return Done(done.returncode, done.stdout, said)
+
+    def good(self, *words, **env) -> Done:
+        done = self.place(*words, **env)
+        assert done.code == 0, done.said
+        return done
+
+    def command(self, *words, code: int = 0) -> list[dict]:
+        done = subprocess.run([self.binary, *words, "-o", "json", "--config", self.written()], capture_output=True, timeout=120,
+                              env={"PATH": "/usr/bin:/bin"})
+        assert done.returncode == code, done.stderr.decode() + done.stdout.decode()
+        return json.loads(done.stdout)
+
+    def file(self, content: bytes) -> Path:
+        path = self.folder / f"content-{len(content)}"
+        path.write_bytes(content)
+        return path
+
+    def keep(self, name: str, content: bytes = b"packed", verdict: str = "good", etag: str | None = None, **more) -> None:
+        """An object and its record, as holdfast writes them."""
+        found = self.client.put(PREFIX + name, content)
+        self.client.put(PREFIX + name + ".json", record(name, content, verdict, found if etag is None else etag, **more))
+
+
+def record(name: str, content: bytes, verdict: str, etag: str, **more) -> bytes:
+    at = datetime.datetime.strptime(name[14:29], "%Y%m%d-%H%M%S")
+    return json.dumps({"name": name, "destination": "off-site", "path": "elsewhere/" + name, "verdict": verdict, "level": 2,
+                       "reason": "no-scratch" if verdict == "good" else "sha256", "bytes": 20512, "db_bytes": 20480,
+                       "sha256": "00" * 32, "hash": None, "revision": None, "keys": None, "pairs": None, "errors": [],
+                       "taken_at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "took_ms": 5, "stored_bytes": len(content),
+                       "stored_sha256": hashlib.sha256(content).hexdigest(), "etag": etag, "compressed": ".zst" in name,
+                       "encrypted": ".age" in name, "source": "etcd", **more}).encode()
+
+
+@pytest.fixture
+def site(tmp_path, holdfast):
+    assert os.access(holdfast.parent / "e2e" / "place", os.X_OK), "build/x86_64/e2e/place is not there: run `make probes`"
+    with S3Fake(tmp_path / "s3") as s3:
+        yield Site(s3, tmp_path, holdfast)
+
+
+# --- one object comes into being ---
+
+@pytest.mark.parametrize("profile", ["edge16", "hub32"])
+@pytest.mark.parametrize("size, parts", [(0, 0), (1000, 0), (5 * MIB - 1, 0), (5 * MIB, 1), (5 * MIB + 1, 2), (len(BIG), 3)])
+def test_a_put_is_whole(site, profile, size, parts):
+    done = site.good("put", NAME, site.file(BIG[:size]), PLACE_PROFILE=profile)
+    assert site.client.read(PREFIX + NAME) == BIG[:size]
+    assert site.s3.ops().count("UploadPart") == parts and site.client.uploads() == []
+    assert done.lines[0].split()[:2] == [NAME, str(size)]
+    assert done.peak < (6 if profile == "edge16" else 11) * MIB
+    assert site.good("get", NAME, PLACE_PROFILE=profile).out == BIG[:size]
+
+
+def test_no_name_is_taken_twice(site):
+    site.client.put(PREFIX + NAME, b"another hub's")
+    done = site.place("put", NAME, site.file(BIG))
+    assert done.code == 1 and "E_EXISTS " in done.said and "UploadPart" not in site.s3.ops()
+    assert site.client.read(PREFIX + NAME) == b"another hub's"
+
+
+@pytest.mark.parametrize("size", [1000, len(BIG)])
+def test_a_server_without_conditions_gets_names_with_the_hub(site, size):
+    site.s3.conditional = "refused"
+    done = site.good("put", NAME, site.file(BIG[:size]), HUBS_NAME)
+    assert "names get the hub's id" in done.said
+    assert site.client.keys_of() == [PREFIX + HUBS_NAME] and site.client.read(PREFIX + HUBS_NAME) == BIG[:size]
+    assert site.client.uploads() == []
+
+
+@pytest.mark.parametrize("op", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
+def test_what_fails_leaves_nothing(site, op):
+    site.s3.fault(op, 0, INTERNAL)
+    done = site.place("put", NAME, site.file(BIG), PLACE_STORE=str(site.folder))
+    assert done.code == 1 and NAME in done.said
+    site.s3.clear()
+    assert site.client.keys_of() == [] and site.client.uploads() == []
+    assert "aborted" not in site.good("tidy", PLACE_STORE=str(site.folder)).said
+
+
+@pytest.mark.parametrize("op", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "HeadObject"])
+def test_a_slow_server_is_asked_again(site, op):
+    site.s3.fault(op, 1, SLOW_DOWN)
+    site.good("put", NAME, site.file(BIG))
+    assert site.client.read(PREFIX + NAME) == BIG
+
+
+# --- what killed runs left ---
+
+def killed_in_a_part(site, **env) -> None:
+    site.s3.uplink_bytes_s = 2 * MIB
+    with subprocess.Popen(site.argv("put", NAME, site.file(BIG)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          env={"PATH": "/usr/bin:/bin", **env}) as put:
+        wait_for(lambda: site.client.uploads(), "an upload", 30)
+        time.sleep(0.5)
+        put.send_signal(signal.SIGKILL)
+    site.s3.uplink_bytes_s = 0
+    assert len(site.client.uploads()) == 1 and site.client.keys_of() == []
+
+
+def test_leftovers_of_our_own_are_aborted(site):
+    theirs = site.client.begin(PREFIX + name_of(datetime.datetime(2026, 1, 1)))
+    store = str(site.folder)
+    with_theirs = [(PREFIX + name_of(datetime.datetime(2026, 1, 1)), theirs)]
+    site.s3.uplink_bytes_s = 2 * MIB
+    with subprocess.Popen(site.argv("put", NAME, site.file(BIG)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          env={"PATH": "/usr/bin:/bin", "PLACE_STORE": store}) as put:
+        wait_for(lambda: len(site.client.uploads()) == 2, "an upload", 30)
+        time.sleep(0.5)
+        put.send_signal(signal.SIGKILL)
+    site.s3.uplink_bytes_s = 0
+    done = site.good("tidy", PLACE_STORE=store)
+    assert "aborted an upload" in done.said and site.client.uploads() == with_theirs
+    assert "aborted an upload" not in site.good("tidy", PLACE_STORE=store).said
+
+
+def test_without_a_store_only_old_ones_are_aborted(site):
+    killed_in_a_part(site)
+    site.good("tidy")
+    assert len(site.client.uploads()) == 1, "a run of another hub may be at it"
+    strange = site.client.begin(PREFIX + "etcd-snapshot-of-mine"), site.client.begin("elsewhere/" + NAME)
+    for upload in site.s3.store.buckets["backups"].uploads.values():
+        upload.began -= 7 * 24 * 3600
+    site.good("tidy")
+    assert sorted(id for _, id in site.client.uploads()) == sorted(strange)
+
+
+# --- the catalogue ---
+
+def days(count: int, begin=datetime.datetime(2026, 3, 1, 2, 0, 0)) -> list[str]:
+    return [name_of(begin + datetime.timedelta(days=day)) for day in range(count)]
+
+
+def test_what_was_never_written_is_empty(site):
+    assert site.command("backup", "list") == [] and site.command("backup", "prune") == []
+
+
+def test_only_ours_under_the_prefix_is_listed_and_pruned(site):
+    foreign = [NAME, "cluster/" + NAME, "cluster/ab/" + NAME, PREFIX + "notes.txt", PREFIX + "etcd-snapshot-mine.db",
+               PREFIX + "old/" + NAME, PREFIX + NAME + ".gz", PREFIX + "etcd-snapshot-20260304-050607.db/" + NAME]
+    for key in foreign:
+        site.client.put(key, b"not ours")
+    names = days(5)
+    for name in names:
+        site.keep(name)
+    site.destination["retention"] = {"last": 2}
+    listed = site.command("backup", "list")
+    assert [r["name"] for r in listed] == names
+    assert {(r["verdict"], r["level"], r["reason"], r["stored_bytes"], r["bytes"]) for r in listed} == {("good", 2, "no-scratch", 6, 20512)}
+    assert {r["path"] for r in listed} == {f"{site.s3.url}/backups/{PREFIX}{name}" for name in names}
+    assert [r["name"] for r in site.command("backup", "prune", "--dry-run")] == names[:3]
+    assert [(r["name"], r["removed"]) for r in site.command("backup", "prune")] == [(name, True) for name in names[:3]]
+    kept = [PREFIX + name + end for name in names[3:] for end in ("", ".json")]
+    assert sorted(site.client.keys_of()) == sorted(foreign + kept)
+
+
+def test_what_is_said_of_odd_ones(site):
+    small, lost, strange, bad, good = names = days(5)
+    site.keep(small, b"cut", stored_bytes=4000)
+    site.client.put(PREFIX + lost, b"nobody speaks for it")
+    site.client.put(PREFIX + strange, b"packed")
+    site.client.put(PREFIX + strange + ".json", b"{")
+    site.keep(bad, verdict="bad")
+    site.keep(good)
+    listed = site.command("backup", "list")
+    assert [(r["name"], r["verdict"], r["reason"], r["stored_bytes"]) for r in listed] == [
+        (small, "unknown", "changed", 3), (lost, "unknown", "no-record", 20), (strange, "unknown", "record", 6),
+        (bad, "bad", "sha256", 6), (good, "good", "no-scratch", 6)]
+    site.destination["retention"] = {"last": 1}
+    assert [r["name"] for r in site.command("backup", "prune")] == [bad], "unverified ones are nobody's to remove"
+    assert [name for name in names if site.client.exists(PREFIX + name)] == [small, lost, strange, good]
+
+
+def test_nothing_goes_where_the_newest_is_not_what_it_was(site):
+    first, second, third = days(3)
+    site.keep(first)
+    site.keep(second)
+    site.keep(third, etag='"0123456789abcdef0123456789abcdef"')
+    site.destination["retention"] = {"last": 1}
+    site.command("backup", "prune")
+    assert [r["name"] for r in site.command("backup", "list")] == [second, third], "the newest that is proven stays"
+
+
+def test_ten_thousand_objects_in_fixed_memory(site, record_property):
+    names = days(5000, datetime.datetime(2012, 1, 1))
+    for name in names:
+        site.keep(name)
+    done = site.good("records", PLACE_PROFILE="edge16", PLACE_STORE=str(site.folder))
+    assert len(done.lines) == 4096 and done.lines[-1].split()[:2] == [names[-1], "good"]
+    assert "more snapshots than are looked at" in done.said
+    print(f"10000 objects, 4096 records: heap peak {done.peak} bytes, {len(site.s3.requests)} requests")
+    record_property("heap_peak_bytes", done.peak)
+    assert done.peak < 2 * MIB
+
+
+# --- credentials ---
+
+def test_credentials_are_read_again_when_they_change(site):
+    (site.folder / "secret").write_text("wrong\n")
+    done = site.place("list")
+    assert done.code == 1 and "E_DENIED " in done.said
+    (site.folder / "secret").write_text(site.s3.keys.secret + "\n")
+    site.good("list")
+
+
+@pytest.mark.parametrize("content, words", [("", "is empty"), ("a b\n", "blank"), ("x" * 3000, "only the key"), (None, "secret")])
+def test_what_is_no_key_is_told_by_its_file(site, content, words):
+    (site.folder / "secret").unlink() if content is None else (site.folder / "secret").write_text(content)
+    done = site.place("list")
+    assert done.code == 1 and words in done.said and str(site.folder / "secret") in done.said
+
+
+def test_credentials_from_the_environment(site):
+    del site.destination["access_key_file"], site.destination["secret_key_file"]
+    done = site.place("list")
+    assert done.code == 1 and "AWS_ACCESS_KEY_ID" in done.said
+    site.good("list", AWS_ACCESS_KEY_ID=site.s3.keys.access, AWS_SECRET_ACCESS_KEY=site.s3.keys.secret)
+
+
+def test_credentials_that_may_only_write(site):
+    site.s3.denied = NOT_PUT
+    for size in (1000, len(BIG)):
+        name = name_of(datetime.datetime(2026, 3, 4, 5, 6, size % 60))
+        site.good("put", name, site.file(BIG[:size]))
+    assert "E_DENIED " in site.place("list").said
+    site.s3.denied = frozenset()
+    assert len(site.client.keys_of()) == 2 and site.client.uploads() == []
+
+
+# --- a hub ---
+
+@pytest.fixture
+def hub(site, make_hub):
+    hub = make_hub(endpoints=["http://127.0.0.1:1"], client=None)
+    hub.config["backup"]["destinations"] = [site.destination]
+    for name in days(20):
+        site.keep(name)
+    return hub
+
+
+def looked(hub) -> None:
+    hub.start()
+    hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 30, destination="off-site")
+
+
+def listed_by(hub) -> list[tuple]:
+    return [(r["name"], r["verdict"], r["reason"]) for r in json.loads(hub.get("/backups")[1]) if "name" in r]
+
+
+def test_a_hub_reads_each_record_once(site, hub):
+    looked(hub)
+    good = [(name, "good", "no-scratch") for name in days(20)]
+    assert listed_by(hub) == good
+    wait_for(lambda: site.s3.ops().count("GetObject") >= 20, "the records", 10)
+    time.sleep(0.5)  # and the cache
+    before = site.s3.ops().count("GetObject")
+    assert listed_by(hub) == good and site.s3.ops().count("GetObject") == before, "what is remembered is not fetched again"
+    site.keep(days(20)[3], b"packed", verdict="bad")
+    assert listed_by(hub)[3] == (days(20)[3], "bad", "sha256"), "another record is another tag"
+    assert hub.stop().code == 0
+
+
+def test_a_hub_remembers_what_it_cannot_reach(site, hub):
+    looked(hub)
+    time.sleep(0.5)
+    assert hub.stop().code == 0
+    site.s3.denied = frozenset({"ListObjectsV2"})
+    looked(hub)
+    assert listed_by(hub) == [(name, "unknown", "unreachable") for name in days(20)]
+    log = hub.stop().log
+    assert log.count("cannot list the destination") == 1 and site.s3.keys.secret not in log
