@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES KIB(64)
+#define PAGE_BYTES        KIB(64)
+#define CHECK_PLACE_BYTES (CONFIG_URL_MAX + 2 * OS_PATH_MAX)
 
 /* 2026-11-22T02:00:00+01:00, by the clock of the place. */
 static void print_moment(const struct zone *z, int64_t at_s, struct text *out)
@@ -63,10 +64,33 @@ static void print_when(const struct checked *c, struct text *out)
     text_add(out, "\n");
 }
 
+static const char *type_name(const struct config_destination *d)
+{
+    static const char *const names[] = {
+        [DESTINATION_DIRECTORY] = "directory", [DESTINATION_S3] = "s3", [DESTINATION_NFS] = "nfs"};
+    return names[d->type];
+}
+
+static void print_place(const struct config_destination *d, struct text *out)
+{
+    if (d->type == DESTINATION_S3)
+        text_addf(out, "%s/%s/%s", d->endpoint, d->bucket, d->prefix);
+    else if (d->type == DESTINATION_NFS)
+        text_addf(out, "%s:%s on %s", d->server, d->export, d->path);
+    else
+        text_add(out, d->path);
+}
+
 static void print_destination(const struct config_destination *d, struct text *out)
 {
     const char *between = " ";
-    text_addf(out, "  %-13s %s, keeps", d->name, d->path);
+    text_addf(out, "  %-13s ", d->name);
+    print_place(d, out);
+    if (d->compress == COMPRESS_ZSTD)
+        text_add(out, ", compressed");
+    if (d->recipient_count)
+        text_addf(out, ", encrypted for %u", d->recipient_count);
+    text_add(out, ", keeps");
     for (enum retention_rule r = 0; r < RETENTION_RULE_COUNT; r++)
         if (d->retention[r] > 0) {
             text_addf(out, "%s%s %lld", between, retention_rule_name(r), (long long)d->retention[r]);
@@ -102,8 +126,14 @@ static void json_destination(struct json_writer *w, const struct config_destinat
 {
     json_object(w);
     json_put_text(w, "name", d->name);
-    json_put_text(w, "type", "directory");
-    json_put_text(w, "path", d->path);
+    char place[CHECK_PLACE_BYTES];
+    struct text t = text_over(place, sizeof place);
+    print_place(d, &t);
+    json_put_text(w, "type", type_name(d));
+    json_put_text(w, "path", *d->path ? d->path : NULL);
+    json_put_text(w, "place", place);
+    json_put_bool(w, "compressed", d->compress == COMPRESS_ZSTD);
+    json_put_u64(w, "recipients", d->recipient_count);
     json_key(w, "retention");
     json_object(w);
     for (enum retention_rule r = 0; r < RETENTION_RULE_COUNT; r++)

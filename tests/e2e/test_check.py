@@ -51,6 +51,20 @@ def test_as_json(check, files):
     assert told["destinations"][0]["retention"] == {"last": 0, "hourly": 0, "daily": 7, "weekly": 4, "monthly": 12, "yearly": 0}
 
 
+def test_every_kind_of_destination(check, tmp_path):
+    yaml = ("version: 1\nbackup:\n  destinations:\n    - {name: a, type: directory, path: /b}\n"
+            "    - {name: n, type: nfs, server: nas, export: /x, path: /mnt/x}\n"
+            "    - {name: s, type: s3, endpoint: \"https://s3.lan\", bucket: etcd, prefix: home}\n"
+            "  etcd: {endpoints: [http://127.0.0.1:2379]}\n")
+    code, out, _ = check(yaml)
+    assert code == 0 and "  a             /b, keeps" in out and "  n             nas:/x on /mnt/x, keeps" in out
+    assert "  s             https://s3.lan/etcd/home/, compressed, keeps" in out
+    told = json.loads(check(yaml, "-o", "json")[1])["destinations"]
+    assert [(d["type"], d["path"], d["compressed"], d["recipients"]) for d in told] == [
+        ("directory", "/b", False, 0), ("nfs", "/mnt/x", False, 0), ("s3", None, True, 0)]
+    assert told[2]["place"] == "https://s3.lan/etcd/home/"
+
+
 def test_what_is_printed_reads_back(check):
     yaml = "version: 1\nbackup: {every: 1h, max_age: 2h}\nnotify: {ping_url: http://p.lan/x}\n"
     code, once, _ = check(yaml, "--print", env={"HOLDFAST_LOG_LEVEL": "debug"})
