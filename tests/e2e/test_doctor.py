@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -11,6 +12,7 @@ import pytest
 from peers.agebox import AgeKey
 from peers.ca import Ca
 from peers.config import to_yaml
+from peers.nfs import Ganesha
 from peers.proc import run
 from peers.receiver import Receiver
 from peers.s3fake import NOT_PUT, S3Fake
@@ -119,6 +121,26 @@ def test_folders(doctor, start_etcd, client_cert, tmp_path):
     assert code == 1 and states(found["destination full"]) == ["warn"]
     assert "is not a folder" in found["destination file"][0][1] and states(found["destination readonly"]) == ["bad"]
     assert states(found["destination nas"]) == ["bad"] and "nothing is mounted on" in found["destination nas"][0][1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ganesha opens files by handle: only root can")
+def test_nfs_server(doctor, tmp_path):
+    with Ganesha(tmp_path / "nfs") as server, Receiver() as stranger:
+        to = {"name": "nas", "type": "nfs", "server": "127.0.0.1", "port": server.port, "export": server.export, "path": str(tmp_path / "mnt")}
+        config = {"version": 1, "backup": {"destinations": [to]}}
+        code, _, found = doctor(config)
+        assert code == 0 and "127.0.0.1 answers; the hub mounts /backups" in found["destination nas"][0][1], found
+        server.pause()
+        code, _, found = doctor(config)
+        assert code == 1 and "waiting for its answer" in found["destination nas"][0][1], found
+        server.resume()
+        server.kill()
+        code, _, found = doctor(config)
+        assert code == 1 and "connection refused" in found["destination nas"][0][1], found
+        to["port"] = stranger.port
+        code, _, found = doctor(config)
+        assert code == 1 and found["destination nas"][0][0] == "bad", found
+    assert not (tmp_path / "mnt").exists()  # nothing is mounted or made for a look
 
 
 def s3_config(s3, tmp_path, **more) -> dict:
