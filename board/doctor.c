@@ -142,8 +142,8 @@ static void second_round(struct round *r, const struct config *c, unsigned *orde
 static err look_at_all(struct doctor *d)
 {
     struct round *r = calloc(1, sizeof *r);
-    unsigned order = ORDER_FIRST;
-    struct doctor_probe own = {.order = order++};
+    struct doctor_probe own = {.order = ORDER_FIRST};
+    unsigned order = ORDER_FIRST + 1;
     if (!r)
         return E_BUDGET;
     r->doctor = d;
