@@ -16,6 +16,7 @@ static const struct place_kind *const kinds[] = {
 err place_open(struct backup *b, struct backup_destination *to, struct place **out)
 {
     const struct place_kind *kind = kinds[to->config->type];
+    *out = NULL;
     TRY(kind->open(b, to, out));
     (*out)->kind = kind;
     (*out)->backup = b;

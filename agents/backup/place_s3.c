@@ -36,8 +36,9 @@ static err s3_place_open(struct backup *b, struct backup_destination *to, struct
     if (!p)
         return E_BUDGET;
     err e = place_keys_open(&b->files, to->config, &p->keys);
-    *out = &p->place;
-    if (e != OK)
+    if (e == OK)
+        *out = &p->place;
+    else
         free(p);
     return e;
 }
