@@ -125,31 +125,33 @@ static enum exit_code code_of(const struct tally *t)
 /* --- now --- */
 
 /* A damaged snapshot that was kept has its record, which says what is wrong with it. */
-static err now_one(struct backup *b, const char *name, unsigned i, unsigned level, const struct backup_watcher *w,
+static err now_one(struct backup *b, unsigned i, unsigned level, ms since, const struct backup_watcher *w,
                    const struct answer *to, struct tally *tally)
 {
     struct backup_record *r = calloc(1, sizeof *r);
     if (!r)
         return E_BUDGET;
-    err e = backup_take(b, i, level, w, r);
+    err e = backup_take_since(b, i, level, since, w, r);
     err told = OK;
     tally_add(tally, e);
     if (e != E_CANCELED)
-        told = r->path[0] ? record_item((void *)(uintptr_t)to, r) : failure_item(to, name, e);
+        told = r->path[0] ? record_item((void *)(uintptr_t)to, r) : failure_item(to, r->destination, e);
     trail_clear();
     free(r);
     return e == E_CANCELED ? e : told;
 }
 
-/* One after another; one failing does not stop the others. */
+/* One after another, plain folders first: the others copy what these were given. One failing does not stop the others. */
 enum exit_code answer_now(struct backup *b, const struct config *c, const char *destination, unsigned level,
                           const struct backup_watcher *w, const struct answer *to)
 {
     struct tally tally = {0};
-    for (unsigned i = 0; i < c->backup.destination_count; i++) {
-        if (!answer_wants(c, i, destination))
+    ms began = loop_now();
+    unsigned order[CONFIG_DESTINATIONS_MAX], count = backup_order(c, order);
+    for (unsigned i = 0; i < count; i++) {
+        if (!answer_wants(c, order[i], destination))
             continue;
-        if (now_one(b, c->backup.destinations[i].name, i, level, w, to, &tally) != OK)
+        if (now_one(b, order[i], level, began, w, to, &tally) != OK)
             return tally.good ? EXIT_PARTLY : EXIT_BAD;
     }
     return code_of(&tally);

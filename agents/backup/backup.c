@@ -45,6 +45,10 @@ err backup_open(const struct backup_options *o, struct backup **out)
     b->config = o->config;
     sem_init_count(&b->one, 1);
     lane_open(&b->files, "backup certificates", TASK_BACKUP, 1);
+    lane_open(&b->scratch, "backup scratch", TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
+    lane_open(&b->scratch_second, "backup scratch", TASK_BACKUP, 1);
+    lane_open(&b->stage, "backup stage", TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
+    lane_open(&b->stage_second, "backup stage", TASK_BACKUP, 1);
     err e = read_schedule(b);
     for (unsigned i = 0; e == OK && i < b->config->backup.destination_count; i++)
         e = destination_open(b, i);
@@ -66,7 +70,9 @@ void backup_close(struct backup *b)
         lane_close(&b->destinations[i].second);
         lane_close(&b->destinations[i].lane);
     }
-    lane_close(&b->files);
+    struct lane *const others[] = {&b->stage_second, &b->stage, &b->scratch_second, &b->scratch, &b->files};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        lane_close(others[i]);
     free(b);
 }
 
@@ -141,6 +147,23 @@ void backup_round(struct backup *b)
         if (b->destinations[i].busy || plan_wait(b, &b->destinations[i]) == 0)
             return;
     b->options.events.round(b->options.events.arg);
+}
+
+bool backup_is_plain(const struct config_destination *c)
+{
+    return c->type == DESTINATION_DIRECTORY && c->compress == COMPRESS_NONE && c->recipient_count == 0;
+}
+
+unsigned backup_order(const struct config *c, unsigned out[CONFIG_DESTINATIONS_MAX])
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        if (backup_is_plain(&c->backup.destinations[i]))
+            out[count++] = i;
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        if (!backup_is_plain(&c->backup.destinations[i]))
+            out[count++] = i;
+    return count;
 }
 
 bool backup_is_streaming(const struct backup *b)

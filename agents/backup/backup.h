@@ -102,7 +102,8 @@ void backup_verification_json(struct json_writer *w, const char *path,
 MUST_USE err backup_record_parse(struct bytes json, struct backup_record *out);
 
 struct backup_watcher { /* told how far it is; NULL: nobody */
-    void (*progress)(void *arg, const char *what, uint64_t done_bytes, uint64_t total_bytes); /* what: "snapshot", "verify" */
+    void (*progress)(void *arg, const char *what, uint64_t done_bytes,
+                     uint64_t total_bytes); /* what: "snapshot", "verify", "copy" */
     void *arg;
 };
 
@@ -141,6 +142,14 @@ void backup_reason_of(err e, char out[BACKUP_REASON_MAX]);
  * to date, and listeners told. */
 MUST_USE err backup_take(struct backup *b, unsigned destination, unsigned level, const struct backup_watcher *w,
                          struct backup_record *out);
+/* The same; but where a destination is no plain folder, a good file that a plain one was given by a run begun at or after `since`
+ * is copied: same second, same verification, copied_from. One that is not there any more is no reason not to take a new one; one
+ * that is damaged is set aside, E_CORRUPT. */
+MUST_USE err backup_take_since(struct backup *b, unsigned destination, unsigned level, ms since, const struct backup_watcher *w,
+                               struct backup_record *out);
+/* A folder whose files are the snapshots themselves. In which order destinations are done: those first. Returns how many. */
+bool backup_is_plain(const struct config_destination *c);
+unsigned backup_order(const struct config *c, unsigned out[CONFIG_DESTINATIONS_MAX]);
 /* What killed runs left in a destination goes; snapshots without a record are verified and given one. */
 MUST_USE err backup_tidy(struct backup *b, unsigned destination);
 /* All records of a destination, oldest first, bad ones too; those without a readable record as verdict unknown, reason

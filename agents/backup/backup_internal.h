@@ -13,6 +13,8 @@
 
 #define BACKUP_DISK_MS_MAX SECONDS(50) /* for one call of the disk that is not the stream; less than the stall limit */
 
+#define BACKUP_NO_SCRATCH "no-scratch"
+
 #define BACKUP_TRIED_MAX 32 /* verified in vain in one day; others wait */
 
 /* What a name says: the second it was begun in, the hub where more than one hub writes there, how the bytes are packed. */
@@ -67,11 +69,17 @@ struct backup_destination {
 struct backup {
     const struct config *config;
     struct backup_options options;
-    struct cron cron;  /* config->backup.schedule; where every_ms is 0 */
-    struct lane files; /* certificates and keys */
-    err cache_failed;  /* what the log was told last of the store; OK: nothing */
-    bool streaming;    /* etcd is held by a snapshot */
-    struct sem one;    /* what writes into a destination: one at a time, so that memory for one is enough */
+    struct cron cron;                                         /* config->backup.schedule; where every_ms is 0 */
+    struct lane files;                                        /* certificates and keys */
+    err cache_failed;                                         /* what the log was told last of the store; OK: nothing */
+    bool streaming;                                           /* etcd is held by a snapshot */
+    struct lane scratch, scratch_second, stage, stage_second; /* as a destination's two, of backup.verify.scratch, backup.stage */
+    struct {                                                  /* the last good file of a plain folder, taken in this process */
+        unsigned destination;
+        struct backup_entry entry;
+        ms at; /* when it was begun; 0: there is none */
+    } fresh;
+    struct sem one; /* what writes into a destination: one at a time, so that memory for one is enough */
     struct backup_destination destinations[CONFIG_DESTINATIONS_MAX];
 };
 
@@ -80,12 +88,15 @@ struct backup {
 MUST_USE err backup_source_open(struct backup *b, ms deadline, struct etcd **out);
 
 /* intake.c: the stream's bytes on their way to the writer, with the last 32 held back. */
+struct pack;
 struct backup_intake {
-    struct writer *writer;
+    struct writer *writer; /* with a pack: only a copy to be verified, given up when it fails; NULL: none */
+    struct pack *pack;     /* pack.h; NULL: what is written is the file itself */
     struct buf *filling;
     struct trailer trailer;
 };
 MUST_USE err intake_open(struct backup_intake *i, struct lane *l, const char *path, ms deadline);
+void intake_open_packed(struct backup_intake *i, struct pack *pack); /* takes it over */
 MUST_USE err intake_add(struct backup_intake *i, struct bytes data, ms deadline);
 /* After the last byte: appends what was held back, flushes, and tells what levels 1 and 2 are: VERDICT_BAD or VERDICT_UNKNOWN. */
 MUST_USE err intake_check(struct backup_intake *i, ms deadline, struct backup_verification *out);

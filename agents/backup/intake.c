@@ -1,6 +1,8 @@
-/* intake: the stream's bytes on their way to the writer. The last 32 are held back (trailer.h); all before them is hashed while
- * it is written. */
-#include "agents/backup/backup_internal.h"
+/* intake: the stream's bytes on their way to the writer, or to be packed, or both. The last 32 are held back (trailer.h); all
+ * before them is hashed on the way. */
+#include "agents/backup/pack.h"
+
+#include "board/rt/log.h"
 
 #include <string.h>
 
@@ -25,11 +27,47 @@ err intake_open(struct backup_intake *i, struct lane *l, const char *path, ms de
     return writer_open(l, path, BACKUP_APPENDS_MAX, hash, sizeof(struct digest), deadline, &i->writer);
 }
 
-static err push(struct backup_intake *i, bool tapped, ms deadline)
+void intake_open_packed(struct backup_intake *i, struct pack *pack)
+{
+    *i = (struct backup_intake){.pack = pack};
+}
+
+static err copy_result(struct backup_intake *i, err e, uint64_t mark)
+{
+    if (e == OK || e == E_CANCELED)
+        return e;
+    log_warn("the copy for the verification cannot be written: the snapshot is verified as far as its SHA-256",
+             F("path", writer_temporary_path(i->writer)), F_ERR(e));
+    trail_rewind(mark);
+    writer_close(i->writer);
+    i->writer = NULL;
+    return OK;
+}
+
+/* A copy beside what is packed, only for a verification: the backup does without it. */
+static err push_copy(struct backup_intake *i, struct buf *full, ms deadline)
+{
+    uint64_t mark = trail_mark();
+    if (!i->writer)
+        return OK;
+    hold_take(&full->hold);
+    err e = writer_append(i->writer, full, false, ms_min(deadline, loop_now() + BACKUP_DISK_MS_MAX));
+    return copy_result(i, e, mark);
+}
+
+static err push(struct backup_intake *i, bool hashed, ms deadline)
 {
     struct buf *full = i->filling;
     i->filling = NULL;
-    return full ? writer_append(i->writer, full, tapped, deadline) : OK;
+    if (!full)
+        return OK;
+    if (!i->pack)
+        return writer_append(i->writer, full, hashed, deadline);
+    err e = push_copy(i, full, deadline);
+    if (e == OK)
+        return pack_append(i->pack, full, hashed, deadline);
+    buf_release(full);
+    return e;
 }
 
 struct putting {
@@ -59,13 +97,34 @@ err intake_add(struct backup_intake *i, struct bytes data, ms deadline)
     return trailer_add(&i->trailer, data, put, &(struct putting){i, deadline});
 }
 
-static void digest_of(struct backup_intake *i, uint8_t computed[SHA256_BYTES])
+static void digest_of_writer(struct backup_intake *i, uint8_t computed[SHA256_BYTES])
 {
     struct digest *d = writer_tap_state(i->writer);
     struct sha256 copy = d->sha;
     if (!d->started)
         sha256_start(&copy);
     sha256_finish(&copy, computed);
+}
+
+static err flush_copy(struct backup_intake *i, ms deadline)
+{
+    uint64_t mark = trail_mark();
+    err e = i->writer ? writer_flush(i->writer, ms_min(deadline, loop_now() + BACKUP_DISK_MS_MAX)) : OK;
+    return copy_result(i, e, mark);
+}
+
+static err flush(struct backup_intake *i, ms deadline, uint8_t computed[SHA256_BYTES])
+{
+    struct pack_sums sums;
+    if (!i->pack) {
+        TRY(writer_flush(i->writer, deadline));
+        digest_of_writer(i, computed);
+        return OK;
+    }
+    TRY(flush_copy(i, deadline));
+    TRY(pack_flush(i->pack, deadline, &sums));
+    memcpy(computed, sums.plain_sha256, SHA256_BYTES);
+    return OK;
 }
 
 static err append_tail(struct backup_intake *i, ms deadline)
@@ -83,8 +142,7 @@ err intake_check(struct backup_intake *i, ms deadline, struct backup_verificatio
     uint8_t computed[SHA256_BYTES];
     TRY(push(i, true, deadline));
     TRY(append_tail(i, deadline));
-    TRY(writer_flush(i->writer, deadline));
-    digest_of(i, computed);
+    TRY(flush(i, deadline, computed));
     trailer_judge(&i->trailer, computed, v);
     return OK;
 }
@@ -93,6 +151,8 @@ void intake_close(struct backup_intake *i)
 {
     buf_release(i->filling);
     i->filling = NULL;
+    pack_close(i->pack);
+    i->pack = NULL;
     writer_close(i->writer);
     i->writer = NULL;
 }

@@ -1,13 +1,15 @@
 /* schedule: one fiber, all destinations, for ever. */
 #include "agents/backup/place.h"
 #include "agents/backup/plan.h"
+#include "agents/backup/scratch.h"
 
 #include "board/rt/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS_MAX MINUTES(1) /* the wall clock may be set at any moment: it is read again at least so often */
+#define ROUND_MS_MAX HOURS(1)
+#define LOOK_MS_MAX  MINUTES(1) /* the wall clock may be set at any moment: it is read again at least so often */
 
 /* --- what is there --- */
 
@@ -213,18 +215,33 @@ static err again(struct backup *b, unsigned i, struct backup_record *r, bool *ru
     return OK;
 }
 
+/* How old a file of a plain folder may be to be copied: it is of this round. */
+static ms round_ms(const struct backup *b)
+{
+    ms every = b->config->backup.every_ms;
+    return every > 0 ? ms_min(every / 2, ROUND_MS_MAX) : ROUND_MS_MAX;
+}
+
+/* What was copied is as old as what it was copied from: the next one comes with that one's. */
+static void good(struct backup *b, struct backup_destination *to, const struct backup_record *r)
+{
+    plan_good(to);
+    if (r->copied_from[0] && b->fresh.at > 0 && b->config->backup.every_ms > 0)
+        to->next_at = b->fresh.at + b->config->backup.every_ms;
+    tell_good(r);
+}
+
 static err take_one(struct backup *b, unsigned i, struct backup_record *r)
 {
     struct backup_destination *to = &b->destinations[i];
     log_info("backup begins", F("destination", to->config->name));
     plan_began(b, to);
     plan_tell(b, to); /* from here on "next" is the one after this */
-    err e = backup_take(b, i, 4, NULL, r);
+    err e = backup_take_since(b, i, 4, loop_now() - round_ms(b), NULL, r);
     if (e == E_CANCELED)
         return e;
     if (e == OK) {
-        plan_good(to);
-        tell_good(r);
+        good(b, to, r);
         return prune(b, i);
     }
     if (e == E_BUSY && to->busy)
@@ -248,8 +265,15 @@ static err run_one(struct backup *b, unsigned i, struct backup_record *r)
 
 /* --- for ever --- */
 
-/* The destination that is due first, and how long that is; of those that are due now the one that ran least recently: a run may
- * last as long as `every`. */
+/* Of two that are due now: plain folders first, the others copy from them; then the one that ran least recently: a run may last
+ * as long as `every`. */
+static bool goes_before(const struct backup_destination *a, const struct backup_destination *b)
+{
+    bool plain = backup_is_plain(a->config);
+    return plain != backup_is_plain(b->config) ? plain : a->began_at < b->began_at;
+}
+
+/* The destination that is due first, and how long that is. */
 static unsigned earliest(struct backup *b, ms *wait)
 {
     unsigned first = 0;
@@ -258,7 +282,7 @@ static unsigned earliest(struct backup *b, ms *wait)
         ms one = plan_wait(b, &b->destinations[i]);
         stale_look(b, &b->destinations[i]);
         plan_tell(b, &b->destinations[i]);
-        if (one < *wait || (one == 0 && b->destinations[i].began_at < b->destinations[first].began_at)) {
+        if (one < *wait || (one == 0 && goes_before(&b->destinations[i], &b->destinations[first]))) {
             *wait = one;
             first = i;
         }
@@ -269,6 +293,7 @@ static unsigned earliest(struct backup *b, ms *wait)
 static err run_all(struct backup *b, struct backup_record *r)
 {
     cache_forget_others(b);
+    TRY(scratch_tidy(b));
     for (unsigned i = 0; i < b->config->backup.destination_count; i++)
         TRY(start(b, i));
     for (;;) {

@@ -1,5 +1,6 @@
 /* take: one snapshot into one destination: the story. */
 #include "agents/backup/take.h"
+#include "agents/backup/place.h"
 
 #include "board/rt/log.h"
 
@@ -49,12 +50,64 @@ static err wait_while_held(struct run *r)
     return OK;
 }
 
+static bool may_copy(const struct run *r)
+{
+    return r->level > 2 && r->backup->fresh.at > 0 && r->backup->fresh.at >= r->since;
+}
+
+/* Nothing is left of what was begun. The copy before the object: its packing fills it. */
+static void release(struct run *r)
+{
+    intake_close(&r->intake);
+    place_put_close(r->put);
+    r->put = NULL;
+    run_hang_up(r);
+}
+
+static void begin(struct run *r)
+{
+    struct backup_record *record = r->record;
+    char destination[CONFIG_NAME_MAX];
+    memcpy(destination, record->destination, sizeof destination);
+    *record = (struct backup_record){.taken_at_s = begin_s(loop_now()), .took_ms = -1};
+    memcpy(record->destination, destination, sizeof destination);
+    r->deadline = loop_now() + r->backup->config->backup.total_timeout_ms;
+}
+
 static err take(struct run *r)
 {
+    bool gone = false;
+    begin(r);
     TRY(wait_while_held(r));
     TRY(backup_reach(r->to));
-    r->record->taken_at_s = begin_s(loop_now());
-    return take_plain(r);
+    begin(r);
+    if (backup_is_plain(r->to->config))
+        return take_plain(r);
+    if (may_copy(r)) {
+        uint64_t mark = trail_mark();
+        err e = take_copy(r, &gone);
+        if (!gone)
+            return e;
+        trail_rewind(mark);
+        release(r);
+        begin(r);
+    }
+    return r->to->slow ? take_staged(r) : take_packed(r);
+}
+
+/* The name was another hub's, or is to have ours in it: once more, under a new second. */
+static err take_again(struct run *r)
+{
+    bool hub = place_wants_hub_id(r->to->place);
+    uint64_t mark = trail_mark();
+    err e = take(r);
+    bool again = e == E_EXISTS || (e == E_UNSUPPORTED && !hub && place_wants_hub_id(r->to->place));
+    if (!again || backup_is_plain(r->to->config))
+        return e;
+    release(r);
+    trail_rewind(mark);
+    TRY(run_next_second(r));
+    return take(r);
 }
 
 static err finish(struct run *r, err e)
@@ -70,7 +123,7 @@ static err finish(struct run *r, err e)
         return OK;
     }
     backup_reason_of(e, reason);
-    if (r->recorded)
+    if (r->recorded || (e == E_CORRUPT && run_is_bad(r)))
         (void)snprintf(reason, sizeof reason, "%s", record->verification.reason);
     if (r->recorded && !run_is_bad(r))
         to->unread = backup_entry_of(record);
@@ -80,13 +133,18 @@ static err finish(struct run *r, err e)
     return trail(e, "backup into %s", record->destination);
 }
 
-static void close(struct run *r)
+static void remember(struct run *r)
 {
-    intake_close(&r->intake);
-    run_hang_up(r);
+    if (!backup_is_plain(r->to->config) || r->record->verification.level < 4)
+        return;
+    r->backup->fresh.destination = (unsigned)(r->to - r->backup->destinations);
+    r->backup->fresh.entry = backup_entry_of(r->record);
+    r->backup->fresh.entry.kinds = NAME_SNAPSHOT | NAME_RECORD;
+    r->backup->fresh.at = r->began;
 }
 
-err backup_take(struct backup *b, unsigned destination, unsigned level, const struct backup_watcher *w, struct backup_record *out)
+err backup_take_since(struct backup *b, unsigned destination, unsigned level, ms since, const struct backup_watcher *w,
+                      struct backup_record *out)
 {
     ms began = loop_now();
     *out = (struct backup_record){.taken_at_s = begin_s(began), .took_ms = -1};
@@ -97,15 +155,23 @@ err backup_take(struct backup *b, unsigned destination, unsigned level, const st
                     .watcher = w,
                     .record = out,
                     .began = began,
-                    .level = level,
-                    .deadline = loop_now() + b->config->backup.total_timeout_ms};
-    err e = take(&r);
-    close(&r);
+                    .since = since,
+                    .level = level};
+    err e = take_again(&r);
+    release(&r);
     if (!r.recorded)
         out->path[0] = 0;
+    if (e == OK)
+        remember(&r);
     e = finish(&r, e);
+    place_rest(r.to->place);
     backup_end(b, destination);
     if (r.recorded && e != E_CANCELED)
         cache_renew(b, r.to);
     return e;
+}
+
+err backup_take(struct backup *b, unsigned destination, unsigned level, const struct backup_watcher *w, struct backup_record *out)
+{
+    return backup_take_since(b, destination, level, FOREVER, w, out);
 }

@@ -24,6 +24,8 @@ struct run { /* one snapshot in the making */
     struct backup_record *record;
     struct source *source;
     struct backup_intake intake;
+    struct place_put *put;
+    ms since; /* a plain file that was begun at or after it may be copied */
     struct rate rate;
     ms began, deadline; /* deadline: of all until the stream has ended; FOREVER then */
     unsigned level;
@@ -42,6 +44,22 @@ MUST_USE err run_connect(struct run *r);                   /* to what backup.sou
 MUST_USE err run_receive(struct run *r, const char *what); /* all of the source, into the intake; what: for the watcher */
 void run_hang_up(struct run *r);                           /* idempotent */
 bool run_was_slow(const struct run *r);                    /* some minute of it was below backup.min_rate */
+
+/* take_packed.c */
+MUST_USE err take_packed(struct run *r);
+MUST_USE err run_put_begin(struct run *r); /* names it, and begins the object and its packing */
+MUST_USE err run_put_end(struct run *r);   /* all of it is on its way; what is stored goes into the record */
+MUST_USE err run_put_keep(struct run *r,
+                          bool renames);      /* under its name, or, where it may be renamed, a later one; and its record */
+MUST_USE err run_check_stream(struct run *r); /* levels 1 and 2; E_CORRUPT */
+/* All that was asked for, from a copy on a disk; NULL: there is none. E_CORRUPT; E_CANCELED. */
+MUST_USE err run_verify_copy(struct run *r, struct lane *first, struct lane *second, const struct writer *copy);
+void run_judge_rate(struct run *r); /* does the next one go through the stage */
+
+/* take_copy.c */
+/* *gone: there is nothing to copy, another way is to be gone. */
+MUST_USE err take_copy(struct run *r, bool *gone);
+MUST_USE err take_staged(struct run *r);
 
 /* take_plain.c */
 MUST_USE err take_plain(struct run *r);

@@ -1,6 +1,7 @@
 /* tidy: what killed runs left behind goes; snapshots nobody speaks for are verified and given their record. Nothing good is ever
  * removed here: a snapshot that is found damaged is set aside as NAME.bad. */
 #include "agents/backup/place.h"
+#include "agents/backup/scratch.h"
 #include "agents/backup/verify.h"
 
 #include "board/rt/log.h"
@@ -238,7 +239,9 @@ err backup_tidy_now(struct backup *b, struct backup_destination *to, bool unknow
 err backup_tidy(struct backup *b, unsigned destination)
 {
     TRY(backup_begin(b, destination));
-    err e = backup_tidy_now(b, &b->destinations[destination], false);
+    err e = scratch_tidy(b);
+    if (e == OK)
+        e = backup_tidy_now(b, &b->destinations[destination], false);
     backup_end(b, destination);
     return e;
 }
