@@ -43,7 +43,9 @@ struct mount_state {
 MUST_USE err mount_knock(const struct addr *at, ms deadline);
 /* OK and *ours: mounted by this call; OK and not: it was mounted already, from the same source, as NFS. */
 MUST_USE err mount_nfs(struct lane *l, const struct mount_nfs *m, ms deadline, bool *ours);
-/* By force: what waits for the server gets E_IO. What is still in use after a second is detached. E_ABSENT: not mounted. */
+/* By force: what waits for the server gets E_IO. What is still in use after a second is detached. E_ABSENT: not mounted.
+ * E_TIMEOUT: it is gone from the path, and the kernel still waits for a stuck server to end the session: the lane is free when
+ * that is back. */
 MUST_USE err mount_remove(struct lane *l, const char *path, ms deadline);
 /* From /proc/self/mountinfo alone; the path itself is never looked at. */
 MUST_USE err mount_look(struct lane *l, const char *path, ms deadline, struct mount_state *out);

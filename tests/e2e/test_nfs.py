@@ -81,11 +81,13 @@ def test_our_own_mount(probes, holdfast, tmp_path):
     told: dict[str, list[str]] = {}
     for name, what in re.findall(r"^mount: ([^:\n]+): (.*)$", console, re.M):
         told.setdefault(name, []).append(what.rstrip())
+    # By force the mount is gone at once. The call itself may wait for the stuck server to hear of it: the kernel ends its session.
+    assert told.pop("removed, stuck")[0].split(":")[0] in ("OK", "E_TIMEOUT")
     assert {name: [what.split(":")[0] for what in lines] for name, lines in told.items()} == {
         "looked at, nothing there": ["OK", "nothing"], "nobody listens": ["E_REFUSED", "ours 0"], "no such export": ["E_ABSENT", "ours 0"],
         "mounted": ["OK", "ours 1"], "looked at, mounted": ["OK", "mounted nfs4 nas"], "once more": ["OK", "ours 0"],
         "another on top": ["E_BUSY", "ours 0"], "written": ["OK"], "a server that is stuck": ["E_TIMEOUT"], "on the same lane": ["E_BUSY"],
-        "written off": ["1"], "looked at, stuck": ["OK", "mounted nfs4 nas"], "removed, stuck": ["OK"], "written off afterwards": ["0"],
+        "written off": ["1"], "looked at, stuck": ["OK", "mounted nfs4 nas"], "written off afterwards": ["0"],
         "looked at, removed": ["OK", "nothing"], "mounted again": ["OK", "ours 1"], "removed": ["OK"], "removed twice": ["E_ABSENT"]}, console
     assert told["looked at, mounted"][1] == f"mounted nfs4 nas:{server.export}"
     (written,) = server.files.iterdir()
