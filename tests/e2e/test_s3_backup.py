@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -346,8 +347,11 @@ def test_a_hub_remembers_what_it_cannot_reach(site, hub):
     looked(hub)
     time.sleep(0.5)
     assert hub.stop().code == 0
+    own = (hub.folder / "data" / "hub.id").read_text()
+    assert re.fullmatch("[0-9a-f]{8}\n", own)
     site.s3.denied = frozenset({"ListObjectsV2"})
     looked(hub)
     assert listed_by(hub) == [(name, "unknown", "unreachable") for name in days(20)]
     log = hub.stop().log
+    assert (hub.folder / "data" / "hub.id").read_text() == own
     assert log.count("cannot list the destination") == 1 and site.s3.keys.secret not in log
