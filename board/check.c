@@ -64,13 +64,6 @@ static void print_when(const struct checked *c, struct text *out)
     text_add(out, "\n");
 }
 
-static const char *type_name(const struct config_destination *d)
-{
-    static const char *const names[] = {
-        [DESTINATION_DIRECTORY] = "directory", [DESTINATION_S3] = "s3", [DESTINATION_NFS] = "nfs"};
-    return names[d->type];
-}
-
 static void print_place(const struct config_destination *d, struct text *out)
 {
     if (d->type == DESTINATION_S3)
@@ -129,7 +122,7 @@ static void json_destination(struct json_writer *w, const struct config_destinat
     char place[CHECK_PLACE_BYTES];
     struct text t = text_over(place, sizeof place);
     print_place(d, &t);
-    json_put_text(w, "type", type_name(d));
+    json_put_text(w, "type", destination_type_name(d->type));
     json_put_text(w, "path", *d->path ? d->path : NULL);
     json_put_text(w, "place", place);
     json_put_bool(w, "compressed", d->compress == COMPRESS_ZSTD);

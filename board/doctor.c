@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES  KIB(64)
+#define PAGE_BYTES  KIB(128) /* each byte of the lines escaped, and their keys */
 #define PROBES_MAX  32
 #define ORDER_FIRST 1 /* 0: the configuration */
 
@@ -41,14 +41,21 @@ void doctor_say(struct doctor *d, const struct doctor_probe *p, enum doctor_stat
     va_start(arguments, format);
     text_addv(&t, format, arguments);
     va_end(arguments);
+    for (char *c = l->words; *c; c++) /* some are a peer's, and go to a terminal */
+        *c = (unsigned char)*c < ' ' || *c == 0x7f ? ' ' : *c;
 }
 
 void doctor_failed(struct doctor *d, const struct doctor_probe *p, enum doctor_state s, const char *subject, err e,
                    const char *advice)
 {
     char why[DOCTOR_WORDS_MAX];
+    bool late = e == E_TIMEOUT && loop_now() >= d->deadline;
     trail_text(e, why, sizeof why);
     trail_clear();
+    if (late) { /* it had less time than it needs */
+        s = s == DOCTOR_BAD ? DOCTOR_UNKNOWN : s;
+        advice = "the examination's time was used up; mend what hangs, then look again";
+    }
     doctor_say(d, p, s, subject, "%s%s%s", why, *advice ? "; " : "", advice);
 }
 
@@ -89,12 +96,21 @@ static void add(struct round *r, void (*run)(struct doctor *d, const struct doct
 static err worker(void *arg)
 {
     struct round *r = arg;
-    while (r->next < r->count && !fiber_canceled()) {
+    while (r->next < r->count && !fiber_canceled() && loop_now() < r->doctor->deadline) {
         const struct doctor_probe *p = &r->probes[r->next++];
         p->run(r->doctor, p);
         trail_clear();
     }
     return fiber_canceled() ? E_CANCELED : OK;
+}
+
+/* What nobody came to is told: silence would be praise. */
+static void tell_left(struct round *r, err e)
+{
+    const struct doctor_probe *p = &r->probes[r->next];
+    if (r->next < r->count)
+        doctor_say(r->doctor, p, DOCTOR_UNKNOWN, "doctor", "%u of %u things were not looked at: %s; then look again",
+                   r->count - r->next, r->count, e == OK ? "the time was used up, mend what hangs" : "no memory for it, wait");
 }
 
 static err round_run(struct round *r)
@@ -105,10 +121,12 @@ static err round_run(struct round *r)
     group_open(&g, mem_task());
     for (unsigned i = 0; i < workers && i < r->count && e == OK; i++)
         e = group_spawn(&g, "doctor", worker, r);
-    if (e == E_BUDGET && r->next < r->count) /* fewer do */
-        e = OK;
     err ended = group_join(&g, FOREVER);
     group_close(&g);
+    if (ended == OK && (e == OK || e == E_BUDGET)) { /* fewer workers do */
+        tell_left(r, e);
+        return OK;
+    }
     return e == OK ? ended : e;
 }
 

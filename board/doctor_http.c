@@ -3,39 +3,14 @@
 #include "board/doctor.h"
 
 #include "board/rt/os.h"
-#include "net/format/civil.h"
 #include "net/proto/http_client.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define AHEAD_WARN_MS SECONDS(30)
 #define AHEAD_BAD_MS  MINUTES(5) /* S3 refuses what is 15 minutes off */
-
-/* --- Date: Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110 section 5.6.7) --- */
-static bool number(struct bytes text, size_t at, size_t digits, uint64_t *out)
-{
-    return text.len >= at + digits && text_to_u64((struct bytes){text.at + at, digits}, out);
-}
-
-static bool date_read(struct bytes text, int64_t *out_s)
-{
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    uint64_t day, year, hour, minute, second;
-    int month = 0;
-    if (text.len != 29 || !number(text, 5, 2, &day) || !number(text, 12, 4, &year) || !number(text, 17, 2, &hour) ||
-        !number(text, 20, 2, &minute) || !number(text, 23, 2, &second))
-        return false;
-    for (int i = 0; i < 12; i++)
-        if (memcmp(text.at + 8, months + (size_t)i * 3, 3) == 0)
-            month = i + 1;
-    if (!month || !civil_is_valid((int)year, month, (int)day, (int)hour, (int)minute, (int)second))
-        return false;
-    *out_s = civil_days((int64_t)year, month, (int64_t)day) * DAY_SECONDS + (int64_t)(hour * 3600 + minute * 60 + second);
-    return true;
-}
 
 void doctor_clock_seen(struct doctor *d, const char *host, int64_t ahead_ms)
 {
@@ -48,10 +23,10 @@ void doctor_clock_seen(struct doctor *d, const char *host, int64_t ahead_ms)
 
 static void date_take(struct doctor *d, const char *host, const struct http1_head *head)
 {
-    int64_t at_s = 0;
-    for (unsigned i = 0; i < head->field_count; i++)
-        if (bytes_equal_nocase(head->fields[i].name, "date") && date_read(head->fields[i].value, &at_s))
-            doctor_clock_seen(d, host, loop_wall_ms() - at_s * 1000);
+    struct bytes value;
+    int64_t at_s = http1_find(head, "date", &value) ? http1_date_read(value) : 0;
+    if (at_s != 0)
+        doctor_clock_seen(d, host, loop_wall_ms() - at_s * 1000);
 }
 
 void doctor_clock(struct doctor *d, const struct doctor_probe *p)

@@ -87,6 +87,22 @@ static err put(struct bucket *b, const char *text, bool alone)
     return s3_put(b->s3, b->key, bytes_of(text), alone, doctor_until(b->doctor), NULL);
 }
 
+static void look_guard(struct bucket *b, bool guarded)
+{
+    err again = guarded ? put(b, "holdfast doctor, again", true) : E_UNSUPPORTED;
+    if (again != OK && again != E_EXISTS && again != E_UNSUPPORTED) {
+        doctor_failed(b->doctor, b->probe, DOCTOR_UNKNOWN, b->subject, again,
+                      "whether the server guards what is there is not known");
+        return;
+    }
+    trail_clear();
+    if (again == E_EXISTS)
+        doctor_say(b->doctor, b->probe, DOCTOR_GOOD, b->subject, "an object that is there is not put over");
+    else
+        doctor_say(b->doctor, b->probe, DOCTOR_WARN, b->subject,
+                   "the server does not guard against putting over what is there; names get the hub's id");
+}
+
 /* False: there is no object of ours. */
 static bool look_put(struct bucket *b)
 {
@@ -97,17 +113,12 @@ static bool look_put(struct bucket *b)
         e = put(b, "holdfast doctor", false);
     }
     if (e != OK) {
-        doctor_failed(b->doctor, b->probe, DOCTOR_BAD, b->subject, e, "backups need s3:PutObject below the prefix");
-        return false;
+        doctor_failed(b->doctor, b->probe, DOCTOR_BAD, b->subject, e,
+                      e == E_DENIED ? "backups need s3:PutObject below the prefix" : doctor_advice(e));
+        return e != E_DENIED; /* else it may be there */
     }
     doctor_say(b->doctor, b->probe, DOCTOR_GOOD, b->subject, "objects can be put");
-    err again = guarded ? put(b, "holdfast doctor, again", true) : E_UNSUPPORTED;
-    trail_clear();
-    if (again == E_EXISTS)
-        doctor_say(b->doctor, b->probe, DOCTOR_GOOD, b->subject, "an object that is there is not put over");
-    else
-        doctor_say(b->doctor, b->probe, DOCTOR_WARN, b->subject,
-                   "the server does not guard against putting over what is there; names get the hub's id");
+    look_guard(b, guarded);
     return true;
 }
 

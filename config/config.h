@@ -36,6 +36,7 @@
 #define CONFIG_REGION_MAX      33
 
 enum destination_type { DESTINATION_DIRECTORY, DESTINATION_S3, DESTINATION_NFS };
+const char *destination_type_name(enum destination_type t); /* "s3", as it is configured; static */
 enum destination_compress { COMPRESS_NONE, COMPRESS_ZSTD };
 enum destination_addressing { ADDRESSING_PATH, ADDRESSING_VIRTUAL };
 

@@ -281,6 +281,11 @@ _Static_assert(COUNT_OF(rows) <= CONFIG_ROWS_MAX, "raise CONFIG_ROWS_MAX");
 
 const struct schema config_schema = {rows, COUNT_OF(rows), sizeof(struct config), config_item_rules, config_rules};
 
+const char *destination_type_name(enum destination_type t)
+{
+    return destination_types[t];
+}
+
 /* --- asking rows --- */
 const char *config_type_name(enum config_type t)
 {

@@ -139,6 +139,7 @@ void http1_put_end(struct text *t);              /* the empty line */
 bool http1_value_is_valid(struct bytes value);   /* no control character but HTAB, RFC 9110 5.5 */
 bool http1_target_is_valid(struct bytes target); /* visible ASCII only, not empty */
 void http1_date(int64_t epoch_s, char out[HTTP1_DATE_MAX]);
+int64_t http1_date_read(struct bytes text); /* seconds since 1970; 0: not one, or before */
 /* The line in front of `bytes` (> 0) of chunk data, which CRLF must follow; returns its length. */
 size_t http1_chunk_head(size_t bytes, char out[HTTP1_CHUNK_HEAD_MAX]);
 

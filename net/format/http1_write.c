@@ -1,7 +1,5 @@
 #include "net/format/http1.h"
 
-#include "net/format/civil.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -110,22 +108,6 @@ void http1_put_field_u64(struct text *t, const char *name, uint64_t value)
 void http1_put_end(struct text *t)
 {
     text_add(t, "\r\n");
-}
-
-void http1_date(int64_t epoch_s, char out[HTTP1_DATE_MAX])
-{
-    static const char weekdays[] = "SunMonTueWedThuFriSat";
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    const int64_t last_s = INT64_C(253402300799); /* the end of 9999 */
-    int64_t limited = epoch_s < 0 ? 0 : epoch_s > last_s ? last_s : epoch_s;
-    int64_t days = limited / DAY_SECONDS;
-    unsigned second = (unsigned)(limited % DAY_SECONDS);
-    struct civil date = civil_of(days);
-    char text[64];
-    (void)snprintf(text, sizeof text, "%.3s, %02d %.3s %04d %02u:%02u:%02u GMT", weekdays + (size_t)civil_weekday(days) * 3,
-                   date.day, months + (size_t)(date.month - 1) * 3, (int)date.year, second / 3600, second / 60 % 60, second % 60);
-    memcpy(out, text, HTTP1_DATE_MAX);
-    out[HTTP1_DATE_MAX - 1] = 0;
 }
 
 size_t http1_chunk_head(size_t bytes, char out[HTTP1_CHUNK_HEAD_MAX])

@@ -290,7 +290,7 @@ static const struct story {
     ms least_ms, most_ms;
     struct s3_peer_fault faults[3];
     struct {
-        bool refuses_conditions, ignores_expect, write_only, no_tokens;
+        bool refuses_conditions, ignores_expect, refuses_expect, write_only, no_tokens;
         unsigned page;
         int64_t clock_ms;
         const char *token;
@@ -335,6 +335,7 @@ static const struct story {
     {"upload", upload, OK, UPLOAD_TOLD, SOON},
     {"upload where there is none", upload_new, OK, UPLOAD_TOLD, SOON},
     {"no 100 Continue", upload, OK, UPLOAD_TOLD, TAKES(900, 1900), WITH(.ignores_expect = true)},
+    {"417 for asking first", upload, OK, ONE_MORE_PART, TAKES(100, 900), WITH(.refuses_expect = true)},
     {"reset in the middle of a part", upload_new, OK, ONE_MORE_PART, TAKES(100, 2500), FAULTS(FAULT("UploadPart", 2, RESET))},
     {"a part is denied", upload, E_DENIED, BEGUN "UploadPart UploadPart AbortMultipartUpload",
      FAULTS(REFUSE("UploadPart", 2, 403, "AccessDenied"))},
@@ -398,6 +399,7 @@ static void setup(void *arg)
     peer.faults = s->faults;
     peer.refuses_conditions = s->peer.refuses_conditions;
     peer.ignores_expect = s->peer.ignores_expect;
+    peer.refuses_expect = s->peer.refuses_expect;
     peer.write_only = s->peer.write_only;
     peer.no_tokens = s->peer.no_tokens;
     peer.page = s->peer.page;

@@ -240,6 +240,8 @@ static err refused_early(struct s3_peer_conn *c, bool *done)
         return s3_peer_refuse(c, c->fault->status, c->fault->code, c->fault->header);
     if (code)
         return s3_peer_refuse(c, strcmp(code, "ExpiredToken") == 0 ? 400 : 403, code, NULL);
+    if (c->peer->refuses_expect && c->head.expect_continue)
+        return s3_peer_refuse(c, 417, "", NULL);
     if (c->peer->refuses_conditions && s3_peer_field(c, "if-none-match", value, sizeof value))
         return s3_peer_refuse(c, 501, "NotImplemented", NULL);
     *done = false;

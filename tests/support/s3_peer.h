@@ -56,7 +56,7 @@ struct s3_peer {
     const char *access_key, *token; /* NULL: any */
     int64_t clock_ms;               /* what its clock is ahead of ours */
     unsigned page;                  /* keys a page; 0: 1000 */
-    bool refuses_conditions, ignores_expect, write_only;
+    bool refuses_conditions, ignores_expect, refuses_expect, write_only;
     bool no_tokens;                     /* a truncated list has no continuation token */
     const struct s3_peer_fault *faults; /* NULL: none */
     struct tls_config *tls;             /* NULL: plain */

@@ -202,6 +202,8 @@ static void writes(void **state)
     for (size_t i = 0; i < COUNT_OF(dates); i++) {
         http1_date(dates[i].epoch_s, date);
         assert_string_equal(date, dates[i].text);
+        if (dates[i].epoch_s >= 0 && dates[i].epoch_s < INT64_MAX)
+            assert_true(http1_date_read(bytes_of(date)) == dates[i].epoch_s);
     }
 }
 

@@ -39,8 +39,8 @@ static void dates_are_read(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(dates); i++)
-        if (s3_http_date(bytes_of(dates[i].text)) != dates[i].http_s || s3_iso_date(dates[i].text) != dates[i].iso_s)
-            fail_msg("%s: %lld, %lld", dates[i].name, (long long)s3_http_date(bytes_of(dates[i].text)),
+        if (http1_date_read(bytes_of(dates[i].text)) != dates[i].http_s || s3_iso_date(dates[i].text) != dates[i].iso_s)
+            fail_msg("%s: %lld, %lld", dates[i].name, (long long)http1_date_read(bytes_of(dates[i].text)),
                      (long long)s3_iso_date(dates[i].text));
 }
 

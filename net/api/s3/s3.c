@@ -112,7 +112,7 @@ void s3_object_read(const struct http1_head *h, struct s3_object *out)
     if (http1_find(h, "content-length", &value) && !text_to_u64(value, &out->bytes))
         out->bytes = 0;
     if (http1_find(h, "last-modified", &value))
-        out->modified_s = s3_http_date(value);
+        out->modified_s = http1_date_read(value);
     if (http1_find(h, "etag", &value))
         (void)s3_copy(out->etag, sizeof out->etag, value); /* one that is too long is unknown */
 }

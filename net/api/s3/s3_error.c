@@ -60,6 +60,7 @@
     X(412, 412, E_EXISTS, GIVE_UP, "a condition failed")                                                                         \
     X(413, 413, E_RANGE, GIVE_UP, "too large for the server")                                                                    \
     X(416, 416, E_RANGE, GIVE_UP, "beyond the object's end")                                                                     \
+    X(417, 417, E_REMOTE, AGAIN, "the server does not tell beforehand whether it wants a body")                                  \
     X(429, 429, E_REMOTE, AGAIN, "too many requests for the server")                                                             \
     X(501, 501, E_UNSUPPORTED, GIVE_UP, "the server does not do this")                                                           \
     X(507, 507, E_NOSPACE, GIVE_UP, "the server's disks are full")                                                               \
@@ -124,7 +125,7 @@ void s3_answer_head(struct s3_answer *a, const struct http1_head *h)
     *a = (struct s3_answer){.status = h->status, .retry_after_s = -1};
     number_field(h, "retry-after", &a->retry_after_s); /* its other form, a date, S3 does not use */
     if (http1_find(h, "date", &value))
-        a->date_s = s3_http_date(value);
+        a->date_s = http1_date_read(value);
     if (http1_find(h, "x-amz-bucket-region", &value) && (!s3_copy(a->region, sizeof a->region, value) || !is_word(a->region)))
         *a->region = 0;
 }

@@ -120,7 +120,6 @@ MUST_USE err s3_document_read(const struct s3_document *d, struct s3_slot *s, co
 void s3_drain(struct s3_slot *s, ms deadline); /* the rest of a small answer, so that the connection can be used again */
 
 /* --- dates and copies (s3_text.c) --- */
-int64_t s3_http_date(struct bytes text);                /* "Sun, 06 Nov 1994 08:49:37 GMT"; 0: not one */
 int64_t s3_iso_date(const char *text);                  /* "2009-10-12T17:50:30.000Z"; 0: not one */
 bool s3_copy(char *out, size_t cap, struct bytes text); /* false: it does not fit, or has a zero in it; out is "" then */
 void s3_new_id(char out[S3_ID_MAX]);

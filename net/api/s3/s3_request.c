@@ -213,6 +213,8 @@ static err head_await(struct s3_slot *s, struct s3_call *call, const struct http
         sent = body_send(s, call);
     TRY(answer_await(s, call, sent, head));
     s->fresh = false;
+    if ((*head)->status == 417) /* RFC 9110 10.1.1: the same without Expect */
+        s->client->never_continues = true;
     s3_answer_head(&call->answer, *head);
     return OK;
 }

@@ -1,4 +1,4 @@
-/* s3_text: dates as HTTP and S3 write them, and what is copied out of answers. */
+/* s3_text: dates as S3 writes them, and what is copied out of answers. */
 #include "board/rt/os.h"
 #include "net/api/s3/s3_internal.h"
 #include "net/format/civil.h"
@@ -25,18 +25,6 @@ static int64_t epoch_of(int year, int month, int day, const char *clock)
     if (year < 1970 || clock[2] != ':' || clock[5] != ':' || !civil_is_valid(year, month, day, hour, minute, second))
         return 0;
     return civil_days(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second;
-}
-
-int64_t s3_http_date(struct bytes text) /* IMF-fixdate, RFC 9110 5.6.7 */
-{
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    char copy[HTTP1_DATE_MAX];
-    if (!s3_copy(copy, sizeof copy, text) || text.len != sizeof copy - 1 || strcmp(copy + 25, " GMT") != 0)
-        return 0;
-    for (int m = 0; m < 12; m++)
-        if (memcmp(months + 3 * m, copy + 8, 3) == 0)
-            return epoch_of(number_at(copy, 12, 4), m + 1, number_at(copy, 5, 2), copy + 17);
-    return 0;
 }
 
 int64_t s3_iso_date(const char *text)
