@@ -5,6 +5,8 @@
 #include "board/rt/log.h"
 #include "board/rt/text.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +153,17 @@ struct listing {
     void *arg;
 };
 
+/* A hub before this one, or we, learned it here. */
+static void see_hub(struct place *p, const char *name)
+{
+    char id[sizeof p->backup->options.hub_id];
+    struct backup_entry entry;
+    if (p->wants_hub_id || backup_name_kind(name, &entry) == NAME_OTHER || entry.hub == 0)
+        return;
+    (void)snprintf(id, sizeof id, "%08" PRIx32, entry.hub);
+    p->wants_hub_id = strcmp(id, p->backup->options.hub_id) == 0;
+}
+
 static err list_item(void *arg, const struct s3_item *item)
 {
     const struct listing *l = arg;
@@ -160,6 +173,7 @@ static err list_item(void *arg, const struct s3_item *item)
         return OK;
     if (len < sizeof o.etag)
         memcpy(o.etag, item->etag, len + 1);
+    see_hub(l->place, o.name);
     return backup_moved(l->place->to, l->each(l->arg, &o));
 }
 

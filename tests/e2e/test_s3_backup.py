@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from peers.config import to_yaml
+from peers.etcd import Etcd
 from peers.proc import free_port, wait_for
 from peers.s3fake import INTERNAL, NOT_PUT, SLOW_DOWN, S3Fake
 
@@ -355,3 +356,106 @@ def test_a_hub_remembers_what_it_cannot_reach(site, hub):
     log = hub.stop().log
     assert (hub.folder / "data" / "hub.id").read_text() == own
     assert log.count("cannot list the destination") == 1 and site.s3.keys.secret not in log
+
+
+# --- a hub, and a real etcd ---
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory, server_cert):
+    with Etcd(tmp_path_factory.mktemp("off-site"), tls=server_cert) as member:
+        member.start().fill(2000)
+        yield member
+
+
+@pytest.fixture
+def off_site(site, make_hub, etcd):
+    hub = make_hub(endpoints=[etcd.url])
+    hub.config["backup"]["destinations"] = [site.destination]
+    return hub
+
+
+def opened(content: bytes) -> bytes:
+    return subprocess.run(["zstd", "-d", "-q", "-c"], input=content, check=True, capture_output=True).stdout
+
+
+def assert_whole(site, name: str) -> dict:
+    """What lies there is the snapshot its record speaks of."""
+    content, told = site.client.read(PREFIX + name), json.loads(site.client.read(PREFIX + name + ".json"))
+    plain = opened(content)
+    assert told["stored_sha256"] == hashlib.sha256(content).hexdigest() and told["stored_bytes"] == len(content)
+    assert hashlib.sha256(plain[:-32]).digest() == plain[-32:] == bytes.fromhex(told["sha256"])
+    return told
+
+
+def ours(site) -> list[str]:
+    return [key.removeprefix(PREFIX) for key in sorted(site.client.keys_of(PREFIX)) if not key.endswith(".json")]
+
+
+def test_a_backup_goes_off_site_and_is_listed(site, off_site):
+    off_site.start()
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    (name,) = ours(site)
+    told = assert_whole(site, name)
+    assert (told["verdict"], told["level"], told["reason"], told["source"]) == ("good", 2, "no-scratch", "etcd")
+    assert told["etag"] == site.s3.store.buckets["backups"].objects[PREFIX + name].etag
+    assert listed_by(off_site) == [(name, "good", "no-scratch")]
+    log = off_site.stop().log
+    assert "level=warn" not in log and "level=error" not in log, log
+
+
+def test_with_rights_to_write_only_all_but_pruning_works(site, off_site):
+    site.s3.denied = NOT_PUT
+    off_site.start()
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    wait_for(lambda: len(listed_by(off_site)) == 1, "what the store remembers", 10)
+    assert [(v, r) for _, v, r in listed_by(off_site)] == [("good", "no-scratch")]
+    assert off_site.command("backup", "now", seconds=60).returncode == 0
+    assert len(listed_by(off_site)) == 2
+    log = off_site.stop().log
+    assert log.count("may only write") == 1 and "backup failed" not in log and "old backups were not removed" not in log
+    site.s3.denied = frozenset()
+    assert len(ours(site)) == 2 and [assert_whole(site, name)["verdict"] for name in ours(site)] == ["good", "good"]
+
+
+def refusals(site) -> int:
+    return sum(seen.status == 501 for seen in site.s3.requests)
+
+
+def test_where_the_server_cannot_refuse_the_hubs_id_is_in_the_name(site, off_site):
+    site.s3.conditional = "refused"
+    off_site.start()
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    (name,) = ours(site)
+    own = (off_site.folder / "data" / "hub.id").read_text().strip()
+    assert re.fullmatch(rf"etcd-snapshot-\d{{8}}-\d{{6}}-{own}\.db\.zst", name) and assert_whole(site, name)
+    assert listed_by(off_site) == [(name, "good", "no-scratch")]
+    assert off_site.stop().log.count("names get the hub's id") == 1
+    tries = refusals(site)
+    assert tries == 1
+    off_site.start()
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    assert off_site.command("backup", "now", seconds=60).returncode == 0
+    assert len(ours(site)) == 2 and all(own in name for name in ours(site))
+    assert refusals(site) == tries, "it is known at the next start"
+    assert "names get the hub's id" not in off_site.stop().log
+
+
+def test_what_a_killed_hub_left_is_aborted_at_the_next_start(site, make_hub, start_etcd):
+    etcd = start_etcd()
+    etcd.fill(8000, big=8)
+    hub = make_hub(endpoints=[etcd.url])
+    site.destination["compress"] = "none"
+    hub.config["backup"]["destinations"] = [site.destination]
+    site.s3.uplink_bytes_s = 4 * MIB
+    hub.start()
+    wait_for(lambda: site.client.uploads(), "an upload", 30, hub.proc)
+    time.sleep(1)
+    hub.kill()
+    assert len(site.client.uploads()) == 1 and site.client.keys_of() == []
+    site.s3.uplink_bytes_s = 0
+    hub.start()
+    hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    assert site.client.uploads() == [] and len(ours(site)) == 1 and "UploadPart" in site.s3.ops()
+    told = json.loads(site.client.read(PREFIX + ours(site)[0] + ".json"))
+    assert hashlib.sha256(site.client.read(PREFIX + ours(site)[0])).hexdigest() == told["stored_sha256"] and told["bytes"] > 10 * MIB
+    assert "aborted an upload" in hub.stop().log
