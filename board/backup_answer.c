@@ -223,3 +223,39 @@ enum exit_code answer_prune(struct backup *b, const struct config *c, const char
     }
     return code_of(&tally);
 }
+
+/* --- rehearse --- */
+
+/* A record that was judged says what it is; else the error does. */
+static err rehearse_one(struct backup *b, const char *name, unsigned i, const struct backup_watcher *w, const struct answer *to,
+                        struct tally *tally, bool *bad)
+{
+    struct backup_record *r = calloc(1, sizeof *r);
+    if (!r)
+        return E_BUDGET;
+    err e = backup_rehearse(b, i, w, r);
+    err told = OK;
+    bool judged = r->rehearsal.at_s != 0 && (e == OK || r->rehearsal.verdict != VERDICT_GOOD);
+    tally_add(tally, e);
+    *bad = *bad || e == E_CORRUPT;
+    if (e != E_CANCELED)
+        told = judged ? record_item((void *)(uintptr_t)to, r) : failure_item(to, name, e);
+    trail_clear();
+    free(r);
+    return e == E_CANCELED ? e : told;
+}
+
+enum exit_code answer_rehearse(struct backup *b, const struct config *c, const char *destination, const struct backup_watcher *w,
+                               const struct answer *to)
+{
+    struct tally tally = {0};
+    bool bad = false;
+    for (unsigned i = 0; i < c->backup.destination_count; i++) {
+        if (!answer_wants(c, i, destination))
+            continue;
+        if (rehearse_one(b, c->backup.destinations[i].name, i, w, to, &tally, &bad) != OK)
+            return tally.good ? EXIT_PARTLY : EXIT_BAD;
+    }
+    enum exit_code code = code_of(&tally);
+    return code == EXIT_BAD && !bad ? EXIT_CANNOT_TELL : code;
+}

@@ -39,6 +39,11 @@ enum exit_code answer_list(struct backup *b, const struct config *c, const char 
 enum exit_code answer_prune(struct backup *b, const struct config *c, const char *destination, bool dry_run,
                             const struct answer *to);
 
+/* The newest backup of each is read back: its record, with what that found. 0 all good, 4 some, 1 none, 3 none could be judged,
+ * 75 all busy. */
+enum exit_code answer_rehearse(struct backup *b, const struct config *c, const char *destination, const struct backup_watcher *w,
+                               const struct answer *to);
+
 /* --- a command, from its line to its exit code --- */
 struct answer_way {
     void (*line)(const struct json *item); /* prints an item as text */
@@ -63,6 +68,7 @@ MUST_USE err printer_whole(struct printer *p, struct bytes array);
 void print_taken(const struct json *item);  /* what `backup now` says of a record */
 void print_listed(const struct json *item); /* a row of `backup list` */
 void print_pruned(const struct json *item);
+void print_rehearsed(const struct json *item);
 void print_failed(const struct json *item); /* only what is wrong */
 
 /* Bytes, rate and time left on a terminal; silent elsewhere. */

@@ -8,7 +8,8 @@ static enum exit_code answer(const struct command_line *line, const struct confi
 {
     (void)w;
     if (!line->json)
-        (void)printf("%-20s  %-7s  %s  %12s  %10s  %-10s  %s\n", "TAKEN AT", "VERDICT", "L", "BYTES", "KEYS", "REASON", "PATH");
+        (void)printf("%-20s  %-7s  %s  %12s  %10s  %-10s  %-9s  %s\n", "TAKEN AT", "VERDICT", "L", "BYTES", "KEYS", "REASON",
+                     "READ BACK", "PATH");
     return answer_list(b, c, line->destination, to);
 }
 

@@ -68,15 +68,32 @@ void print_taken(const struct json *item)
     (void)printf("SHA-256 good: %s\n", text_at(item, "sha256", sha256, sizeof sha256));
 }
 
+/* What the last reading back of it found: "4", "2", "stored", "bad", "-". */
+static const char *rehearsed(const struct json *item, char *out, size_t cap)
+{
+    const struct json *r = json_get(item, "rehearsal");
+    char verdict[16], reason[BACKUP_REASON_MAX];
+    if (json_kind_of(r) != JSON_OBJECT)
+        return "-";
+    text_at(r, "verdict", verdict, sizeof verdict);
+    text_at(r, "reason", reason, sizeof reason);
+    if (bytes_equal_text(bytes_of(verdict), "good") && !bytes_equal_text(bytes_of(reason), "stored"))
+        (void)snprintf(out, cap, "level %u", (unsigned)number_at(r, "level"));
+    else
+        (void)snprintf(out, cap, "%s", bytes_equal_text(bytes_of(verdict), "good") ? reason : verdict);
+    return out;
+}
+
 void print_listed(const struct json *item)
 {
-    char taken[TIME_TEXT_MAX], verdict[16], reason[BACKUP_REASON_MAX], path[OS_PATH_MAX];
+    char taken[TIME_TEXT_MAX], verdict[16], reason[BACKUP_REASON_MAX], path[OS_PATH_MAX], level[BACKUP_REASON_MAX];
     if (tell_wrong(item) && !json_get(item, "path"))
         return;
     text_at(item, "reason", reason, sizeof reason);
-    (void)printf("%-20s  %-7s  %u  %12" PRIu64 "  %10" PRIu64 "  %-10s  %s\n", text_at(item, "taken_at", taken, sizeof taken),
-                 text_at(item, "verdict", verdict, sizeof verdict), (unsigned)number_at(item, "level"), number_at(item, "bytes"),
-                 number_at(item, "keys"), reason[0] ? reason : "-", text_at(item, "path", path, sizeof path));
+    (void)printf("%-20s  %-7s  %u  %12" PRIu64 "  %10" PRIu64 "  %-10s  %-9s  %s\n",
+                 text_at(item, "taken_at", taken, sizeof taken), text_at(item, "verdict", verdict, sizeof verdict),
+                 (unsigned)number_at(item, "level"), number_at(item, "bytes"), number_at(item, "keys"), reason[0] ? reason : "-",
+                 rehearsed(item, level, sizeof level), text_at(item, "path", path, sizeof path));
 }
 
 void print_pruned(const struct json *item)
@@ -89,6 +106,25 @@ void print_pruned(const struct json *item)
     (void)printf("%s %s %s: %s\n", removed ? "removed" : "would remove",
                  text_at(item, "destination", destination, sizeof destination), text_at(item, "name", name, sizeof name),
                  text_at(item, "why", why, sizeof why));
+}
+
+void print_rehearsed(const struct json *item)
+{
+    const struct json *r = json_get(item, "rehearsal");
+    char path[OS_PATH_MAX], verdict[16], reason[BACKUP_REASON_MAX], warning[BACKUP_REASON_MAX];
+    if (!json_get(item, "path")) {
+        (void)tell_wrong(item);
+        return;
+    }
+    (void)printf("%s: %s, level %u", text_at(item, "path", path, sizeof path), text_at(r, "verdict", verdict, sizeof verdict),
+                 (unsigned)number_at(r, "level"));
+    if (text_at(r, "reason", reason, sizeof reason)[0])
+        (void)printf(" (%s)", reason);
+    if (text_at(r, "warning", warning, sizeof warning)[0])
+        (void)printf(", warning: %s", warning);
+    (void)printf(", read back in %" PRIu64 " ms\n", number_at(r, "took_ms"));
+    if (tell_wrong(item))
+        tell_damage(item);
 }
 
 /* --- arrays --- */

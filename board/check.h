@@ -30,4 +30,8 @@ struct checked {
 MUST_USE err check_look(struct checked *out, const struct config *c, const struct config_zones *zones, int64_t now_s);
 const char *check_warning(const struct checked *c, unsigned i);
 
+/* --- between the check_*.c --- */
+void check_warn(struct checked *c, const char *format, ...) PRINTF_LIKE(2, 3); /* what has no room is left out */
+MUST_USE err check_look_rehearse(struct checked *c);                           /* check_rehearse.c */
+
 #endif

@@ -14,8 +14,7 @@
 #define SPAN_S        ((int64_t)800 * 86400)
 #define MODE_OF_OTHER 077 /* any right of group or others */
 
-static void warn(struct checked *c, const char *format, ...) PRINTF_LIKE(2, 3);
-static void warn(struct checked *c, const char *format, ...)
+void check_warn(struct checked *c, const char *format, ...)
 {
     va_list arguments;
     if (c->warning_count == CHECK_WARNINGS_MAX || c->text.cut)
@@ -68,10 +67,10 @@ static void look_when(struct checked *c, int64_t now_s)
     else
         c->gap_s = c->config->backup.every_ms / 1000;
     if (c->gap_s > c->config->backup.max_age_ms / 1000)
-        warn(c,
-             "backup.max_age: shorter than the %lld h %lld min between two runs: every backup will be called stale; "
-             "make it longer than that",
-             (long long)c->gap_s / 3600, (long long)c->gap_s % 3600 / 60);
+        check_warn(c,
+                   "backup.max_age: shorter than the %lld h %lld min between two runs: every backup will be called stale; "
+                   "make it longer than that",
+                   (long long)c->gap_s / 3600, (long long)c->gap_s % 3600 / 60);
 }
 
 /* --- files --- */
@@ -90,13 +89,13 @@ static err look_file(struct checked *c, struct lane *l, const struct named_file 
         return e;
     trail_clear(); /* the words below say it */
     if (e == E_ABSENT)
-        warn(c, "%s: there is no %s; put it there before the next backup", f->key, f->path);
+        check_warn(c, "%s: there is no %s; put it there before the next backup", f->key, f->path);
     else if (e != OK)
-        warn(c, "%s: %s cannot be looked at: %s", f->key, f->path, err_text(e));
+        check_warn(c, "%s: %s cannot be looked at: %s", f->key, f->path, err_text(e));
     else if (stat.kind != OS_FILE)
-        warn(c, "%s: %s is no file", f->key, f->path);
+        check_warn(c, "%s: %s is no file", f->key, f->path);
     else if (f->secret && (stat.mode & MODE_OF_OTHER) != 0)
-        warn(c, "%s: %s is open to others (mode %04o); chmod 600 it", f->key, f->path, stat.mode);
+        check_warn(c, "%s: %s is open to others (mode %04o); chmod 600 it", f->key, f->path, stat.mode);
     return OK;
 }
 
@@ -111,11 +110,11 @@ static err look_folders(struct checked *c, struct lane *l, ms deadline)
         if (e == E_CANCELED)
             return e;
         if (e == OK && stats[i].kind != OS_FOLDER)
-            warn(c, "backup.destinations[%u].path: %s is not a folder: every backup into it will fail", i, d[i].path);
+            check_warn(c, "backup.destinations[%u].path: %s is not a folder: every backup into it will fail", i, d[i].path);
         for (unsigned j = 0; j < i && stats[i].inode != 0; j++)
             if (stats[i].inode == stats[j].inode && stats[i].device == stats[j].device)
-                warn(c, "backup.destinations[%u].path: %s has the same folder; each would remove what the other keeps", i,
-                     d[j].name);
+                check_warn(c, "backup.destinations[%u].path: %s has the same folder; each would remove what the other keeps", i,
+                           d[j].name);
     }
     return OK;
 }
@@ -208,8 +207,9 @@ static void look_endpoints(struct checked *c)
         bool plain = url_parse(text, &url) == OK && !url.tls && !is_loopback(url.host);
         trail_clear();
         if (plain)
-            warn(c, "backup.etcd.endpoints[%u]: %s is not encrypted: every Secret of the cluster goes over the wire; write https",
-                 i, text);
+            check_warn(
+                c, "backup.etcd.endpoints[%u]: %s is not encrypted: every Secret of the cluster goes over the wire; write https",
+                i, text);
     }
 }
 
@@ -220,5 +220,6 @@ err check_look(struct checked *out, const struct config *c, const struct config_
     TRY(config_zone(c->backup.timezone, zones, &out->zone));
     look_when(out, now_s);
     look_endpoints(out);
-    return look_files(out);
+    TRY(look_files(out));
+    return check_look_rehearse(out);
 }

@@ -14,6 +14,8 @@
     X('o', "-o", "json", "print JSON, for programs")                                                                             \
     X('v', "--level", "N", "how far to verify: 1 length, 2 SHA-256, 3 structure, 4 content (the default)")                       \
     X('d', "--destination", "NAME", "this destination only, instead of all")                                                     \
+    X('I', "--identity", "FILE", "age identities that open an encrypted backup; else backup.rehearse.identity_file")             \
+    X('T', "--to", "FILE", "where the plain snapshot is written; never over a file that is there")                               \
     X('k', "--keep", "LIST", "rules to keep by, like daily=7,weekly=4,monthly=12")                                               \
     X('t', "--now", "T", "the moment to take for now: epoch seconds or 2026-11-21T09:51:32Z")                                    \
     X('i', "--stdin", NULL, "read backups from standard input, one a line")                                                      \
@@ -80,7 +82,7 @@ static err take_level(struct command_line *line, const char *value)
     return OK;
 }
 
-static const char TEXT_LETTERS[] = "cdkt", FLAG_LETTERS[] = "ienPlwuhasb";
+static const char TEXT_LETTERS[] = "cdktIT", FLAG_LETTERS[] = "ienPlwuhasb";
 
 /* One that takes a value. */
 static err value_take(struct command_line *line, const struct option *o, const char *value)
@@ -97,7 +99,7 @@ static err value_take(struct command_line *line, const struct option *o, const c
     default:
         break;
     }
-    const char **texts[] = {&line->config_path, &line->destination, &line->keep, &line->now};
+    const char **texts[] = {&line->config_path, &line->destination, &line->keep, &line->now, &line->identity, &line->to};
     const char *letter = strchr(TEXT_LETTERS, o->letter);
     ASSERT(letter);
     *texts[letter - TEXT_LETTERS] = value;
@@ -141,6 +143,8 @@ static bool begins_a_command(const char *word)
 static err file_take(struct command_line *line, char **words, int count)
 {
     const struct command *c = line->command;
+    if (c->file && c->file[0] == '[' && count == 0)
+        return OK;
     if (c->file && count == 0)
         return line->help ? OK : wrong("`holdfast %s` needs another word: %s", c->words, c->file);
     if (c->file)

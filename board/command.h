@@ -23,6 +23,8 @@ struct command_line {
     const char *destination; /* --destination NAME; NULL: all */
     const char *keep;        /* --keep daily=7,…; NULL: the configuration's, or the default */
     const char *now;         /* --now T; NULL: not given */
+    const char *identity;    /* --identity FILE; NULL: not given */
+    const char *to;          /* --to FILE; NULL: not given */
     unsigned level;          /* --level; 0: not given */
     bool json, licenses, help, dry_run, print, from_stdin, explain;
     bool wait;                         /* --wait: `run` without a usable configuration waits for one */
@@ -33,11 +35,11 @@ struct command_line {
 struct command {
     const char *words; /* "backup now" */
     const char *help;
-    const char *options; /* the letters of those it takes: c --config, p --profile, o -o, v --level, d --destination, k --keep,
-                            t --now, i --stdin, e --explain, n --dry-run, P --print, l --licenses, w --wait, u --unconfined,
-                            a --all, s --nospace, b --without-backup */
+    const char *options; /* the letters of those it takes: c --config, p --profile, o -o, v --level, d --destination, I
+                            --identity, T --to, k --keep, t --now, i --stdin, e --explain, n --dry-run, P --print, l --licenses, w
+                            --wait, u --unconfined, a --all, s --nospace, b --without-backup */
     enum exit_code (*run)(const struct command_line *line);
-    const char *file;   /* "FILE": what its last word is called, needed; NULL: takes none */
+    const char *file;   /* "BACKUP": what its last word is called, needed, but with "[" around it; NULL: takes none */
     const char *levels; /* the digits --level may be: "24"; NULL where it takes no --level */
 };
 
@@ -74,6 +76,8 @@ enum exit_code command_doctor(const struct command_line *line);
 enum exit_code command_backup_now(const struct command_line *line);
 enum exit_code command_backup_list(const struct command_line *line);
 enum exit_code command_backup_verify(const struct command_line *line);
+enum exit_code command_backup_restore(const struct command_line *line);
+enum exit_code command_backup_rehearse(const struct command_line *line);
 enum exit_code command_backup_prune(const struct command_line *line);
 enum exit_code command_backup_retention(const struct command_line *line);
 enum exit_code command_etcd_status(const struct command_line *line);

@@ -83,6 +83,12 @@ static enum exit_code run_defrag(struct request *r, const struct answer *to)
     return answer_etcd_defrag(e->guardian, e->config, &r->wish, &(struct backup_watcher){take_progress, r}, to);
 }
 
+static enum exit_code run_rehearse(struct request *r, const struct answer *to)
+{
+    const struct hub_epoch *e = &r->hub->epoch;
+    return answer_rehearse(e->backup, e->config, destination_of(r), &(struct backup_watcher){take_progress, r}, to);
+}
+
 static err work(void *arg)
 {
     struct request *r = arg;
@@ -204,10 +210,17 @@ static err ask_defrag(void *hub, struct http_exchange *x)
     return ask(hub, (struct request){.run = run_defrag, .is_etcd = true, .wish = wish}, x);
 }
 
+static err ask_rehearse(void *hub, struct http_exchange *x)
+{
+    return ask(hub, (struct request){.run = run_rehearse}, x);
+}
+
 err hub_control_start(struct hub *h, const char *data, struct control **out)
 {
-    const struct control_route routes[] = {
-        {"POST", "/backup/now", ask_now, h}, {"POST", "/backup/prune", ask_prune, h}, {"POST", "/etcd/defrag", ask_defrag, h}};
+    const struct control_route routes[] = {{"POST", "/backup/now", ask_now, h},
+                                           {"POST", "/backup/prune", ask_prune, h},
+                                           {"POST", "/backup/rehearse", ask_rehearse, h},
+                                           {"POST", "/etcd/defrag", ask_defrag, h}};
     return control_start(data, routes, COUNT_OF(routes), out);
 }
 

@@ -1,6 +1,7 @@
 /* backup: the agent: what it owns, who may write when, and who is told. */
 #include "agents/backup/place.h"
 #include "agents/backup/plan.h"
+#include "agents/backup/rehearse.h"
 
 #include "board/rt/log.h"
 #include "board/rt/pulse.h"
@@ -30,6 +31,8 @@ static err destination_open(struct backup *b, unsigned i)
     lane_open(&to->lane, to->config->name, TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
     lane_open(&to->second, to->config->name, TASK_BACKUP, 1);
     err e = backup_metrics_open(to);
+    if (e == OK)
+        e = rehearse_metrics_open(to);
     if (e != OK)
         log_warn("backup metrics are incomplete", F("destination", to->config->name), F_ERR(e));
     return OK;
@@ -50,6 +53,8 @@ err backup_open(const struct backup_options *o, struct backup **out)
     lane_open(&b->stage, "backup stage", TASK_BACKUP, BACKUP_APPENDS_MAX + 1);
     lane_open(&b->stage_second, "backup stage", TASK_BACKUP, 1);
     err e = read_schedule(b);
+    if (e == OK)
+        e = rehearse_schedule_read(b);
     for (unsigned i = 0; e == OK && i < b->config->backup.destination_count; i++)
         e = destination_open(b, i);
     if (e == OK)
@@ -67,6 +72,7 @@ void backup_close(struct backup *b)
         backup_metrics_close(&b->destinations[i]);
         backup_leave(&b->destinations[i]);
         place_close(b->destinations[i].place);
+        rehearse_metrics_close(&b->destinations[i]);
         lane_close(&b->destinations[i].second);
         lane_close(&b->destinations[i].lane);
     }

@@ -162,6 +162,10 @@ typedef err backup_pruned(void *arg, const struct backup_record *r, const char *
  * newest good one that stays is read again: were it damaged, it is set aside as NAME.bad, and all is decided anew. One that
  * cannot be removed does not keep the others: the first error is returned at the end; E_CORRUPT: a backup was set aside. */
 MUST_USE err backup_prune(struct backup *b, unsigned destination, bool dry_run, backup_pruned *each, void *arg);
+/* The newest backup of a destination that is not known to be bad is read back completely and verified as far as keys and scratch
+ * allow; what that found is out->rehearsal, and in its record. One that is damaged is set aside, recorded as bad, told as a
+ * failed backup is, and E_CORRUPT; one that could not be read or judged is its error. E_ABSENT: there is none. */
+MUST_USE err backup_rehearse(struct backup *b, unsigned destination, const struct backup_watcher *w, struct backup_record *out);
 /* The schedule: a fiber of TASK_BACKUP that ends with E_CANCELED only. First tidies; a run missed while off happens at once; a
  * failed one is tried again after 30 s, 1 min, … up to 10 min or the schedule's own next, whichever is less: one whose snapshot
  * was kept but could not be verified by verifying that. After a good one: prunes. */

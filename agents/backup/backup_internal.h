@@ -64,12 +64,19 @@ struct backup_destination {
     char failed_words[64]; /* the same for people */
     struct series *last_success, *size, *duration, *next_run, *level, *stale_series, *rate, *through_stage;
     bool slow; /* the last stream was: see backup.min_rate */
+    struct rehearse_state {
+        int64_t considered_s; /* its schedule is done with up to this moment; 0: never rehearsed */
+        ms retry_at;          /* 0: by the schedule */
+        unsigned tries;       /* in a row that could not read it */
+        struct series *at, *level, *verdict, *duration, *age;
+    } rehearse; /* rehearse.h */
 };
 
 struct backup {
     const struct config *config;
     struct backup_options options;
     struct cron cron;                                         /* config->backup.schedule; where every_ms is 0 */
+    struct cron rehearse_cron;                                /* config->backup.rehearse_schedule; where there is one */
     struct lane files;                                        /* certificates and keys */
     err cache_failed;                                         /* what the log was told last of the store; OK: nothing */
     bool streaming;                                           /* etcd is held by a snapshot */

@@ -54,6 +54,8 @@ MUST_USE err unpack_broken(const struct unpack *u); /* so far; OK while a piece 
 /* The end of the stored bytes: E_CORRUPT where they end too early. stored_sha256 in *out is valid after an error of the forms
  * (E_CORRUPT, E_DENIED, E_RANGE, E_UNSUPPORTED) too: what is stored can be compared without being opened. */
 MUST_USE err unpack_end(struct unpack *u, ms deadline, struct pack_sums *out);
+/* After the end: how long the plain form is, and its last 32 bytes. */
+const struct trailer *unpack_trailer(const struct unpack *u);
 bool unpack_was_sealed(const struct unpack *u);
 bool unpack_was_compressed(const struct unpack *u);
 void unpack_close(struct unpack *u); /* NULL is fine */

@@ -1,6 +1,7 @@
 /* schedule: one fiber, all destinations, for ever. */
 #include "agents/backup/place.h"
 #include "agents/backup/plan.h"
+#include "agents/backup/rehearse.h"
 #include "agents/backup/scratch.h"
 
 #include "board/rt/log.h"
@@ -109,7 +110,7 @@ static err start(struct backup *b, unsigned i)
         backup_end(b, i);
     if (e == OK)
         cache_renew(b, to);
-    return e;
+    return e == OK ? rehearse_first(b, i) : e;
 }
 
 /* --- a run --- */
@@ -302,7 +303,9 @@ static err run_all(struct backup *b, struct backup_record *r)
         backup_rest(b);
         backup_round(b);
         if (wait > 0 || b->config->backup.destination_count == 0) {
-            TRY(fiber_sleep(loop_now() + ms_min(wait, LOOK_MS_MAX)));
+            TRY(rehearse_turn(b, r, &wait)); /* never before a backup that is due */
+            if (wait > 0)
+                TRY(fiber_sleep(loop_now() + ms_min(wait, LOOK_MS_MAX)));
             continue;
         }
         TRY(run_one(b, i, r));

@@ -208,6 +208,11 @@ err unpack_broken(const struct unpack *u)
     return u->mill.at_work || u->mill.broken == OK ? OK : trail(u->mill.broken, "%s", u->mill.why);
 }
 
+const struct trailer *unpack_trailer(const struct unpack *u)
+{
+    return &u->trailer;
+}
+
 bool unpack_was_sealed(const struct unpack *u)
 {
     return u->was_sealed;

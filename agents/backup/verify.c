@@ -22,6 +22,7 @@ struct verifier {
     uint64_t digest_at, walk_at;
     err digest_error, walk_error;
     bool digest_done, walk_done;
+    uint8_t whole[SHA256_BYTES]; /* of the file with its trailer */
 };
 
 static void tell(struct verifier *v)
@@ -141,6 +142,9 @@ static void judge_digest(struct verifier *v, struct backup_verification *out)
     uint8_t computed[SHA256_BYTES];
     if (!v->digest_done)
         return;
+    struct sha256 whole = v->digest->sha;
+    sha256_update(&whole, (struct bytes){v->digest->trailer, SHA256_BYTES});
+    sha256_finish(&whole, v->whole);
     sha256_finish(&v->digest->sha, computed);
     hex_encode((struct bytes){computed, SHA256_BYTES}, out->sha256, sizeof out->sha256);
     if (memcmp(computed, v->digest->trailer, SHA256_BYTES) == 0)
@@ -227,6 +231,13 @@ err verifier_hash_kv(struct verifier *v, int64_t revision, int64_t compact_revis
     TRY(pass_run(v, v->lanes[1], v->walk, &v->walk_at));
     *out = etcd_db_hash_kv(v->walk->db);
     return OK;
+}
+
+void verifier_stored_sha256(const struct verifier *v, char out[2 * SHA256_BYTES + 1])
+{
+    out[0] = 0;
+    if (v && v->digest_done)
+        hex_encode((struct bytes){v->whole, SHA256_BYTES}, out, 2 * SHA256_BYTES + 1);
 }
 
 void verifier_close(struct verifier *v)

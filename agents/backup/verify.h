@@ -16,6 +16,8 @@ MUST_USE err verifier_run(struct lane *first, struct lane *second, const char *p
 /* After VERDICT_GOOD: what HashKV of a member compacted there is for the file's own revision. E_INVALID: for another one; those
  * of reading. */
 MUST_USE err verifier_hash_kv(struct verifier *v, int64_t revision, int64_t compact_revision, uint32_t *out);
+/* Of the whole file, trailer and all, in hex; "" when it could not be read. */
+void verifier_stored_sha256(const struct verifier *v, char out[2 * SHA256_BYTES + 1]);
 void verifier_close(struct verifier *v); /* NULL is fine */
 
 #endif

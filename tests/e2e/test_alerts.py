@@ -69,6 +69,10 @@ def test_the_hub_has_these_metrics(make_hub, start_etcd, tmp_path):
     hub.start()
     hub.wait_snapshot()
     wait_for(lambda: "holdfast_backup_failures_total" in hub.metrics(), "the failure", 30, hub.proc)
+    hub.wait_idle()
+    snapshot = hub.snapshots()[0]
+    snapshot.write_bytes(snapshot.read_bytes()[:-1] + b"?")
+    assert hub.command("backup", "rehearse", "local").returncode == 1
     wanted = names_of("holdfast.rules.yaml", "holdfast_")
     assert len(wanted) > 10 and wanted - set(hub.metrics()) == set()
     assert hub.metric("holdfast_backup_last_success_timestamp_seconds", destination="local") > 0

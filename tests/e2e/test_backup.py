@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import calendar
+import hashlib
 import json
 import os
 import re
@@ -39,7 +40,9 @@ def back_up(hub, warned: str = "") -> tuple[Path, dict]:
     assert listed.returncode == 0 and json.loads(listed.stdout)[-1] == record
     assert json.loads(record_of(file).read_text()) == record
     verified = hub.verify(file)
-    assert verified == {key: record[key] for key in verified} and len(verified) == 12
+    stored = verified.pop("stored_sha256")
+    assert verified == {key: record[key] for key in verified} and len(verified) == 15
+    assert stored == hashlib.sha256(file.read_bytes()).hexdigest()
     assert 0 <= record["took_ms"] <= done.took * 1000 + 50
     taken = time.strptime(record["taken_at"], "%Y-%m-%dT%H:%M:%SZ")
     assert "".join(NAME.fullmatch(file.name).groups()) == time.strftime("%Y%m%d%H%M%S", taken)

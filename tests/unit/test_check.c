@@ -120,6 +120,54 @@ static err look_at_keys(void *arg)
     return OK;
 }
 
+/* --- rehearsals: keys, recipients, scratch --- */
+/* Made by age-keygen for these tests. */
+#define OURS       "age1nz8c8hettukegtlxaxupkgvj6647vdedq66z8uzftkk5vlpdgflqe8z6j8"
+#define IDENTITY   "# ours\nAGE-SECRET-KEY-175NSU9356TSZL6ZLCYFN3JFSZWYLJS6L7TGVHNE6VF73PHPC66WSXK4VJ9\n"
+#define THEIRS     "age19g69tejljfzr0sp0j9s9wzmf2e8phaw2dqq5fxth93un52elnd5sc745ze"
+#define SEALED(to) "{name: s, type: directory, path: /none/s, encrypt: {recipients: [" to "]}}"
+#define TO(d)      "backup:\n  destinations: [" d "]\n"
+
+static const struct {
+    const char *name, *yaml; /* %s in it: the identity file; IDENTITY's recipient is OURS */
+    const char *says;        /* NULL: no warning */
+} rehearsals[] = {
+    {"not sealed", V TO("{name: a, type: directory, path: /none/a}"), NULL},
+    {"sealed, no identity", V TO(SEALED(OURS)), "rehearsals of s only compare the stored bytes"},
+    {"sealed, ours", V TO(SEALED(OURS)) "  rehearse: {identity_file: %s}\n", NULL},
+    {"sealed, ours among others", V TO(SEALED(THEIRS ", " OURS)) "  rehearse: {identity_file: %s}\n", NULL},
+    {"sealed, theirs", V TO(SEALED(THEIRS)) "  rehearse: {identity_file: %s}\n", "no identity of backup.rehearse.identity_file"},
+    {"no identities", V TO(SEALED(OURS)) "  rehearse: {identity_file: /dev/null}\n", "backup.rehearse.identity_file: "},
+    {"scratch beside", V TO("{name: a, type: directory, path: /none/a}") "  verify: {scratch: /none/ab}\n", NULL},
+    {"scratch in it", V TO("{name: a, type: directory, path: /none/a}") "  verify: {scratch: /none/a/b}\n",
+     "/none/a/b lies in the folder of the destination a"},
+    {"scratch is it", V TO("{name: a, type: directory, path: /none/a/}") "  verify: {scratch: /none/a}\n", "lies in the folder"},
+};
+
+static err look_at_rehearsals(void *arg)
+{
+    struct checked *found = malloc(sizeof *found);
+    for (size_t i = 0; found && i < COUNT_OF(rehearsals); i++) {
+        char yaml[1024];
+        const char *at = strstr(rehearsals[i].yaml, "%s");
+        int before = at ? (int)(at - rehearsals[i].yaml) : (int)strlen(rehearsals[i].yaml);
+        (void)snprintf(yaml, sizeof yaml, "%.*s%s%s", before, rehearsals[i].yaml, at ? (char *)arg : "", at ? at + 2 : "");
+        struct config *c = parsed(rehearsals[i].name, yaml);
+        CHECK(c && check_look(found, c, NULL, NOW_S) == OK);
+        unsigned last = found->warning_count - 1;
+        bool right = rehearsals[i].says
+                         ? found->warning_count > 0 && strstr(check_warning(found, last), rehearsals[i].says) != NULL
+                         : found->warning_count == 0;
+        CHECK(right);
+        if (!right)
+            print_error("%s: %u warnings: %s\n", rehearsals[i].name, found->warning_count,
+                        found->warning_count ? check_warning(found, last) : "");
+        config_free(c);
+    }
+    free(found);
+    return OK;
+}
+
 /* --- the host's zones --- */
 static err find_zones(void *arg)
 {
@@ -161,6 +209,16 @@ static void test_keys(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static void test_rehearsals(void **state)
+{
+    char path[] = "/tmp/test_check-XXXXXX";
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0 && write(fd, IDENTITY, strlen(IDENTITY)) == (ssize_t)strlen(IDENTITY) && close(fd) == 0);
+    fibers_run(look_at_rehearsals, path, OK);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void test_zones(void **state)
 {
     (void)state;
@@ -173,6 +231,7 @@ int main(void)
 {
     if (mem_boot(&profile_edge16, MEM_LAZY) != OK || buf_boot() != OK)
         return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_look), cmocka_unit_test(test_keys), cmocka_unit_test(test_zones)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_look), cmocka_unit_test(test_keys),
+                                       cmocka_unit_test(test_rehearsals), cmocka_unit_test(test_zones)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
