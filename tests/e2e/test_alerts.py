@@ -65,6 +65,7 @@ def test_the_hub_has_these_metrics(make_hub, start_etcd, tmp_path):
     hub = make_hub(endpoints=[start_etcd().url])
     (tmp_path / "file").write_text("in the way")
     hub.config["backup"]["destinations"].append({"name": "broken", "type": "directory", "path": str(tmp_path / "file")})
+    hub.config["backup"]["etcd"].update(guardian=True, quota="8GiB")
     hub.config["notify"] = {"webhook": f"http://127.0.0.1:{free_port()}/"}
     hub.start()
     hub.wait_snapshot()
@@ -73,6 +74,7 @@ def test_the_hub_has_these_metrics(make_hub, start_etcd, tmp_path):
     snapshot = hub.snapshots()[0]
     snapshot.write_bytes(snapshot.read_bytes()[:-1] + b"?")
     assert hub.command("backup", "rehearse", "local").returncode == 1
+    wait_for(lambda: "holdfast_etcd_member_up" in hub.metrics(), "a look at etcd", 30, hub.proc)
     wanted = names_of("holdfast.rules.yaml", "holdfast_")
     assert len(wanted) > 10 and wanted - set(hub.metrics()) == set()
     assert hub.metric("holdfast_backup_last_success_timestamp_seconds", destination="local") > 0
