@@ -195,6 +195,7 @@ class Cluster:
     """`size` members of one cluster; .members; options as for Etcd."""
 
     def __init__(self, folder: Path, size: int = 3, version: str = "system", tls: Cert | None = None, **how):
+        self.kind = version
         self.members = [Etcd(Path(folder) / f"m{i}", version, tls, name=f"m{i}", **how) for i in range(size)]
         together = ",".join(member.initial_cluster for member in self.members)
         for member in self.members:
@@ -249,7 +250,7 @@ class Cluster:
     def add_learner(self, folder: Path) -> "Etcd":
         """A fourth member that is a learner, started."""
         first = self.members[0]
-        learner = Etcd(folder, tls=first.tls, name="learner", flags=["--initial-cluster-state", "existing"])
+        learner = Etcd(folder, self.kind, first.tls, name="learner", flags=["--initial-cluster-state", "existing"])
         words = ("member", "add", "learner", "--learner", f"--peer-urls={learner.peer_url}")
         wait_for(lambda: first.etcdctl(*words, check=False).returncode == 0, "a cluster that takes members", 30, every=0.5)
         learner.initial_cluster = f"{first.initial_cluster},{learner.initial_cluster}"
