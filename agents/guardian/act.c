@@ -76,6 +76,7 @@ static bool is_back(const struct etcd_status *s, const struct guardian_member *m
 static err await_caught_up(struct guardian *g, struct etcd *etcd, const struct guardian_member *m, struct etcd_status *status)
 {
     ms until = loop_now() + CAUGHT_UP_MS;
+    etcd_disconnect(etcd); /* one connection at a time where that can be */
     TRY(guardian_survey(g));
     uint64_t newest = guardian_newest_applied(&g->view);
     for (;;) {

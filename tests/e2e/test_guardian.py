@@ -269,3 +269,19 @@ def test_corrupt_is_never_touched(hub, cluster):
     assert status(hub, code=1)[last.name]["alarms"] == ["CORRUPT"]
     done = hub.command("etcd", "defrag", "--all", "--nospace", "--without-backup")
     assert done.returncode == 1 and b"CORRUPT is raised for member " + last.name.encode() in done.stderr
+
+
+# --- memory ---
+
+def test_on_the_smallest_board(make_hub, cluster):
+    """Two connections at once, TLS, all metrics, a whole campaign, and nothing is refused."""
+    hub = guard(make_hub(endpoints=cluster.urls, profile="edge16", limited=True), defrag=True, quota="64MiB")
+    cluster.fragment(12)
+    hub.start()
+    hub.wait_log("step=defrag member=", count=3, seconds=120)
+    assert hub.metric("holdfast_task_refusals_total", task="guardian") == 0
+    assert hub.metric("holdfast_metric_series_refused_total") == 0
+    print("heap peak", hub.metric("holdfast_task_heap_peak_bytes", task="guardian"), "of",
+          hub.metric("holdfast_task_heap_limit_bytes", task="guardian"), "series", len(hub.metrics_text().splitlines()))
+    assert hub.metric("holdfast_task_heap_peak_bytes", task="guardian") < 0.95 * 384 * 1024
+    assert hub.stop().code == 0

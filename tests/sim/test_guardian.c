@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define SEEDS   4
+#define SEEDS   2
 #define MEMBERS 3
 #define OURS    77 /* the lease's id */
 
@@ -471,7 +471,7 @@ static void each_call_fails_once(void **state)
     (void)state;
     struct sim_case c = case_of(&stories[1]);
     c.faults_max = 6000; /* there are more: allocations of connections, mostly */
-    c.step = 30;
+    c.step = 60;
     assert_true(sim_each_fault(&c));
 }
 

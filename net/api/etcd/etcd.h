@@ -63,6 +63,7 @@ MUST_USE err etcd_connect_any(struct etcd *e, ms deadline, struct etcd_status *o
  * least: a healthy follower (no error of its own or the cluster's, it knows a leader, at most ETCD_LAG_MAX behind the newest),
  * else a healthy leader, else whoever answers and is no learner. With one endpoint the same as etcd_connect_any(). */
 MUST_USE err etcd_connect_best(struct etcd *e, ms deadline, struct etcd_status *out);
+void etcd_disconnect(struct etcd *e);               /* gives its memory back; etcd_connect() begins another. Idempotent */
 const char *etcd_endpoint(const struct etcd *e);    /* the connected one, or "" */
 unsigned etcd_endpoint_count(const struct etcd *e); /* the configured ones */
 const char *etcd_endpoint_name(const struct etcd *e, unsigned endpoint);

@@ -26,6 +26,5 @@ MUST_USE err etcd_order(struct etcd *e, const char *path, const struct pb_writer
 void etcd_text_field(struct pb_reader *r, const struct pb_field *f, char *out, size_t cap);
 MUST_USE err etcd_try(struct etcd *e, unsigned endpoint, ms deadline,
                       struct etcd_status *out); /* no learner; a failure is logged */
-void etcd_disconnect(struct etcd *e);
 
 #endif
