@@ -74,25 +74,38 @@ static void begin(struct run *r)
     r->deadline = loop_now() + r->backup->config->backup.total_timeout_ms;
 }
 
+/* Not from etcd to the place in one go: from the plain folder's file, or by way of the stage. *gone: neither can be. */
+static err take_from_file(struct run *r, bool *gone)
+{
+    err e = E_ABSENT;
+    uint64_t mark = trail_mark();
+    *gone = true;
+    if (may_copy(r))
+        e = take_copy(r, gone);
+    else if (r->to->slow)
+        e = take_staged(r, gone);
+    else
+        return OK;
+    if (!*gone)
+        return e;
+    log_warn("what is here cannot be sent: etcd is asked", F("destination", r->to->config->name), F_ERR(e));
+    trail_rewind(mark);
+    release(r);
+    begin(r);
+    return OK;
+}
+
 static err take(struct run *r)
 {
-    bool gone = false;
+    bool gone = true;
     begin(r);
     TRY(wait_while_held(r));
     TRY(backup_reach(r->to));
     begin(r);
     if (backup_is_plain(r->to->config))
         return take_plain(r);
-    if (may_copy(r)) {
-        uint64_t mark = trail_mark();
-        err e = take_copy(r, &gone);
-        if (!gone)
-            return e;
-        trail_rewind(mark);
-        release(r);
-        begin(r);
-    }
-    return r->to->slow ? take_staged(r) : take_packed(r);
+    TRY(take_from_file(r, &gone));
+    return gone ? take_packed(r) : OK;
 }
 
 /* The name was another hub's, or is to have ours in it: once more, under a new second. */

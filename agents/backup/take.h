@@ -59,7 +59,7 @@ void run_judge_rate(struct run *r); /* does the next one go through the stage */
 /* take_copy.c */
 /* *gone: there is nothing to copy, another way is to be gone. */
 MUST_USE err take_copy(struct run *r, bool *gone);
-MUST_USE err take_staged(struct run *r);
+MUST_USE err take_staged(struct run *r, bool *gone);
 
 /* take_plain.c */
 MUST_USE err take_plain(struct run *r);

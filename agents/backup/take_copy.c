@@ -99,24 +99,35 @@ err take_copy(struct run *r, bool *gone)
 
 /* --- the stage's --- */
 
-static err stage(struct run *r)
+static err stage_open(struct run *r)
 {
-    struct backup *b = r->backup;
     char path[OS_PATH_MAX];
-    TRY(run_connect(r));
+    struct backup *b = r->backup;
     TRY(backup_moved(
         r->to, scratch_room(&b->stage, b->config->backup.stage, r->record->taken_at_s, r->db_bytes, run_disk_deadline(r), path)));
-    TRY(backup_moved(r->to, intake_open(&r->intake, &b->stage, path, run_disk_deadline(r))));
-    TRY(run_receive(r, "snapshot"));
+    return backup_moved(r->to, intake_open(&r->intake, &b->stage, path, run_disk_deadline(r)));
+}
+
+/* *gone: there is no room for it, or no such folder. */
+static err stage(struct run *r, bool *gone)
+{
+    struct backup *b = r->backup;
+    TRY(run_connect(r));
+    err e = stage_open(r);
+    *gone = e != OK && e != E_CANCELED;
+    TRY(e);
+    e = run_receive(r, "snapshot");
+    *gone = e == E_NOSPACE;
+    TRY(e);
     r->deadline = loop_now() + b->config->backup.total_timeout_ms; /* of the sending */
     TRY(run_check_stream(r));
     run_hang_up(r);
     return run_verify_copy(r, &b->stage, &b->stage_second, r->intake.writer);
 }
 
-err take_staged(struct run *r)
+err take_staged(struct run *r, bool *gone)
 {
-    TRY(stage(r));
+    TRY(stage(r, gone));
     struct backup_intake staged = r->intake;
     r->intake = (struct backup_intake){.writer = NULL};
     err e = send(r, &r->backup->stage, writer_temporary_path(staged.writer));

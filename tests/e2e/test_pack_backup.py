@@ -17,6 +17,7 @@ from peers.catalogue import listed
 from peers.etcd import Etcd, restore, snapshot_status
 from peers.hub import record_of
 from peers.proc import Proc
+from peers.talos import Talos
 
 KILLS = 40
 FORMS = {"zstd": (True, False), "age": (False, True), "zstd.age": (True, True)}
@@ -201,3 +202,51 @@ def test_killed_at_any_moment_only_whole_ones_are_listed(start_etcd, make_hub, t
 def assert_plain_digest(plain: Path) -> None:
     content = plain.read_bytes()
     assert hashlib.sha256(content[:-32]).digest() == content[-32:]
+
+
+# --- Talos as the source ---
+
+@pytest.fixture
+def talos(start_etcd, tmp_path):
+    etcd = start_etcd()
+    etcd.fill(300, big=2)
+    with Talos(tmp_path / "talos", etcd).start() as peer:
+        peer.etcd = etcd
+        yield peer
+
+
+def through_talos(hub, talos) -> None:
+    del hub.config["backup"]["etcd"]
+    hub.config["backup"].update(source="talos", talos={"socket": str(talos.socket)})
+
+
+def test_talos_is_a_source_of_plain_and_packed_ones(talos, make_hub, tmp_path, keys):
+    hub = make_hub()
+    through_talos(hub, talos)
+    plain = hub.config["backup"]["destinations"][0]
+    only(hub, plain, packed(hub, "sealed", True, keys))
+    done = now(hub, "-o", "json")
+    assert (done.code, done.said) == (0, "")
+    first, second = json.loads(done.out)
+    assert first["source"] == second["source"] == "talos" and second["copied_from"] == "local"
+    assert first["endpoint"] == str(talos.socket) and first["cluster_id"] is None and first["etcd_version"] == talos.etcd.version
+    assert (first["level"], first["hash_kv"], first["hash_kv_why"]) == (4, None, "Talos' API has no HashKV")
+    alone = now(hub, "--destination", "sealed", "-o", "json")
+    assert alone.code == 0 and (alone.record["level"], alone.record["reason"]) == (2, "no-scratch")
+    opened_file = opened(Path(alone.record["path"]), tmp_path, keys[0][0])
+    with restore(opened_file, tmp_path / "again") as again:
+        again.start()
+        assert again.count() == talos.etcd.count()
+
+
+@pytest.mark.parametrize("fault,reason", [("wrong-trailer", "corrupt"), ("ends-early", None), ("breaks", None)])
+def test_what_talos_spoils_never_appears(talos, make_hub, keys, fault, reason):
+    hub = make_hub()
+    through_talos(hub, talos)
+    only(hub, packed(hub, "sealed", True, keys))
+    talos.set(fault=fault)
+    done = now(hub, "-o", "json")
+    assert done.code == 1 and (reason is None or done.failures[0]["reason"] == reason), done.out
+    assert not (hub.folder / "sealed").exists() or list((hub.folder / "sealed").iterdir()) == []
+    talos.set(fault="")
+    assert now(hub).code == 0

@@ -395,6 +395,17 @@ static err story_slow(struct backup *b)
     return OK;
 }
 
+/* The stage has no room: better slow than not at all. */
+static err story_no_room(struct backup *b)
+{
+    bool copied;
+    TRY(take(b, 1, FOREVER, &copied));
+    SIM_CHECK(!copied && b->destinations[1].slow);
+    TRY(take(b, 1, FOREVER, &copied));
+    SIM_CHECK(!copied && sim_disk_names(AWAY) == 4);
+    return OK;
+}
+
 static ms held_until;
 
 static bool held(void *arg)
@@ -464,6 +475,14 @@ static const struct plan plans[] = {
     {.name = "slow_no_stage",
      .story = story_slow,
      .zstd = true,
+     .link = {.bytes_per_s = 1500},
+     .level = 2,
+     .reason = "no-scratch"},
+    {.name = "slow_stage_has_no_room",
+     .story = story_no_room,
+     .zstd = true,
+     .stage = true,
+     .says_bytes = (uint64_t)1 << 40,
      .link = {.bytes_per_s = 1500},
      .level = 2,
      .reason = "no-scratch"},
