@@ -122,7 +122,7 @@ static void json_destination(struct json_writer *w, const struct config_destinat
     char place[CHECK_PLACE_BYTES];
     struct text t = text_over(place, sizeof place);
     print_place(d, &t);
-    json_put_text(w, "type", destination_type_name(d->type));
+    json_put_text(w, "type", destination_type_name((enum destination_type)d->type));
     json_put_text(w, "path", *d->path ? d->path : NULL);
     json_put_text(w, "place", place);
     json_put_bool(w, "compressed", d->compress == COMPRESS_ZSTD);
