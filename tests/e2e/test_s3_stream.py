@@ -77,13 +77,14 @@ def assert_whole(s3, record: dict, keys, folder: Path) -> Path:
     return plain
 
 
+@pytest.mark.parametrize("profile", ["edge16", "hub32"])
 @pytest.mark.parametrize("scratch", [False, True], ids=["no-scratch", "scratch"])
-def test_one_object_and_its_record(s3, site, etcd, keys, tmp_path, scratch):
+def test_one_object_and_its_record(s3, site, etcd, keys, tmp_path, scratch, profile):
     hub = site()
     if scratch:
         hub.config["backup"]["verify"] = {"scratch": str(hub.folder / "scratch")}
         hub.write_config()
-    done = now(hub, "-o", "json")
+    done = now(hub, "--profile", profile, "-o", "json")
     assert (done.code, done.said) == (0, "")
     record = done.record
     assert stored(s3) == [PREFIX + record["name"], PREFIX + record["name"] + ".json"] and s3.client().uploads() == []
