@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from peers import s3
 from peers.config import to_yaml
 from peers.etcd import Etcd
 from peers.proc import free_port, wait_for
@@ -459,3 +460,41 @@ def test_what_a_killed_hub_left_is_aborted_at_the_next_start(site, make_hub, sta
     told = json.loads(site.client.read(PREFIX + ours(site)[0] + ".json"))
     assert hashlib.sha256(site.client.read(PREFIX + ours(site)[0])).hexdigest() == told["stored_sha256"] and told["bytes"] > 10 * MIB
     assert "aborted an upload" in hub.stop().log
+
+
+# --- packed files of a folder: the same rules, and their bytes are read again ---
+
+def test_a_packed_file_that_changed_keeps_its_name_and_is_told_bad(site):
+    backups = site.folder / "backups"
+    backups.mkdir()
+    site.config["backup"]["destinations"] = [{"name": "off-site", "type": "directory", "path": str(backups), "compress": "zstd",
+                                              "retention": {"last": 1}}]
+    first, second, third = names = days(3)
+    for name in names:
+        (backups / name).write_bytes(b"packed")
+        (backups / (name + ".json")).write_bytes(record(name, b"packed", "good", ""))
+    assert [(r["verdict"], r["reason"], r["stored_bytes"]) for r in site.command("backup", "list")] == [("good", "no-scratch", 6)] * 3
+    (backups / third).write_bytes(b"packet")
+    removed = site.command("backup", "prune", code=1)
+    assert [r["name"] for r in removed if "name" in r] == [first], "the newest that is proven stays, and what was damaged later"
+    assert sorted(p.name for p in backups.iterdir()) == sorted(name + end for name in (second, third) for end in ("", ".json"))
+    assert [(r["name"], r["verdict"]) for r in site.command("backup", "list")] == [(second, "good"), (third, "bad")]
+    assert json.loads((backups / (third + ".json")).read_text())["errors"][-1]["code"] == "damaged-later"
+
+
+@pytest.mark.parametrize("profile", ["edge16", "hub32"])
+def test_parts_fit_into_the_profile(tmp_path, holdfast, ca, make_hub, start_etcd, profile):
+    etcd = start_etcd()
+    etcd.fill(6000, big=6)
+    cert = ca.server("s3", names=s3.VIRTUAL_NAMES)
+    with S3Fake(tmp_path / "s3", tls=cert) as fake:
+        site = Site(fake, tmp_path, holdfast)
+        site.destination["ca"] = str(cert.ca)
+        hub = make_hub(endpoints=[etcd.url], profile=profile, limited=True)
+        hub.config["backup"]["destinations"] = [site.destination]
+        hub.start()
+        hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+        assert_whole(site, ours(site)[0])
+        assert "UploadPart" in fake.ops() and hub.metric("holdfast_task_refusals_total", task="backup") == 0
+        print(f"{profile}, TLS: heap peak {hub.metric('holdfast_task_heap_peak_bytes', task='backup'):.0f} bytes")
+        assert hub.stop().code == 0
