@@ -72,6 +72,15 @@ struct doctor_files { /* paths; "" none, of ca: the system's */
 /* Reads, parses, tells of each. *out NULL: not usable, and told. */
 void doctor_tls(struct doctor *d, const struct doctor_probe *p, const struct doctor_files *f, struct tls_config **out);
 
+/* --- doctor_place.c --- */
+struct mount_state;
+struct doctor_mount {
+    enum doctor_state state;
+    char words[DOCTOR_WORDS_MAX];
+};
+/* What is mounted where a destination on NFS is to be. */
+void doctor_judge_mount(const struct config_destination *to, const struct mount_state *s, struct doctor_mount *out);
+
 /* --- the probes --- */
 void doctor_etcd_tls(struct doctor *d, const struct doctor_probe *p);
 void doctor_etcd(struct doctor *d, const struct doctor_probe *p);

@@ -2,7 +2,7 @@
 #include "board/doctor.h"
 
 #include "board/rt/file.h"
-#include "hal/mount.h"
+#include "hal/mount_table.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -88,24 +88,45 @@ static void look_server(struct doctor *d, const struct doctor_probe *p, const ch
         doctor_failed(d, p, DOCTOR_BAD, subject, e, doctor_advice(e));
 }
 
+void doctor_judge_mount(const struct config_destination *to, const struct mount_state *s, struct doctor_mount *out)
+{
+    const struct mount_nfs m = {.server = to->server, .export = to->export};
+    char wanted[MOUNT_SOURCE_MAX] = "";
+    struct text words = text_over(out->words, sizeof out->words);
+    bool is_it = mount_source(&m, wanted) == OK && strcmp(wanted, s->source) == 0;
+    out->state = DOCTOR_BAD;
+    if (!s->mounted) {
+        text_addf(&words, "nothing is mounted on %s; mount %s there, or give mount: true", to->path, wanted);
+    } else if (strncmp(s->type, "nfs", 3) != 0) {
+        text_addf(&words, "%s (%s) is mounted on %s, and no NFS", s->source, s->type, to->path);
+    } else if (is_it) {
+        out->state = DOCTOR_GOOD;
+        text_addf(&words, "%s is mounted on %s", s->source, to->path);
+    } else if (to->mount) { /* the hub would not put its own over it */
+        text_addf(&words, "%s is mounted on %s, and not %s; unmount it, or correct server and export", s->source, to->path,
+                  wanted);
+    } else { /* the same place may have many names */
+        out->state = DOCTOR_WARN;
+        text_addf(&words, "%s is mounted on %s; is that %s?", s->source, to->path, wanted);
+    }
+}
+
 /* True: it is mounted as it should be. */
 static bool look_mount(struct doctor *d, const struct doctor_probe *p, struct lane *l, const char *subject,
                        const struct config_destination *to)
 {
     struct mount_state state;
+    struct doctor_mount told;
     err e = mount_look(l, to->path, doctor_until(d), &state);
     if (e != OK)
         doctor_failed(d, p, DOCTOR_UNKNOWN, subject, e, "what is mounted cannot be told");
     else if (!state.mounted && to->mount)
         look_server(d, p, subject, to);
-    else if (!state.mounted)
-        doctor_say(d, p, DOCTOR_BAD, subject, "nothing is mounted on %s; mount %s:%s there, or give mount: true", to->path,
-                   to->server, to->export);
-    else if (strncmp(state.type, "nfs", 3) != 0)
-        doctor_say(d, p, DOCTOR_BAD, subject, "%s (%s) is mounted on %s, and no NFS", state.source, state.type, to->path);
-    else
-        doctor_say(d, p, DOCTOR_GOOD, subject, "%s is mounted on %s", state.source, to->path);
-    return e == OK && state.mounted && strncmp(state.type, "nfs", 3) == 0;
+    if (e != OK || (!state.mounted && to->mount))
+        return false;
+    doctor_judge_mount(to, &state, &told);
+    doctor_say(d, p, told.state, subject, "%s", told.words);
+    return told.state != DOCTOR_BAD;
 }
 
 void doctor_destination(struct doctor *d, const struct doctor_probe *p)

@@ -6,7 +6,9 @@
 #include "hal/confine.h"
 #include "net/proto/stream.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TABLE           "/proc/self/mountinfo"
@@ -97,12 +99,16 @@ static err mount_run(void *job)
 /* --- asking the server, without the kernel --- */
 static err ping(struct stream *s, ms deadline)
 {
-    uint8_t call[MOUNT_CALL_BYTES], answer[MOUNT_ANSWER_BYTES];
+    uint8_t call[MOUNT_CALL_BYTES], answer[MOUNT_ANSWER_BYTES] = {0};
     uint32_t xid = 0;
+    size_t len = 0;
     os_random(&xid, sizeof xid);
     mount_call(xid, call);
     TRY(stream_write(s, call, sizeof call, deadline));
-    TRY(trail(stream_read_full(s, answer, sizeof answer, deadline), "waiting for its answer"));
+    TRY(trail(stream_read_full(s, answer, MOUNT_MARK_BYTES, deadline), "waiting for its answer"));
+    TRY(mount_answer_length(answer, &len));
+    len = size_min(len, sizeof answer - MOUNT_MARK_BYTES);
+    TRY(trail(stream_read_full(s, answer + MOUNT_MARK_BYTES, len, deadline), "waiting for the rest of its answer"));
     return mount_answer(xid, answer);
 }
 
@@ -136,12 +142,33 @@ static err words_of(err e)
     }
 }
 
+/* What is mounted shows where a path leads, not how it was written: under another name it would never be found again. */
+static err plain_run(void *job)
+{
+    struct look_job *j = job;
+    char real[PATH_MAX];
+    size_t len = strlen(j->path);
+    while (len > 1 && j->path[len - 1] == '/')
+        j->path[--len] = 0;
+    if (!realpath(j->path, real) || strcmp(real, j->path) == 0)
+        return OK; /* what cannot be told, mount(2) tells */
+    return trail(E_INVALID, "%s is %.200s by links, or not written plainly; give that as path", j->path, real);
+}
+
+static err path_check(struct lane *l, const char *path, ms deadline)
+{
+    struct look_job j;
+    TRY(path_copy(path, j.path));
+    return lane_call(l, plain_run, &j, sizeof j, NULL, deadline);
+}
+
 static err mount_new(struct lane *l, const struct mount_nfs *m, struct mount_job *j, ms deadline)
 {
     if (!confine_allows_mounts())
         return trail(E_DENIED, "restart needed: the right to mount was given up when nothing was to be mounted");
     TRY(mount_options(m, j->options));
     TRY(trail(file_make_folder(l, j->path, deadline), "making the folder to mount on"));
+    TRY(path_check(l, j->path, deadline));
     TRY(mount_knock(&m->at, deadline));
     return words_of(lane_call(l, mount_run, j, sizeof *j, NULL, deadline));
 }

@@ -26,7 +26,7 @@ struct mount_nfs {
     const char *server;     /* name or literal as configured: with export, the source that mountinfo shows */
     struct addr at;         /* where it is: the caller resolves the name. Port 0: 2049 */
     const char *export;     /* "/x" */
-    const char *path;       /* absolute; made when it is not there */
+    const char *path;       /* absolute, plain, through no link; made when it is not there */
     unsigned version_minor; /* 4.x: 0 to 2 */
     unsigned timeout_ds;    /* timeo, tenths of a second, 0: 100 */
     unsigned retries;       /* retrans, 0: 2 */

@@ -144,6 +144,13 @@ void mount_call(uint32_t xid, uint8_t out[MOUNT_CALL_BYTES])
         put_u32(out + 4 * i, words[i]);
 }
 
+err mount_answer_length(const uint8_t mark[MOUNT_MARK_BYTES], size_t *len)
+{
+    uint32_t word = get_u32(mark);
+    *len = word & ~LAST_FRAGMENT;
+    return word & LAST_FRAGMENT ? OK : trail(E_PROTOCOL, "what answers is no NFS server");
+}
+
 /* Mark, xid, REPLY, ACCEPTED, an empty verifier of two words, what came of it. */
 err mount_answer(uint32_t xid, const uint8_t in[MOUNT_ANSWER_BYTES])
 {

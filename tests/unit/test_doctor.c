@@ -3,6 +3,8 @@
 
 #include "board/rt/buf.h"
 #include "board/rt/mem.h"
+#include "config/config.h"
+#include "hal/mount.h"
 #include "tests/unit/check.h"
 
 #include <string.h>
@@ -48,6 +50,34 @@ static err late_is_unknown(void *arg)
     return OK;
 }
 
+static const struct {
+    const char *name;
+    bool mount; /* as it is configured */
+    struct mount_state found;
+    enum doctor_state wanted;
+    const char *words;
+} mounts[] = {
+    {"as it should be", true, {true, "nfs4", "nas:/x"}, DOCTOR_GOOD, "nas:/x is mounted on /m"},
+    {"mounted by others", false, {true, "nfs", "nas:/x"}, DOCTOR_GOOD, "nas:/x is mounted on /m"},
+    {"none", false, {false, "", ""}, DOCTOR_BAD, "mount nas:/x there"},
+    {"no NFS", true, {true, "ext4", "/dev/sda1"}, DOCTOR_BAD, "and no NFS"},
+    {"another export", true, {true, "nfs4", "nas:/y"}, DOCTOR_BAD, "nas:/y is mounted on /m, and not nas:/x"},
+    {"another name of it", false, {true, "nfs4", "10.0.0.2:/x"}, DOCTOR_WARN, "is that nas:/x?"},
+};
+
+static void mounts_are_judged(void **state)
+{
+    struct config_destination to = {.server = "nas", .export = "/x", .path = "/m"};
+    struct doctor_mount told;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(mounts); i++) {
+        to.mount = mounts[i].mount;
+        doctor_judge_mount(&to, &mounts[i].found, &told);
+        if (told.state != mounts[i].wanted || !strstr(told.words, mounts[i].words))
+            fail_msg("%s: %d, %s", mounts[i].name, told.state, told.words);
+    }
+}
+
 static struct doctor d;
 
 static void harmless(void **state)
@@ -64,7 +94,7 @@ static void late(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(harmless), cmocka_unit_test(late)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(harmless), cmocka_unit_test(late), cmocka_unit_test(mounts_are_judged)};
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK)
         return 1;
     return cmocka_run_group_tests_name("doctor", tests, NULL, NULL);

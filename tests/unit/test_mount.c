@@ -5,6 +5,7 @@
 #include "board/rt/mem.h"
 #include "board/rt/text.h"
 #include "hal/mount_table.h"
+#include "net/proto/stream.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -148,6 +149,7 @@ static void what_is_mounted_here(void **unused)
 }
 
 static char folder[64];
+static char link_path[96];
 
 static err refused(void *arg)
 {
@@ -163,6 +165,11 @@ static err refused(void *arg)
     m.path = folder;
     CHECK(mount_nfs(&l, &m, SOON, &ours) == E_REFUSED && !ours);
     CHECK(strstr(trail_text(E_REFUSED, why, sizeof why), "mounting nas:/x on /tmp/holdfast-test-mount-") != NULL);
+    CHECK(symlink(folder, link_path) == 0); /* what is mounted shows the folder: it would never be found */
+    m.path = link_path;
+    CHECK(mount_nfs(&l, &m, SOON, &ours) == E_INVALID && !ours);
+    CHECK(strstr(trail_text(E_INVALID, why, sizeof why), folder) != NULL);
+    CHECK(unlink(link_path) == 0);
     m.path = "tmp";
     CHECK(mount_nfs(&l, &m, SOON, &ours) == E_INVALID);
     err e = mount_remove(&l, folder, SOON); /* without the right to, that comes first */
@@ -176,15 +183,81 @@ static void what_is_refused(void **unused)
 {
     (void)unused;
     (void)snprintf(folder, sizeof folder, "/tmp/holdfast-test-mount-%d", getpid());
+    (void)snprintf(link_path, sizeof link_path, "%s-link", folder);
     fibers_run(refused, NULL, OK);
     assert_int_equal(remove(folder), 0);
+}
+
+/* --- a server that answers --- */
+
+static struct sock listener;
+
+static const struct reply_case {
+    const char *name;
+    size_t len;
+    uint8_t bytes[28]; /* the xid is put in */
+    err want;
+} replies[] = {
+    {"good", 28, {0x80, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 1}, OK},
+    {"denied: a short one", 24, {0x80, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 5}, E_DENIED},
+    {"denied: other versions", 28, {0x80, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1}, E_DENIED},
+    {"SSH", 9, "SSH-2.0\r\n", E_PROTOCOL},
+    {"an answer of nothing", 4, {0x80}, E_PROTOCOL},
+};
+
+static err reply(void *arg)
+{
+    const struct reply_case *t = arg;
+    struct stream *s = NULL;
+    struct addr peer;
+    uint8_t call[MOUNT_CALL_BYTES], bytes[28];
+    TRY(tcp_accept(&listener, SOON, &s, &peer));
+    err e = stream_read_full(s, call, sizeof call, SOON);
+    memcpy(bytes, t->bytes, sizeof bytes);
+    if (bytes[0] == 0x80)
+        memcpy(bytes + 4, call + 4, 4);
+    if (e == OK)
+        e = stream_write(s, bytes, t->len, SOON);
+    if (e == OK) { /* the line stays until the other side goes */
+        err gone = stream_read_full(s, call, 1, SOON);
+        e = gone == E_CLOSED || gone == E_RESET ? OK : E_PROTOCOL;
+    }
+    stream_close(s);
+    return e;
+}
+
+static err knock_all(void *arg)
+{
+    struct addr at;
+    (void)arg;
+    CHECK(sock_listen(&listener, &(struct addr){.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}}, &at) == OK);
+    for (size_t i = 0; i < COUNT_OF(replies); i++) {
+        struct group g;
+        struct reply_case t = replies[i];
+        group_open(&g, TASK_BOARD);
+        CHECK(group_spawn(&g, "server", reply, &t) == OK);
+        err e = mount_knock(&at, loop_now() + SECONDS(2));
+        if (e != t.want)
+            print_error("%s: %s\n", t.name, err_name(e));
+        CHECK(e == t.want);
+        CHECK(group_join(&g, SOON) == OK);
+        group_close(&g);
+    }
+    sock_close(&listener);
+    return OK;
+}
+
+static void servers_answer(void **unused)
+{
+    (void)unused;
+    fibers_run(knock_all, NULL, OK);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_read),       cmocka_unit_test(texts_are_made),  cmocka_unit_test(answers_are_told_apart),
-        cmocka_unit_test(what_is_mounted_here), cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(what_is_mounted_here), cmocka_unit_test(what_is_refused), cmocka_unit_test(servers_answer),
     };
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK)
         return 1;
