@@ -1,4 +1,5 @@
 #include "board/rt/heap_block.h"
+#include "board/rt/secret.h"
 
 #include <string.h>
 
@@ -201,6 +202,8 @@ void heap_free(struct heap *h, void *at)
     pthread_mutex_lock(&h->lock);
     struct heap_block *b = block_of(h, at);
     h->use.used_bytes -= block_bytes(b);
+    if (mem_wipes_freed() && !h->checked)
+        wipe(payload_of(b), payload_bytes(b));
     if (h->checked)
         guard_poison(payload_of(b), payload_bytes(b));
     block_give(h, b);

@@ -36,8 +36,19 @@ static struct {
 static struct heap task_heaps[TASK_COUNT];
 static uint8_t grain_task[HEAP_GRAINS_MAX];
 static _Thread_local enum task running_task = TASK_BOARD;
+static _Thread_local bool wipes_freed;
 
 /* --- who pays --- */
+
+void mem_wipe_freed(bool on)
+{
+    wipes_freed = on;
+}
+
+bool mem_wipes_freed(void)
+{
+    return wipes_freed;
+}
 
 enum task mem_task(void)
 {

@@ -29,6 +29,11 @@ const struct profile *mem_profile(void); /* the one booted; never NULL after mem
 enum task mem_task(void);
 void mem_set_task(enum task t);
 
+/* While it is on, what this thread frees, or moves by realloc(), is zeroed first: for a library that reads secrets and keeps
+ * copies. No wait in between. Not under ASan, whose allocator it is then. */
+void mem_wipe_freed(bool on);
+bool mem_wipes_freed(void);
+
 struct mem_use {
     size_t limit_bytes, used_bytes, peak_bytes;
     uint64_t refusals;

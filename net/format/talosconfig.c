@@ -1,6 +1,7 @@
 /* talosconfig: fields as talosctl writes them: context, contexts.NAME.{endpoints, ca, crt, key}. */
 #include "net/format/talosconfig.h"
 
+#include "board/rt/mem.h"
 #include "board/rt/text.h"
 #include "net/format/base64.h"
 #include "net/format/x509_look.h"
@@ -154,12 +155,15 @@ static err contexts_find(struct reader *r, const char *key)
 /* `context` may stand behind `contexts`, so the file is read twice. */
 static err pass(struct bytes yaml, struct reader *r, err (*each)(struct reader *r, const char *key))
 {
-    TRY(yaml_open(yaml, &r->yaml));
-    err e = next(r);
+    mem_wipe_freed(true); /* the parser's copies of the key */
+    err e = yaml_open(yaml, &r->yaml);
+    if (e == OK)
+        e = next(r);
     if (e == OK)
         e = map_each(r, "talosconfig", each);
     yaml_close(r->yaml);
     r->yaml = NULL;
+    mem_wipe_freed(false);
     return e;
 }
 

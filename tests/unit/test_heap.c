@@ -161,6 +161,25 @@ static size_t fill(void *blocks[], size_t cap, size_t bytes)
     return count;
 }
 
+/* A secret that is freed or moved leaves no copy. */
+static void what_is_freed_is_wiped(void **state)
+{
+    (void)state;
+    static const uint8_t secret[] = "a secret of twenty-four.";
+    open_heap(HEAP_PLAIN);
+    mem_wipe_freed(true);
+    uint8_t *a = heap_alloc(&heap, 64), *between = heap_alloc(&heap, 64);
+    assert_true(a && between);
+    memcpy(a + 32, secret, sizeof secret);
+    a = heap_realloc(&heap, a, 500); /* it moves */
+    assert_non_null(a);
+    heap_free(&heap, a);
+    heap_free(&heap, between);
+    mem_wipe_freed(false);
+    assert_null(memmem(slice, sizeof slice, secret, sizeof secret - 1));
+    expect_empty();
+}
+
 static void fragments_join_again(void **state)
 {
     (void)state;
@@ -432,6 +451,7 @@ int main(void)
         cmocka_unit_test(the_last_byte_can_be_had),
         cmocka_unit_test(realloc_stays_where_it_can),
         cmocka_unit_test(a_refused_realloc_changes_nothing),
+        cmocka_unit_test(what_is_freed_is_wiped),
         cmocka_unit_test(fragments_join_again),
         cmocka_unit_test(a_random_run_keeps_every_byte),
         cmocka_unit_test(threads_share_a_heap),
