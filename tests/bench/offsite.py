@@ -126,7 +126,9 @@ def _check(folder: Path, s3, key) -> int:
     (name,) = [item.key for item in client.list("ours/") if item.key.endswith(".age")]
     sealed = folder / "sealed"
     sealed.write_bytes(client.read(name))
-    check_file(agebox.decompress(key.decrypt(sealed, folder / "packed"), folder / "plain"))
+    plain = folder / Path(name).name.removesuffix(".zst.age")
+    agebox.decompress(key.decrypt(sealed, folder / "packed"), plain).chmod(0o600)
+    check_file(plain)
     return sealed.stat().st_size
 
 
