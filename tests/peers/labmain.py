@@ -9,8 +9,10 @@ on stderr when it could not start, or when etcd ended by itself.
 In DIR it leaves, each written whole once etcd is ready (wait for etcd.json):
     etcd.json      endpoint, ca, cert, key (paths), version, pid, keys, revision
     etcd.env       the same for a shell: ETCD_ENDPOINT, ETCD_CA, ETCD_CERT, ETCD_KEY
-    holdfast.yaml  a configuration that backs it up to DIR/backups, with DIR/data, and tells us: webhooks and pings are printed
-DIR/etcd and DIR/ca are made anew at each start; DIR/backups and DIR/data are holdfast's and stay.
+    age.txt        a key pair of age-keygen
+    holdfast.yaml  a configuration that backs it up to DIR/backups and, compressed and encrypted, to DIR/sealed, with DIR/data, looks
+                   after etcd, and tells us: webhooks and pings are printed
+DIR/etcd and DIR/ca are made anew at each start; DIR/backups, DIR/sealed and DIR/data are holdfast's and stay.
 """
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ import sys
 import time
 from pathlib import Path
 
+from .agebox import AgeKey
 from .ca import Ca, Cert
 from .config import hub_config, to_yaml
 from .etcd import Etcd
@@ -71,6 +74,12 @@ def _describe(options: argparse.Namespace, etcd: Etcd, client: Cert, receiver: R
         backup["schedule"] = "3 * * * *"
     backup.update(timezone="UTC", max_age="90m")
     backup["destinations"][0]["retention"] = {"last": 3, "hourly": 12, "daily": 7}
+    key = AgeKey(state / "age.txt")
+    backup["destinations"].append({"name": "sealed", "type": "directory", "path": str(state / "sealed"), "compress": "zstd",
+                                   "encrypt": {"recipients": [key.recipient]}})
+    backup["rehearse"] = {"schedule": "@daily", "identity_file": str(key.file)}
+    backup["verify"] = {"scratch": str(state / "scratch")}
+    backup["etcd"]["guardian"] = True
     config["notify"] = {"webhook": receiver.webhook, "ping_url": receiver.ping}
     _write(state / "holdfast.yaml", "# written by tests/peers/lab at each start\n" + to_yaml(config))
     _write(state / "etcd.json", json.dumps({"endpoint": etcd.url, **paths, "version": etcd.version, "pid": etcd.pid,
