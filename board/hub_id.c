@@ -38,7 +38,8 @@ static err read_file(struct lane *l, const char *path, ms deadline, char out[DIG
     buf_release(b);
     out[good ? DIGITS : 0] = 0;
     return good ? OK
-                : trail(E_CORRUPT, "%s is not 8 hexadecimal digits and a newline: put this hub's back, or remove the file for a new one",
+                : trail(E_CORRUPT,
+                        "%s is not 8 hexadecimal digits and a newline: put this hub's back, or remove the file for a new one",
                         path);
 }
 
