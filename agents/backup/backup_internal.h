@@ -127,6 +127,8 @@ MUST_USE err backup_path(const struct backup_destination *to, const struct backu
 
 /* record.c */
 MUST_USE err backup_record_write(struct backup_destination *to, const struct backup_record *r); /* NAME.json, anew */
+/* False: what is told is no word of a record: "no-record", "record", "changed". */
+bool backup_has_record(const struct backup_record *r);
 void backup_finding_add(struct backup_verification *v, const char *code, uint64_t page, const char *format, ...)
     PRINTF_LIKE(4, 5);
 void backup_verification_put(struct json_writer *w, const struct backup_verification *v); /* verdict … errors, into an object */

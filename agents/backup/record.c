@@ -17,6 +17,15 @@ const char *backup_verdict_name(enum backup_verdict v)
     return (size_t)v < COUNT_OF(verdict_names) ? verdict_names[v] : "?";
 }
 
+bool backup_has_record(const struct backup_record *r)
+{
+    static const char *const without[] = {"no-record", "record", "changed"};
+    for (size_t i = 0; i < COUNT_OF(without); i++)
+        if (strcmp(r->verification.reason, without[i]) == 0)
+            return false;
+    return true;
+}
+
 void backup_finding_add(struct backup_verification *v, const char *code, uint64_t page, const char *format, ...)
 {
     if (v->verdict != VERDICT_BAD) /* the first one is the reason */

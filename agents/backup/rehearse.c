@@ -85,15 +85,6 @@ static const char *warning_of(const struct rehearsing *h)
 
 /* --- what was found --- */
 
-static bool has_record(const struct backup_record *r)
-{
-    static const char *const without[] = {"no-record", "record", "changed"};
-    for (size_t i = 0; i < COUNT_OF(without); i++)
-        if (strcmp(r->verification.reason, without[i]) == 0)
-            return false;
-    return true;
-}
-
 static void conclude(struct rehearsing *h, ms began)
 {
     const struct backup_verification *v = &h->result.verification;
@@ -116,7 +107,7 @@ static void learn(struct rehearsing *h)
 {
     const struct backup_verification *v = &h->result.verification;
     struct backup_record *r = h->record;
-    if (v->verdict != VERDICT_GOOD || v->level < 2 || (has_record(r) && v->level <= r->verification.level))
+    if (v->verdict != VERDICT_GOOD || v->level < 2 || (backup_has_record(r) && v->level <= r->verification.level))
         return;
     r->verification = *v;
     r->stored_bytes = h->result.stored_bytes;
@@ -125,7 +116,7 @@ static void learn(struct rehearsing *h)
 
 static err write_record(struct rehearsing *h)
 {
-    if (!has_record(h->record)) /* nobody speaks for it: tidying does */
+    if (!backup_has_record(h->record)) /* nobody speaks for it: tidying does */
         return OK;
     return backup_moved(h->to, backup_record_write(h->to, h->record));
 }

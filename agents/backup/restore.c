@@ -25,14 +25,9 @@ struct reading {
     bool packed;
 };
 
-/* A record tells of a backup when one could be read: "no-record" and the like are not of it. */
 static bool speaks(const struct backup_record *r)
 {
-    static const char *const silent[] = {"no-record", "record", "changed"};
-    for (size_t i = 0; r && i < COUNT_OF(silent); i++)
-        if (strcmp(r->verification.reason, silent[i]) == 0)
-            return false;
-    return r != NULL;
+    return r && backup_has_record(r);
 }
 
 static err record_beside(struct reading *g)

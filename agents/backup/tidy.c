@@ -13,15 +13,6 @@
 
 /* --- snapshots without a word --- */
 
-static bool lacks_record(const struct backup_record *r)
-{
-    static const char *const reasons[] = {"no-record", "record", "changed"};
-    for (size_t i = 0; i < COUNT_OF(reasons); i++)
-        if (strcmp(r->verification.reason, reasons[i]) == 0)
-            return true;
-    return false;
-}
-
 static bool may_reach_more(const struct backup_record *r)
 {
     return r->verification.verdict == VERDICT_UNKNOWN && r->verification.level < 4;
@@ -105,7 +96,7 @@ static err look_at(struct backup_destination *to, const struct backup_entry *ent
 {
     err e = catalogue_record(to, entry, r);
     bool plain = !place_keeps_names(to->place, entry); /* a packed or remote one is verified when it is read back */
-    if (e == OK && plain && (lacks_record(r) || (unknown_too && may_reach_more(r))) && try_today(to, entry))
+    if (e == OK && plain && (!backup_has_record(r) || (unknown_too && may_reach_more(r))) && try_today(to, entry))
         e = verify_entry(to, entry, r);
     if (e != OK && e != E_CANCELED && e != E_ABSENT)
         log_warn("cannot look after a snapshot", F("path", r->path), F_ERR(e));
@@ -168,7 +159,7 @@ static bool is_failed_run(const struct backup_record *r)
     for (unsigned i = 0; i < r->verification.finding_count; i++)
         if (strcmp(r->verification.findings[i].code, BACKUP_DAMAGED_LATER) == 0)
             return false;
-    return r->endpoint[0] && r->verification.verdict == VERDICT_BAD && !lacks_record(r);
+    return r->endpoint[0] && r->verification.verdict == VERDICT_BAD && backup_has_record(r);
 }
 
 static err has_newer_good(struct backup_destination *to, const struct catalogue *c, size_t at, struct backup_record *r, bool *has)

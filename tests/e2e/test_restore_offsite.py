@@ -179,3 +179,17 @@ def test_the_first_that_has_it(hub, key, tmp_path):
     done = hub.command("backup", "restore", plain_name, "--to", tmp_path / "out.db", "--identity", key.file, "-o", "json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["record"]["destination"] == "bucket"
+
+
+def test_a_hub_that_gave_up_its_privileges_rehearses_all(hub, key, tmp_path):
+    """By the schedule, from what it may still read, through a scratch folder it may write."""
+    hub.config["backup"]["rehearse"] = {"schedule": "0 3 1 1 *", "identity_file": str(key.file)}
+    hub.config["backup"]["verify"] = {"scratch": str(tmp_path / "scratch")}
+    hub.start()
+    for destination in ("sealed", "bucket"):
+        hub.wait_metric("holdfast_backup_rehearsal_level", lambda level: level == 4, destination=destination)
+        assert hub.metric("holdfast_backup_rehearsal_verdict", destination=destination) == 1
+    done = hub.command("backup", "restore", "latest", "--to", tmp_path / "out.db")  # its identity_file is used
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert "rehearsal failed" not in hub.log_text() and hub.stop().code == 0

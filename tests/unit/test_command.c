@@ -22,6 +22,8 @@ const struct command commands[] = {{"run", "be the hub", "cp", nothing, NULL, NU
                                    {"check", "look at it", "coP", nothing, NULL, NULL},
                                    {"backup now", "one snapshot", "cpov", nothing, NULL, "24"},
                                    {"backup verify", "look into one", "opv", nothing, "FILE", "134"},
+                                   {"backup restore", "get one back", "cpoIT", nothing, "BACKUP", NULL},
+                                   {"backup rehearse", "try that", "cpo", nothing, "[DESTINATION]", NULL},
                                    {"backup prune", "remove old ones", "copdn", nothing, NULL, NULL},
                                    {"backup retention", "tell which", "cokidte", nothing, NULL, NULL},
                                    {"etcd defrag", "make it small", "cponasb", nothing, NULL, NULL},
@@ -32,7 +34,7 @@ struct line {
     const char *words[WORDS_MAX];
     err want;
     const char *command, *config, *profile;
-    const char *file, *destination, *keep, *now;
+    const char *file, *destination, *keep, *now, *identity, *to;
     unsigned level;
     bool json, licenses, help, dry_run, print, from_stdin, explain, all, nospace, without_backup;
     const char *says; /* on stderr */
@@ -61,6 +63,11 @@ static const struct line lines[] = {
     {TAKEN("--level", "1", "backup", "verify", "/x.db"), .command = "backup verify", .file = "/x.db", .level = 1},
     {TAKEN("backup", "verify", "now"), .command = "backup verify", .file = "now"},
     {TAKEN("backup", "verify", "--help"), .command = "backup verify", .help = true},
+    {TAKEN("backup", "restore", "nas/latest", "--to", "/x.db"), .command = "backup restore", .file = "nas/latest", .to = "/x.db"},
+    {TAKEN("backup", "restore", "--identity=/k", "x", "--to=/x"), .command = "backup restore", .file = "x", .identity = "/k",
+     .to = "/x"},
+    {TAKEN("backup", "rehearse"), .command = "backup rehearse"},
+    {TAKEN("backup", "rehearse", "nas"), .command = "backup rehearse", .file = "nas"},
     {TAKEN("check", "--print"), .command = "check", .print = true},
     {TAKEN("backup", "prune", "--dry-run", "--destination", "nas"), .command = "backup prune", .dry_run = true,
      .destination = "nas"},
@@ -76,6 +83,11 @@ static const struct line lines[] = {
     {REFUSED("--nospace takes no value", "etcd", "defrag", "--nospace=1")},
     {REFUSED("`holdfast backup verify` needs another word: FILE", "backup", "verify")},
     {REFUSED("\"y\" is one word too many", "backup", "verify", "x", "y")},
+    {REFUSED("\"y\" is one word too many", "backup", "rehearse", "x", "y")},
+    {REFUSED("needs another word: BACKUP", "backup", "restore", "--to", "/x")},
+    {REFUSED("--to needs a value", "backup", "restore", "x", "--to")},
+    {REFUSED("does not take --to", "backup", "verify", "x", "--to", "/x")},
+    {REFUSED("does not take --identity", "backup", "rehearse", "--identity", "/k")},
     {REFUSED("--level takes 1, 2, 3 or 4, not \"5\"", "backup", "verify", "x", "--level", "5")},
     {REFUSED("--level takes 1, 2, 3 or 4, not \"22\"", "backup", "now", "--level", "22")},
     {REFUSED("--level needs a value, not an empty one", "backup", "now", "--level=")},
@@ -142,6 +154,8 @@ static void check_line(const struct command_line *got, const struct line *l)
     check_text(got->destination, l->destination);
     check_text(got->keep, l->keep);
     check_text(got->now, l->now);
+    check_text(got->identity, l->identity);
+    check_text(got->to, l->to);
     assert_int_equal(got->level, l->level);
     assert_true(got->json == l->json && got->licenses == l->licenses && got->help == l->help);
     assert_true(got->dry_run == l->dry_run && got->print == l->print);
