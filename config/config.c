@@ -223,7 +223,9 @@ static void s3_rules(struct config_destination *d, struct loader *l)
     if (access != secret)
         load_wrong(l, access ? "backup.destinations[].access_key_file" : "backup.destinations[].secret_key_file",
                    "the two keys go together; add %s", access ? "secret_key_file" : "access_key_file");
-    size_t len = strlen(d->prefix);
+    size_t end = strlen(d->endpoint), len = strlen(d->prefix);
+    if (end > 0 && d->endpoint[end - 1] == '/') /* one server, one way to write it */
+        d->endpoint[end - 1] = 0;
     if (len > 0 && d->prefix[len - 1] != '/' && len + 1 < sizeof d->prefix)
         d->prefix[len] = '/'; /* the rest is zero */
     bucket_rules(d, l);

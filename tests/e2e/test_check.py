@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -89,6 +90,8 @@ def test_by_the_clock_of_the_place(zone, offsets, check, files):
     ("backup: {every: 1h, schedule: '@daily'}", ["FILE:2:31: backup.schedule: ", "remove one"]),
     ("backup:\n  destinations:\n    - {name: a, type: directory, path: /b}\n    - {name: b, type: directory, path: //b/./c/..}",
      ["FILE:5:40: backup.destinations[1].path: is the folder of destination \"a\" too"]),
+    ("backup:\n  destinations:\n    - {name: a, type: s3, endpoint: 'https://s', bucket: bbb}\n    - {name: b, type: s3, endpoint: 'https://s/', bucket: bbb}",
+     ["backup.destinations[1].bucket: is that of destination \"a\" too"]),
     ("bakup: {}", ["FILE:2:1: bakup: unknown key; did you mean \"backup\"?"]),
     ("data: /a\ndata: /b", ["FILE:3:1: data: given twice"]),
     ("log: {level: 3}", ["FILE:2:14: log.level: "]),
@@ -103,6 +106,14 @@ def test_a_wrong_one(yaml, words, check):
         code, out, said = check(f"version: 1\n{yaml}\n", *options)
         assert code == 2 and all(word in said for word in words) and "geheim" not in said + out, said
         assert json.loads(out)["verdict"] == "bad" if "json" in options else out == ""
+
+
+def test_what_hangs_holds_nobody_up(check, files, tmp_path):
+    """A pipe nobody writes to is read for ever, like a file on a server that is gone."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    start = time.monotonic()
+    code, _, said = check(GOOD.format(**files) + f"  rehearse: {{identity_file: {tmp_path / 'pipe'}}}\n")
+    assert code == 0 and f"{tmp_path / 'pipe'} is no file" in said and time.monotonic() - start < 9, said
 
 
 def test_no_file(holdfast, tmp_path):
