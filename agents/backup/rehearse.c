@@ -1,5 +1,6 @@
 /* rehearse: one rehearsal. */
 #include "agents/backup/rehearse.h"
+#include "agents/backup/place.h"
 #include "agents/backup/plan.h"
 #include "agents/backup/restore.h"
 
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define STATUS_MS_MAX SECONDS(20)
+#define RECORD_ROOM   (2 * BACKUP_RECORD_JSON_MAX)
 
 struct rehearsing {
     struct backup *backup;
@@ -114,10 +116,24 @@ static void learn(struct rehearsing *h)
     memcpy(r->stored_sha256, h->result.stored_sha256, sizeof r->stored_sha256);
 }
 
+/* The record in force goes before the new one comes: on a full disk it stays. */
+static bool has_room(struct rehearsing *h)
+{
+    uint64_t free_bytes = 0, mark = trail_mark();
+    err e = backup_moved(h->to, place_space(h->to->place, &free_bytes));
+    trail_rewind(mark);
+    return e != OK || free_bytes >= RECORD_ROOM;
+}
+
 static err write_record(struct rehearsing *h)
 {
     if (!backup_has_record(h->record)) /* nobody speaks for it: tidying does */
         return OK;
+    if (!has_room(h)) {
+        log_warn("no room to record a rehearsal: only the metrics tell of it", F("destination", h->to->config->name),
+                 F("file", h->record->name));
+        return OK;
+    }
     return backup_moved(h->to, backup_record_write(h->to, h->record));
 }
 
