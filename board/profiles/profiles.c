@@ -20,7 +20,7 @@
 /*        task     heap         fibers stack    conns stall */
 #define EDGE16(TASK, BUFFERS)                                \
     TASK(BOARD,   KIB(512),    4,     KIB(32), 4,    SECONDS(10)) \
-    TASK(METRICS, MIB(1),      6,     KIB(32), 24,   SECONDS(30)) \
+    TASK(METRICS, KIB(768),    6,     KIB(32), 24,   SECONDS(30)) \
     TASK(BACKUP,  MIB(8),      8,     KIB(32), 8,    SECONDS(60)) \
     TASK(GUARDIAN,KIB(384),    6,     KIB(32), 4,    SECONDS(60)) \
     TASK(STORE,   KIB(1536),   2,     KIB(32), 0,    SECONDS(60)) \
