@@ -20,10 +20,10 @@
 /*        task     heap         fibers stack    conns stall */
 #define EDGE16(TASK, BUFFERS)                                \
     TASK(BOARD,   KIB(512),    4,     KIB(32), 4,    SECONDS(10)) \
-    TASK(METRICS, KIB(768),    6,     KIB(32), 24,   SECONDS(30)) \
+    TASK(METRICS, KIB(512),    6,     KIB(32), 24,   SECONDS(30)) \
     TASK(BACKUP,  MIB(8),      8,     KIB(32), 8,    SECONDS(60)) \
     TASK(GUARDIAN,KIB(384),    6,     KIB(32), 4,    SECONDS(60)) \
-    TASK(STORE,   KIB(1536),   2,     KIB(32), 0,    SECONDS(60)) \
+    TASK(STORE,   KIB(1408),   2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, KIB(256),    4,     KIB(32), 4,    SECONDS(60)) \
     BUFFERS(0, KIB(4), 32) BUFFERS(1, KIB(16), 24) BUFFERS(2, KIB(256), 6)
 #define HUB32(TASK, BUFFERS)                                 \
