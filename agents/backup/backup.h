@@ -2,11 +2,13 @@
  *
  * Layer    agents.                                  Blocks   parks the fiber; disk work runs on the pool, one lane a destination
  * Owner    the caller owns struct backup until               and one for the second reader of a verification.
- *          backup_close(); what the options name    Memory   TASK_BACKUP: one connection, one 1 MiB window at most,
- * BACKUP_APPENDS_MAX + 1 outlives it.                                      buffers of BACKUP_PIECE_BYTES; then one verification,
- * which takes what is left, up to BACKUP_VERIFY_BYTES_MAX. Errors   E_CORRUPT the digest is wrong, the stream was short, or the
- * verification found damage; E_TIMEOUT no byte for idle_timeout, or total_timeout in all; E_BUSY another run into this
- * destination; those of etcd.h and file.h. After any of them no good backup has gone, and nothing half-made is listed.
+ *          backup_close(); what the options name    Memory   TASK_BACKUP: one connection, its window, some buffers of
+ *          outlives it.                                      BACKUP_PIECE_BYTES, and for what is packed or sent away as pack.h
+ *                                                            and place.h say; then one verification: what is left, up to
+ *                                                            BACKUP_VERIFY_BYTES_MAX.
+ * Errors   E_CORRUPT the digest is wrong, the stream was short, or the verification found damage; E_TIMEOUT no byte for
+ *          idle_timeout, or total_timeout in all; E_BUSY another run into this destination; those of etcd.h, talos.h, s3.h and
+ *          file.h. After any of them no good backup has gone, and nothing half-made is listed.
  *
  * In a destination: NAME = etcd-snapshot-YYYYMMDD-HHMMSS[-HUBID8].db[.zst][.age]; beside it NAME.json, its record, written last;
  * NAME.bad, the newest snapshot that failed its verification, with its own NAME.json; NAME.part-XXXXXXXX, a run at work (locked)

@@ -41,7 +41,7 @@ MUST_USE err place_list(struct place *p, err (*each)(void *arg, const struct pla
 MUST_USE err place_look(struct place *p, struct backup_entry *entries, size_t count);
 MUST_USE err place_stat(struct place *p, const char *name, struct place_object *out); /* E_ABSENT; E_INVALID: no plain file */
 MUST_USE err place_read_small(struct place *p, const char *name, size_t bytes_max, struct buf **out); /* E_ABSENT, E_RANGE */
-/* Durable; over what is there. E_EXISTS: since the old one was removed another hub put one there. */
+/* Durable; in one step in place of what is there. */
 MUST_USE err place_write_small(struct place *p, const char *name, struct bytes content);
 MUST_USE err place_remove(struct place *p, const char *name);                     /* durable; E_ABSENT where it can be told */
 MUST_USE err place_rename_new(struct place *p, const char *from, const char *to); /* E_EXISTS; S3: E_UNSUPPORTED */

@@ -153,18 +153,6 @@ static err folder_remove(struct place *p, const char *name)
     return file_remove(lane_of(p), path, soon());
 }
 
-/* What is there goes first: between the two there is none, and who needs it makes it anew. */
-static err make_room(struct place *p, const char *name)
-{
-    uint64_t mark = trail_mark();
-    err e = folder_remove(p, name);
-    if (e == E_ABSENT) {
-        trail_rewind(mark);
-        return OK;
-    }
-    return e;
-}
-
 static err write_whole(struct lane *l, const char *path, struct buf *page)
 {
     struct writer *w = NULL;
@@ -174,7 +162,7 @@ static err write_whole(struct lane *l, const char *path, struct buf *page)
     else
         buf_release(page);
     if (e == OK)
-        e = writer_commit(w, soon());
+        e = writer_commit_over(w, soon());
     writer_close(w);
     return e;
 }
@@ -184,7 +172,6 @@ static err folder_write_small(struct place *p, const char *name, struct bytes co
     char path[OS_PATH_MAX];
     struct buf *page = NULL;
     TRY(place_path(p, name, path));
-    TRY(make_room(p, name));
     TRY(buf_wait(content.len, soon(), &page));
     memcpy(page->at, content.at, content.len);
     page->len = content.len;

@@ -38,18 +38,6 @@ static int64_t begin_s(ms now)
     return (loop_wall_ms() + (os_wall_is_trusted() ? 0 : now)) / 1000;
 }
 
-/* The guardian is defragmenting: a member that is, answers nobody. */
-static err wait_while_held(struct run *r)
-{
-    const struct backup_options *o = &r->backup->options;
-    while (o->held && o->held(o->held_arg)) {
-        if (loop_now() >= r->deadline)
-            return trail(E_TIMEOUT, "etcd was being defragmented for longer than backup.total_timeout");
-        TRY(backup_moved(r->to, fiber_sleep(loop_now() + SECONDS(1))));
-    }
-    return OK;
-}
-
 static bool may_copy(const struct run *r)
 {
     return r->level > 2 && r->backup->fresh.at > 0 && r->backup->fresh.at >= r->since;
@@ -64,7 +52,7 @@ static void release(struct run *r)
     run_hang_up(r);
 }
 
-static void begin(struct run *r)
+void run_begin(struct run *r)
 {
     struct backup_record *record = r->record;
     char destination[CONFIG_NAME_MAX];
@@ -91,17 +79,17 @@ static err take_from_file(struct run *r, bool *gone)
     log_warn("what is here cannot be sent: etcd is asked", F("destination", r->to->config->name), F_ERR(e));
     trail_rewind(mark);
     release(r);
-    begin(r);
+    run_begin(r);
     return OK;
 }
 
 static err take(struct run *r)
 {
     bool gone = true;
-    begin(r);
-    TRY(wait_while_held(r));
+    run_begin(r);
+    TRY(run_wait_while_held(r));
     TRY(backup_reach(r->to));
-    begin(r);
+    run_begin(r);
     if (backup_is_plain(r->to->config))
         return take_plain(r);
     TRY(take_from_file(r, &gone));

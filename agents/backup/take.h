@@ -39,8 +39,11 @@ void run_level_reached(struct run *r); /* after all verification that was asked 
 /* The next second's name, once that has come: by the clock that does not jump. */
 MUST_USE err run_next_second(struct run *r);
 
+void run_begin(struct run *r); /* record and deadline, from now */
+
 /* take_stream.c */
-MUST_USE err run_connect(struct run *r);                   /* to what backup.source says; record and db_bytes follow */
+MUST_USE err run_wait_while_held(struct run *r); /* while the guardian is at work; begins anew after it */
+MUST_USE err run_connect(struct run *r);         /* not while it is; to what backup.source says; record and db_bytes follow */
 MUST_USE err run_receive(struct run *r, const char *what); /* all of the source, into the intake; what: for the watcher */
 void run_hang_up(struct run *r);                           /* idempotent */
 bool run_was_slow(const struct run *r);                    /* some minute of it was below backup.min_rate */

@@ -7,8 +7,26 @@
 #define RATE_WINDOW_MS SECONDS(60)
 #define RATE_DOUBTFUL  KIB(512) /* a second: is anybody there at all? */
 
+/* The guardian is defragmenting: a member that is, answers nobody. */
+err run_wait_while_held(struct run *r)
+{
+    const struct backup_options *o = &r->backup->options;
+    bool waited = false;
+    while (o->held && o->held(o->held_arg)) {
+        if (loop_now() >= r->deadline)
+            return trail(E_TIMEOUT, "etcd was being defragmented for longer than backup.total_timeout");
+        TRY(backup_moved(r->to, fiber_sleep(loop_now() + SECONDS(1))));
+        waited = true;
+    }
+    if (waited)
+        run_begin(r);
+    return OK;
+}
+
+/* No wait between the last look and the mark: the guardian looks at that. */
 err run_connect(struct run *r)
 {
+    TRY(run_wait_while_held(r));
     r->streams = r->backup->streaming = true; /* from before a member is chosen: see backup_is_streaming() */
     TRY(backup_moved(r->to, source_open(r->backup, run_disk_deadline(r), &r->source)));
     return backup_moved(r->to, source_connect(r->source, r->deadline, r->record, &r->db_bytes));

@@ -104,14 +104,14 @@ static err look_at(struct backup_destination *to, const struct backup_entry *ent
     return e == E_CANCELED ? e : OK;
 }
 
-/* A record whose snapshot has gone. A long list is older at its beginning than at its end: what came in between is looked for. */
+/* A record whose snapshot has gone. A list is older at its beginning than at its end: what came in between is looked for. */
 static err remove_alone(struct backup_destination *to, const struct backup_entry *entry)
 {
     char name[BACKUP_NAME_MAX];
     struct place_object object;
     uint64_t mark = trail_mark();
     backup_name(entry, NAME_SNAPSHOT, name);
-    err e = place_folder(to->place) ? E_ABSENT : place_stat(to->place, name, &object);
+    err e = place_stat(to->place, name, &object);
     trail_rewind(mark);
     return e == E_ABSENT ? backup_remove(to, entry) : e == E_CANCELED ? e : OK;
 }

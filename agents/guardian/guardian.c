@@ -27,6 +27,7 @@ err guardian_open(const struct guardian_options *o, struct guardian **out)
     lane_open(&g->files, "guardian certificates", TASK_GUARDIAN, 1);
     sem_init_count(&g->calls, 1);
     sem_init_count(&g->acting, 1);
+    sem_init_count(&g->looks, 1);
     *out = g;
     return OK;
 }

@@ -54,6 +54,7 @@ struct guardian {
     struct lane files;
     struct sem calls;  /* one connection at work at a time, but for a defragmentation's */
     struct sem acting; /* one campaign at a time */
+    struct sem looks;  /* one look at a time: `next` is one */
     struct guardian_key key;
     struct guardian_view view; /* of the last look */
     struct guardian_view next; /* the one in the making */

@@ -218,7 +218,7 @@ static void take_no_source(struct survey *s, err e)
     }
 }
 
-err guardian_survey(struct guardian *g)
+static err look(struct guardian *g)
 {
     struct survey s = {.g = g, .v = &g->next};
     g->next = (struct guardian_view){.at = loop_now()};
@@ -240,4 +240,12 @@ err guardian_survey(struct guardian *g)
     sort(&g->next);
     g->view = g->next;
     return OK;
+}
+
+err guardian_survey(struct guardian *g)
+{
+    TRY(sem_take(&g->looks, FOREVER)); /* each that holds it has deadlines */
+    err e = look(g);
+    sem_give(&g->looks);
+    return e;
 }

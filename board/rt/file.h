@@ -40,6 +40,8 @@ MUST_USE err writer_append(struct writer *w, struct buf *b, bool tapped, ms dead
 MUST_USE err writer_flush(struct writer *w, ms deadline); /* all appended is handed to the kernel; first error */
 /* Makes it durable under its name. E_EXISTS: there is such a file; rename it with writer_rename() and commit again, or abort. */
 MUST_USE err writer_commit(struct writer *w, ms deadline);
+/* The same in place of what is there, in one step. Failed: the old one is there or the new one, whole. */
+MUST_USE err writer_commit_over(struct writer *w, ms deadline);
 MUST_USE err writer_rename(struct writer *w, const char *path); /* another final name, same folder; before a commit */
 const char *writer_temporary_path(const struct writer *w);      /* what is flushed can be read there, until the commit */
 uint64_t writer_bytes(const struct writer *w);                  /* appended so far */

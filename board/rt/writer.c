@@ -43,6 +43,7 @@ struct writer {
     /* handed over with each job */
     struct pending pending[DEPTH_MAX]; /* by append number */
     char path[OS_PATH_MAX], part[OS_PATH_MAX];
+    bool over;
     void (*tap)(void *state, struct bytes data);
 
     /* the jobs' */
@@ -154,6 +155,18 @@ static err run_flush(void *job)
     return job_ended(w, w->error);
 }
 
+/* What was there before does not come back: in its place nothing is removed any more. */
+static err take_name(struct writer *w)
+{
+    err e = os_rename_new(w->part, w->path);
+    w->renamed = e == OK;
+    if (e != E_EXISTS || !w->over)
+        return e;
+    TRY(os_rename_over(w->part, w->path));
+    w->made = false;
+    return OK;
+}
+
 static err make_durable(struct writer *w)
 {
     char folder[OS_PATH_MAX];
@@ -163,8 +176,7 @@ static err make_durable(struct writer *w)
     w->synced = true;
     if (is_given_up(w))
         return E_CANCELED;
-    TRY(os_rename_new(w->part, w->path));
-    w->renamed = true;
+    TRY(take_name(w));
     path_folder(w->path, folder);
     w->error = os_sync_folder(folder);
     return w->error;
@@ -367,6 +379,12 @@ err writer_commit(struct writer *w, ms deadline)
     if (!give_up(w)) /* it became durable in the instant of the deadline */
         return OK;
     return trail(fail(w, e), "keeping %s", w->path);
+}
+
+err writer_commit_over(struct writer *w, ms deadline)
+{
+    w->over = true; /* no job asks but the one that follows */
+    return writer_commit(w, deadline);
 }
 
 err writer_rename(struct writer *w, const char *path)

@@ -407,10 +407,15 @@ static err story_no_room(struct backup *b)
 }
 
 static ms held_until;
+static unsigned held_from; /* it begins after so many looks */
 
 static bool held(void *arg)
 {
     SIM_CHECK(arg == &held_until && !peer.statuses);
+    if (held_from > 0) {
+        held_from--;
+        return false;
+    }
     return loop_now() < held_until;
 }
 
@@ -425,6 +430,13 @@ static err story_held(struct backup *b)
     TRY(take(b, 1, FOREVER, &copied));
     SIM_CHECK(loop_now() >= held_until && record.taken_at_s * 1000 + 1000 > loop_wall_ms() - SECONDS(2));
     return OK;
+}
+
+/* It began while the destination was being reached. */
+static err story_held_later(struct backup *b)
+{
+    held_from = 1;
+    return story_held(b);
 }
 
 /* --- the cases: a line each --- */
@@ -487,6 +499,7 @@ static const struct plan plans[] = {
      .level = 2,
      .reason = "no-scratch"},
     {.name = "held", .story = story_held, .zstd = true, .level = 2, .reason = "no-scratch"},
+    {.name = "held a moment later", .story = story_held_later, .zstd = true, .level = 2, .reason = "no-scratch"},
 };
 
 #define CASE(plan_)                                                                                                              \

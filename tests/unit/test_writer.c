@@ -141,6 +141,11 @@ static err exists_body(void *arg)
     struct stat s;
     CHECK(stat(at("taken"), &s) == 0 && s.st_size == 6);
     CHECK(stat(at("free"), &s) == 0 && s.st_size == CHUNK);
+    CHECK(writer_open(&lane, at("taken"), 2, NULL, 0, SOON, &w) == OK);
+    CHECK(writer_append(w, chunk_of(0), false, SOON) == OK);
+    CHECK(writer_commit_over(w, SOON) == OK);
+    writer_close(w);
+    CHECK(stat(at("taken"), &s) == 0 && s.st_size == CHUNK);
     nothing_left(2);
     CHECK(unlink(at("taken")) == 0 && unlink(at("free")) == 0);
     CHECK(writer_open(&lane, at("none/x"), 2, NULL, 0, SOON, &w) == E_ABSENT && w == NULL);
