@@ -410,13 +410,13 @@ static err run(void *arg)
     const struct story *s = arg;
     struct group etcd, guard;
     struct acting a = {.result = OK};
-    group_open(&etcd, TASK_METRICS); /* it has connections enough */
+    group_open(&etcd, TASK_BACKUP); /* its slice is idle here */
     group_open(&guard, TASK_GUARDIAN);
     err e = OK;
     for (unsigned i = 0; i < MEMBERS && e == OK; i++) {
         struct addr at = sim_ip("10.0.0.1:2379");
         at.ip[3] = (uint8_t)(i + 1);
-        mem_set_task(TASK_METRICS); /* whose connections they are */
+        mem_set_task(TASK_BACKUP); /* whose connections they are */
         e = sock_listen(&model.members[i].server.listener, &at, NULL);
         mem_set_task(TASK_BOARD);
         if (e == OK)
