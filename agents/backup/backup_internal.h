@@ -127,6 +127,7 @@ MUST_USE err backup_path(const struct backup_destination *to, const struct backu
 
 /* record.c */
 MUST_USE err backup_record_write(struct backup_destination *to, const struct backup_record *r); /* NAME.json, anew */
+MUST_USE err backup_record_write_by(struct backup_destination *to, const struct backup_record *r, ms deadline);
 /* False: what is told is no word of a record: "no-record", "record", "changed". */
 bool backup_has_record(const struct backup_record *r);
 void backup_finding_add(struct backup_verification *v, const char *code, uint64_t page, const char *format, ...)

@@ -126,10 +126,10 @@ err place_read_small(struct place *p, const char *name, size_t bytes_max, struct
     return leave(p, p->kind->read_small(p, name, bytes_max, out));
 }
 
-err place_write_small(struct place *p, const char *name, struct bytes content)
+err place_write_small(struct place *p, const char *name, struct bytes content, ms deadline)
 {
     enter(p);
-    return leave(p, p->kind->write_small(p, name, content));
+    return leave(p, p->kind->write_small(p, name, content, deadline));
 }
 
 err place_remove(struct place *p, const char *name)

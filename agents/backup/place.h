@@ -42,7 +42,7 @@ MUST_USE err place_look(struct place *p, struct backup_entry *entries, size_t co
 MUST_USE err place_stat(struct place *p, const char *name, struct place_object *out); /* E_ABSENT; E_INVALID: no plain file */
 MUST_USE err place_read_small(struct place *p, const char *name, size_t bytes_max, struct buf **out); /* E_ABSENT, E_RANGE */
 /* Durable; in one step in place of what is there. */
-MUST_USE err place_write_small(struct place *p, const char *name, struct bytes content);
+MUST_USE err place_write_small(struct place *p, const char *name, struct bytes content, ms deadline);
 MUST_USE err place_remove(struct place *p, const char *name);                     /* durable; E_ABSENT where it can be told */
 MUST_USE err place_rename_new(struct place *p, const char *from, const char *to); /* E_EXISTS; S3: E_UNSUPPORTED */
 MUST_USE err place_space(struct place *p, uint64_t *free_bytes);                  /* S3: E_UNSUPPORTED */

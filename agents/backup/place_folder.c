@@ -153,29 +153,29 @@ static err folder_remove(struct place *p, const char *name)
     return file_remove(lane_of(p), path, soon());
 }
 
-static err write_whole(struct lane *l, const char *path, struct buf *page)
+static err write_whole(struct lane *l, const char *path, struct buf *page, ms deadline)
 {
     struct writer *w = NULL;
-    err e = writer_open(l, path, 1, NULL, 0, soon(), &w);
+    err e = writer_open(l, path, 1, NULL, 0, deadline, &w);
     if (e == OK)
-        e = writer_append(w, page, false, soon());
+        e = writer_append(w, page, false, deadline);
     else
         buf_release(page);
     if (e == OK)
-        e = writer_commit_over(w, soon());
+        e = writer_commit_over(w, deadline);
     writer_close(w);
     return e;
 }
 
-static err folder_write_small(struct place *p, const char *name, struct bytes content)
+static err folder_write_small(struct place *p, const char *name, struct bytes content, ms deadline)
 {
     char path[OS_PATH_MAX];
     struct buf *page = NULL;
     TRY(place_path(p, name, path));
-    TRY(buf_wait(content.len, soon(), &page));
+    TRY(buf_wait(content.len, deadline, &page));
     memcpy(page->at, content.at, content.len);
     page->len = content.len;
-    return write_whole(lane_of(p), path, page);
+    return write_whole(lane_of(p), path, page, deadline);
 }
 
 static err folder_rename_new(struct place *p, const char *from, const char *to)

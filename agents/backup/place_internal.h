@@ -14,7 +14,7 @@ struct place_kind {
     MUST_USE err (*look)(struct place *p, struct backup_entry *entries, size_t count);
     MUST_USE err (*stat)(struct place *p, const char *name, struct place_object *out);
     MUST_USE err (*read_small)(struct place *p, const char *name, size_t bytes_max, struct buf **out);
-    MUST_USE err (*write_small)(struct place *p, const char *name, struct bytes content);
+    MUST_USE err (*write_small)(struct place *p, const char *name, struct bytes content, ms deadline);
     MUST_USE err (*remove)(struct place *p, const char *name);
     MUST_USE err (*rename_new)(struct place *p, const char *from, const char *to);
     MUST_USE err (*space)(struct place *p, uint64_t *free_bytes);
@@ -67,9 +67,11 @@ err place_keys_give(void *keys, struct s3_credentials *out);
 
 /* place_uploads.c: uploads under way, in the store, so that the next hub knows what this one left. Nothing without a store; what
  * fails is logged. */
-void place_upload_began(struct place *p, const char *key, const char *id);
+void place_upload_began(struct place *p, const char *key); /* the server is about to be asked: its answer may never come */
+void place_upload_named(struct place *p, const char *key, const char *id);
 void place_upload_ended(struct place *p, const char *key, const char *id);
-/* Each of this destination's, PLACE_UPLOADS_MAX at most; the one that each() returns OK for is forgotten. */
+/* Each of this destination's, PLACE_UPLOADS_MAX at most, id "": it was not heard; the one that each() returns OK for is
+ * forgotten. */
 #define PLACE_UPLOADS_MAX 64
 MUST_USE err place_uploads_left(struct place *p, err (*each)(void *arg, const char *key, const char *id), void *arg);
 

@@ -11,8 +11,6 @@
 #include <string.h>
 
 #define CA_BYTES_MAX KIB(200)
-#define NAMES_BEGIN  "etcd-snapshot-" /* all of ours: nothing else is listed */
-#define TIDY_MS_MAX  SECONDS(20)      /* of one abort */
 
 struct place_s3 {
     struct place place;
@@ -182,7 +180,7 @@ static err s3_place_list(struct place *p, err (*each)(void *arg, const struct pl
     struct s3 *client = NULL;
     char begin[S3_KEY_MAX];
     struct listing l = {p, strlen(p->to->config->prefix), each, arg};
-    TRY(prepare(p, NAMES_BEGIN, &client, begin));
+    TRY(prepare(p, PLACE_S3_NAMES, &client, begin));
     return s3_list(client, begin, "", BACKUP_DISK_MS_MAX, list_item, &l);
 }
 
@@ -229,12 +227,12 @@ static err s3_read_small(struct place *p, const char *name, size_t bytes_max, st
     return e;
 }
 
-static err s3_write_small(struct place *p, const char *name, struct bytes content)
+static err s3_write_small(struct place *p, const char *name, struct bytes content, ms deadline)
 {
     struct s3 *client = NULL;
     char key[S3_KEY_MAX];
     TRY(prepare(p, name, &client, key));
-    return s3_put(client, key, content, false, place_s3_soon(), NULL);
+    return s3_put(client, key, content, false, deadline, NULL);
 }
 
 static err s3_remove(struct place *p, const char *name)
@@ -243,65 +241,6 @@ static err s3_remove(struct place *p, const char *name)
     char key[S3_KEY_MAX];
     TRY(prepare(p, name, &client, key));
     return s3_delete(client, key, place_s3_soon());
-}
-
-/* --- what killed runs left --- */
-
-struct tidying {
-    struct place *place;
-    struct s3 *client;
-    size_t prefix_len;
-    unsigned count; /* there may be no end of them: the rest next time */
-};
-
-static err abort_one(void *arg, const char *key, const char *id)
-{
-    struct tidying *t = arg;
-    uint64_t mark = trail_mark();
-    err e = backup_moved(t->place->to, s3_abort(t->client, key, id, loop_now() + TIDY_MS_MAX));
-    if (e == OK)
-        log_info("aborted an upload that an interrupted backup left", F("destination", t->place->to->config->name),
-                 F("key", key));
-    else if (e != E_CANCELED)
-        log_warn("cannot abort an upload that an interrupted backup left", F("destination", t->place->to->config->name),
-                 F("key", key), F_ERR(e));
-    trail_rewind(mark);
-    return e;
-}
-
-/* Nobody remembers whose it is: older than any run of ours can last, and under a name of ours. */
-static err abort_old(void *arg, const struct s3_pending *item)
-{
-    struct tidying *t = arg;
-    struct backup_entry entry;
-    int64_t age_s = loop_wall_ms() / 1000 - item->initiated_s;
-    if (strlen(item->key) < t->prefix_len || backup_name_kind(item->key + t->prefix_len, &entry) != NAME_SNAPSHOT ||
-        item->initiated_s == 0 || age_s * 1000 < t->place->backup->config->backup.total_timeout_ms)
-        return OK;
-    if (t->count++ == PLACE_UPLOADS_MAX)
-        return E_FULL;
-    return abort_one(arg, item->key, item->upload_id) == E_CANCELED ? E_CANCELED : OK;
-}
-
-static err abort_all_old(struct tidying *t)
-{
-    char begin[S3_KEY_MAX];
-    uint64_t mark = trail_mark();
-    if (!os_wall_is_trusted())
-        return OK;
-    TRY(place_s3_key(t->place, NAMES_BEGIN, begin));
-    err e = s3_list_uploads(t->client, begin, BACKUP_DISK_MS_MAX, abort_old, t);
-    if (e != E_DENIED && e != E_UNSUPPORTED && e != E_FULL) /* such credentials, and such a server, know no leftovers */
-        return e;
-    trail_rewind(mark);
-    return OK;
-}
-
-static err s3_tidy(struct place *p)
-{
-    struct tidying t = {.place = p, .prefix_len = strlen(p->to->config->prefix)};
-    TRY(place_s3_client(p, &t.client));
-    return p->backup->options.store ? place_uploads_left(p, abort_one, &t) : abort_all_old(&t);
 }
 
 /* --- one is read --- */
@@ -369,7 +308,7 @@ const struct place_kind place_s3_kind = {
     .read_small = s3_read_small,
     .write_small = s3_write_small,
     .remove = s3_remove,
-    .tidy = s3_tidy,
+    .tidy = place_s3_tidy,
     .put_open = place_s3_put_open,
     .put_append = place_s3_put_append,
     .put_commit = place_s3_put_commit,

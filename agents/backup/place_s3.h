@@ -10,6 +10,9 @@ MUST_USE err place_s3_client(struct place *p, struct s3 **out);
 MUST_USE err place_s3_key(const struct place *p, const char *name, char out[S3_KEY_MAX]);
 void place_s3_object(const struct s3_object *from, struct place_object *out);
 
+#define PLACE_S3_NAMES "etcd-snapshot-"      /* all of ours begin so: nothing else is listed */
+MUST_USE err place_s3_tidy(struct place *p); /* place_s3_tidy.c */
+
 /* place_s3_put.c: the calls of a put. */
 MUST_USE err place_s3_put_open(struct place *p, const char *name, struct place_put **out);
 MUST_USE err place_s3_put_append(struct place_put *w, struct buf *b, ms deadline);

@@ -113,8 +113,9 @@ static err begin_parts(struct s3_writing *w)
 {
     if (w->upload)
         return OK;
+    place_upload_began(w->put.place, w->key);
     TRY(s3_upload_open(w->client, w->key, place_s3_soon(), &w->upload));
-    place_upload_began(w->put.place, w->key, s3_upload_id(w->upload));
+    place_upload_named(w->put.place, w->key, s3_upload_id(w->upload));
     return OK;
 }
 

@@ -26,6 +26,15 @@ static err began_work(struct store_tx *tx, void *arg)
     return store_exec(tx, "INSERT OR REPLACE INTO backup_uploads VALUES(?1, ?2, ?3, ?4)", values, COUNT_OF(values));
 }
 
+static err named_work(struct store_tx *tx, void *arg)
+{
+    const struct upload *u = arg;
+    const struct store_value values[] = {store_text(u->destination), store_text(u->key), store_text(u->id)};
+    return store_exec(
+        tx, "UPDATE OR REPLACE backup_uploads SET upload_id = ?3 WHERE destination = ?1 AND key = ?2 AND upload_id = ''", values,
+        COUNT_OF(values));
+}
+
 static err ended_work(struct store_tx *tx, void *arg)
 {
     const struct upload *u = arg;
@@ -86,9 +95,14 @@ static void note(struct place *p, const char *key, const char *id, store_work *w
     trail_rewind(mark);
 }
 
-void place_upload_began(struct place *p, const char *key, const char *id)
+void place_upload_began(struct place *p, const char *key)
 {
-    note(p, key, id, began_work);
+    note(p, key, "", began_work);
+}
+
+void place_upload_named(struct place *p, const char *key, const char *id)
+{
+    note(p, key, id, named_work);
 }
 
 void place_upload_ended(struct place *p, const char *key, const char *id)

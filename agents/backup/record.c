@@ -354,20 +354,25 @@ static bool write_json(struct text *t, const struct backup_record *r)
     return done && !t->cut;
 }
 
-err backup_record_write(struct backup_destination *to, const struct backup_record *r)
+err backup_record_write_by(struct backup_destination *to, const struct backup_record *r, ms deadline)
 {
     char name[BACKUP_NAME_MAX];
     struct buf *page = NULL;
     (void)snprintf(name, sizeof name, "%.*s.json", BACKUP_NAME_MAX - 6, r->name);
-    TRY(buf_wait(BACKUP_RECORD_JSON_MAX, loop_now() + BACKUP_DISK_MS_MAX, &page));
+    TRY(buf_wait(BACKUP_RECORD_JSON_MAX, deadline, &page));
     struct text t = text_over((char *)page->at, BACKUP_RECORD_JSON_MAX);
     err e = OK;
     if (write_json(&t, r))
-        e = place_write_small(to->place, name, (struct bytes){page->at, t.len});
+        e = place_write_small(to->place, name, (struct bytes){page->at, t.len}, deadline);
     else
         e = trail(E_RANGE, "the record of %s is larger than %u bytes", r->path, (unsigned)BACKUP_RECORD_JSON_MAX);
     buf_release(page);
     if (e == OK && place_is_write_only(to->place)) /* no listing will find it */
         cache_keep(to->owner, to, r);
     return e;
+}
+
+err backup_record_write(struct backup_destination *to, const struct backup_record *r)
+{
+    return backup_record_write_by(to, r, loop_now() + BACKUP_DISK_MS_MAX);
 }

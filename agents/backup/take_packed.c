@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECORD_MS_MAX SECONDS(4) /* of a run that is canceled */
+
 /* --- the object on its way --- */
 
 /* A slow network is no stall: the place ends what takes too long. */
@@ -82,11 +84,25 @@ static err commit(struct run *r, bool renames)
     }
 }
 
+/* Who cancels waits for it, a little: what is there and has no record is nobody's. */
+static err write_record(struct run *r)
+{
+    err e = backup_moved(r->to, backup_record_write(r->to, r->record));
+    if (e != E_CANCELED)
+        return e;
+    uint64_t mark = trail_mark();
+    fiber_shield();
+    err_ignore(backup_record_write_by(r->to, r->record, loop_now() + RECORD_MS_MAX));
+    fiber_unshield();
+    trail_rewind(mark);
+    return E_CANCELED;
+}
+
 err run_put_keep(struct run *r, bool renames)
 {
     r->record->took_ms = loop_now() - r->began;
     TRY(commit(r, renames));
-    TRY(backup_moved(r->to, backup_record_write(r->to, r->record)));
+    TRY(write_record(r));
     r->recorded = true;
     backup_metrics_kept(r->to, r->record);
     return OK;

@@ -257,7 +257,7 @@ def ask_fake(program, fake):
 LOST = {"done": True}
 FAULTS = [  # name, the faults, what is asked, the error or "", what the server saw
     ("500 is tried again", [("PutObject", 1, INTERNAL)], "put-new", "", "PutObject PutObject HeadObject"),
-    ("500 five times is told", [("PutObject", 0, INTERNAL)], "put-new", "E_REMOTE", " ".join(["PutObject"] * 5)),
+    ("500 five times is told", [("PutObject", 0, INTERNAL)], "put-new", "E_REMOTE", " ".join(["PutObject"] * 5) + " HeadObject"),
     ("503 without a wait", [("PutObject", 1, SLOW_DOWN)], "put-new", "", "PutObject PutObject HeadObject"),
     ("400 RequestTimeout", [("PutObject", 1, TIMED_OUT)], "put-new", "", "PutObject PutObject HeadObject"),
     ("409 of a condition", [("PutObject", 1, CONFLICT)], "put-new", "E_EXISTS", "PutObject"),

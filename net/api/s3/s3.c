@@ -1,4 +1,5 @@
 /* s3: the client, and what one request does: put, head, delete. */
+#include "board/rt/log.h"
 #include "board/rt/mem.h"
 #include "net/api/s3/s3_internal.h"
 
@@ -207,6 +208,19 @@ err s3_is_ours(struct s3 *c, const char *key, const char *id, ms deadline, bool 
     return OK;
 }
 
+/* Neither done, as far as is known, nor refused. What was found damaged has been removed. */
+bool s3_may_be_there(const struct s3_call *call, bool written, err e)
+{
+    return e != OK && e != E_CORRUPT && (written || call->doubtful || e == E_CANCELED);
+}
+
+err s3_undo(struct s3 *c, const char *key, const char *id, ms deadline)
+{
+    bool ours = false;
+    TRY(s3_is_ours(c, key, id, deadline, &ours));
+    return ours ? s3_delete(c, key, deadline) : OK;
+}
+
 static err wrong_size(struct s3 *c, const char *key, uint64_t sent, const struct heading *h, ms deadline)
 {
     uint64_t mark = trail_mark();
@@ -257,6 +271,18 @@ static err put_settle(struct s3 *c, const struct s3_call *call, uint64_t mark, e
     return OK;
 }
 
+/* Nobody would know of it. */
+static void take_back(struct s3 *c, const struct s3_call *call)
+{
+    uint64_t mark = trail_mark();
+    fiber_shield();
+    err e = s3_undo(c, call->key, call->id, loop_now() + S3_UNDO_MS_MAX);
+    fiber_unshield();
+    if (e != OK)
+        log_warn("what was written, or not, could not be removed", F("bucket", c->bucket), F("key", call->key), F_ERR(e));
+    trail_rewind(mark);
+}
+
 err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match, ms deadline, struct s3_object *out)
 {
     char id[S3_ID_MAX];
@@ -274,9 +300,13 @@ err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match,
     if (body.len > S3_PUT_BYTES_MAX)
         return trail(E_RANGE, "a PUT of %zu bytes: use an upload in parts", body.len);
     s3_new_id(id);
-    TRY(put_settle(c, &call, mark, s3_ask(c, &call)));
-    TRY(s3_confirm(c, key, body.len, id, deadline, &object));
-    if (out)
+    err e = put_settle(c, &call, mark, s3_ask(c, &call));
+    bool written = e == OK;
+    if (e == OK)
+        e = s3_confirm(c, key, body.len, id, deadline, &object);
+    if (out && s3_may_be_there(&call, written, e))
+        take_back(c, &call);
+    if (e == OK && out)
         *out = object;
-    return OK;
+    return e;
 }

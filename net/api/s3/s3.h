@@ -33,6 +33,7 @@
 #define S3_PUT_BYTES_MAX    MIB(64) /* ours, of one PUT */
 #define S3_CLIENT_BYTES_MAX KIB(48)
 #define S3_TRIES_MAX        5
+#define S3_UNDO_MS_MAX      SECONDS(4)  /* a hub that stops waits for it */
 #define S3_SILENCE_MS_MAX   SECONDS(30) /* of a connection in a try; s3_upload_complete() and s3_get_read(): as they say */
 
 enum s3_addressing { S3_PATH, S3_VIRTUAL }; /* https://host/bucket/key, or https://bucket.host/key */
@@ -66,7 +67,8 @@ struct s3_object {
     bool confirmed;         /* asked back after writing; false: the credentials may write only, so nothing could be asked */
 };
 /* One PUT. if_none_match: E_EXISTS when the key is there; when an earlier try of this very call wrote it, OK. body and what it
- * points to must stay until it returns. out may be NULL. */
+ * points to must stay until it returns. out may be NULL: of another one's place. Else, where it fails and may have been written
+ * all the same, what is there is removed if it is this call's (shielded, S3_UNDO_MS_MAX). */
 MUST_USE err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match, ms deadline, struct s3_object *out);
 MUST_USE err s3_head(struct s3 *c, const char *key, ms deadline, struct s3_object *out);
 MUST_USE err s3_delete(struct s3 *c, const char *key, ms deadline); /* OK too when it is not there: S3 does not tell */
@@ -106,7 +108,8 @@ MUST_USE err s3_upload_part(struct s3_upload *u, unsigned number, struct bytes p
 /* Then asks back: E_CORRUPT when the object has another size than what was sent, and removes it if it is ours. The server may be
  * silent until the deadline. if_none_match as in s3_put(). out may be NULL. u stays until s3_upload_close(). */
 MUST_USE err s3_upload_complete(struct s3_upload *u, bool if_none_match, ms deadline, struct s3_object *out);
-/* Removes the parts; OK when it was completed or is not there any more. Use it shielded: it waits. */
+/* Removes the parts; OK when it is not there any more. After a completion that failed, or was not heard of, the object goes too,
+ * if it is ours. Use it shielded: it waits. */
 MUST_USE err s3_upload_abort(struct s3_upload *u, ms deadline);
 void s3_upload_close(struct s3_upload *u); /* frees; neither completes nor aborts. NULL is fine */
 

@@ -132,5 +132,7 @@ err s3_absent_is_fine(const struct s3_call *call, uint64_t mark, err e);
 MUST_USE err s3_confirm(struct s3 *c, const char *key, uint64_t bytes, const char *id, ms deadline, struct s3_object *out);
 /* After a try whose end is not known: is what is there ours? */
 MUST_USE err s3_is_ours(struct s3 *c, const char *key, const char *id, ms deadline, bool *ours);
+bool s3_may_be_there(const struct s3_call *call, bool written, err e);            /* by a call that ended so */
+MUST_USE err s3_undo(struct s3 *c, const char *key, const char *id, ms deadline); /* removes it if it is */
 
 #endif

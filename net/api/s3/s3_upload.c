@@ -23,7 +23,8 @@ struct s3_upload {
     struct s3 *client;
     unsigned parts;
     uint64_t bytes;
-    bool ended; /* completed, aborted, or gone */
+    bool ended;    /* completed, aborted, or gone */
+    bool doubtful; /* it may have been completed, and nobody told */
     struct etag_block *blocks, *last;
     char key[S3_KEY_MAX], upload_id[S3_UPLOAD_ID_MAX], id[S3_ID_MAX];
 };
@@ -296,6 +297,7 @@ static err complete_ask(struct s3_upload *u, bool if_none_match, ms deadline)
     uint64_t mark = trail_mark();
     bool ours = false;
     err e = s3_ask(u->client, &call);
+    u->doubtful = s3_may_be_there(&call, false, e);
     if ((e != E_EXISTS && e != E_ABSENT) || !call.doubtful)
         return e;
     /* An earlier try of this very call may have done it, and its answer was lost. */
@@ -314,11 +316,12 @@ err s3_upload_complete(struct s3_upload *u, bool if_none_match, ms deadline, str
     if (u->ended || u->parts == 0)
         return trail(E_INVALID, "completing an upload %s", u->ended ? "that has ended" : "without parts");
     TRY(complete_ask(u, if_none_match, deadline));
-    u->ended = true;
-    TRY(s3_confirm(u->client, u->key, u->bytes, u->id, deadline, &object));
-    if (out)
+    err e = s3_confirm(u->client, u->key, u->bytes, u->id, deadline, &object);
+    u->ended = e == OK || e == E_CORRUPT; /* which has been removed */
+    u->doubtful = !u->ended;
+    if (e == OK && out)
         *out = object;
-    return OK;
+    return e;
 }
 
 err s3_upload_abort(struct s3_upload *u, ms deadline)
@@ -326,6 +329,8 @@ err s3_upload_abort(struct s3_upload *u, ms deadline)
     if (u->ended)
         return OK;
     TRY(s3_abort(u->client, u->key, u->upload_id, deadline));
+    if (u->doubtful)
+        TRY(s3_undo(u->client, u->key, u->id, deadline));
     u->ended = true;
     return OK;
 }

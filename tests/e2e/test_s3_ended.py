@@ -1,0 +1,75 @@
+"""SIGTERM while a hub sends a backup into S3: whatever the server had done by then, nothing half-made stays, and nothing nameless."""
+from __future__ import annotations
+
+import re
+import threading
+import time
+
+import pytest
+
+from peers import s3http
+from peers.etcd import Etcd
+from peers.proc import wait_for
+from test_s3_backup import PREFIX, site  # noqa: F401: a fixture
+
+STOP_S_MAX = 12
+REQUESTS = {"look": r"HEAD ", "open": r"POST .*\?uploads", "part": r"PUT .*partNumber=2", "complete": r"POST .*uploadId",
+            "record": r"PUT .*\.json"}
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory, server_cert):
+    with Etcd(tmp_path_factory.mktemp("ended"), tls=server_cert) as member:
+        member.start().fill(4000, big=8)
+        yield member
+
+
+class Gate:
+    """The first request of one kind waits, before it is carried out or after, until the gate is opened."""
+    def __init__(self):
+        self.wanted, self.done, self.met, self.opened = "", False, threading.Event(), threading.Event()
+
+    def pass_through(self, handler, perform) -> None:
+        here = self.wanted and re.match(self.wanted, f"{handler.command} {handler.path}") and not self.met.is_set()
+        if here and not self.done:
+            self.met.set()
+            self.opened.wait(60)
+        perform(handler)
+        if here and self.done:
+            self.met.set()
+            self.opened.wait(60)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    made, perform = Gate(), s3http.Handler._perform
+    monkeypatch.setattr(s3http.Handler, "_perform", lambda self: made.pass_through(self, perform))
+    yield made
+    made.opened.set()
+
+
+@pytest.fixture
+def sender(site, make_hub, etcd):  # noqa: F811
+    hub = make_hub(endpoints=[etcd.url])
+    site.destination["compress"] = "none"
+    hub.config["backup"]["destinations"] = [site.destination]
+    return hub
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_ended_in_a_request(site, sender, gate, request_, done):  # noqa: F811
+    gate.wanted, gate.done = REQUESTS[request_], done
+    sender.start()
+    assert gate.met.wait(40), sender.log_text()
+    began = time.monotonic()
+    log = sender.stop(seconds=60).log
+    assert time.monotonic() - began < STOP_S_MAX and "backup done" not in log
+    gate.opened.set()
+    time.sleep(0.5)
+    keys = sorted(key.removeprefix(PREFIX) for key in site.client.keys_of(PREFIX))
+    assert keys == [] or keys == [keys[0], keys[0] + ".json"]
+    assert site.client.uploads() == [] or (request_, done) == ("open", False), "what was never heard of"
+    sender.start()
+    sender.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    wait_for(lambda: site.client.uploads() == [], "no upload", 5)
