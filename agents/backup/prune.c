@@ -37,11 +37,17 @@ static uint8_t state_of(const struct backup_record *r)
     }
 }
 
+/* Its name says so: it neither goes by our rules, nor stands in for one of ours. */
+static bool is_another_hubs(const struct pruning *p, const struct backup_entry *entry)
+{
+    return entry->hub != 0 && entry->hub != (uint32_t)strtoul(p->to->owner->options.hub_id, NULL, 16);
+}
+
 static err gather(struct pruning *p)
 {
     const struct catalogue *c = &p->catalogue;
     for (size_t i = 0; i < c->count; i++) {
-        if (!(c->entries[i].kinds & (NAME_SNAPSHOT | NAME_BAD)))
+        if (!(c->entries[i].kinds & (NAME_SNAPSHOT | NAME_BAD)) || is_another_hubs(p, &c->entries[i]))
             continue;
         TRY(catalogue_record(p->to, &c->entries[i], p->record));
         p->items[p->count++] =

@@ -239,6 +239,17 @@ def test_only_ours_under_the_prefix_is_listed_and_pruned(site):
     assert sorted(site.client.keys_of()) == sorted(foreign + kept)
 
 
+def test_another_hubs_are_listed_and_left(site):
+    names = days(3)
+    theirs = [name.replace(".db", "-0badcafe.db") for name in names]
+    for name in [*names, *theirs]:
+        site.keep(name)
+    site.destination["retention"] = {"last": 1}
+    assert sorted(r["name"] for r in site.command("backup", "list")) == sorted(names + theirs)
+    assert [(r["name"], r["removed"]) for r in site.command("backup", "prune")] == [(name, True) for name in names[:2]]
+    assert sorted(site.client.keys_of(PREFIX)) == sorted(PREFIX + name + end for name in [names[2], *theirs] for end in ("", ".json"))
+
+
 def test_what_is_said_of_odd_ones(site):
     small, lost, strange, bad, good = names = days(5)
     site.keep(small, b"cut", stored_bytes=4000)
@@ -435,7 +446,8 @@ def test_where_the_server_cannot_refuse_the_hubs_id_is_in_the_name(site, off_sit
     assert tries == 1
     off_site.start()
     off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
-    assert off_site.command("backup", "now", seconds=60).returncode == 0
+    done = off_site.command("backup", "now", seconds=60)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert len(ours(site)) == 2 and all(own in name for name in ours(site))
     assert refusals(site) == tries, "it is known at the next start"
     assert off_site.stop().log.count("names get the hub's id") == 1, "of both starts"
