@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define LOOK_MS_MAX SECONDS(10)
+#define KEYS_MS_MAX MINUTES(1) /* it may be a pipe, and somebody types */
 
 static enum exit_code tell(err e, enum exit_code code)
 {
@@ -56,7 +57,7 @@ static enum exit_code keys_open(const struct command_line *line, struct backup_t
     const char *path = line->identity ? line->identity : of_config;
     if (!*path)
         return EXIT_GOOD;
-    err e = backup_keys_read(path, &t->keys);
+    err e = backup_keys_read(path, loop_now() + KEYS_MS_MAX, &t->keys);
     if (e != OK && line->identity)
         return tell(e, EXIT_WRONG_USE);
     if (e != OK) {

@@ -24,7 +24,6 @@ struct checked {
     struct text text;                    /* what warnings point into, each ended by a zero */
     size_t warnings[CHECK_WARNINGS_MAX]; /* where each begins */
     unsigned warning_count;
-    bool identity_answers;             /* the identity file is a file, and was looked at in time: it may be read */
     char refusal[CHECK_REFUSAL_BYTES]; /* "": none; else what can never work, to follow the file's name: as an error of it */
 };
 

@@ -77,7 +77,6 @@ static void look_when(struct checked *c, int64_t now_s)
 struct named_file {
     const char *key, *path;
     bool secret;
-    bool *answers; /* NULL, or set when it is a file and its disk answers */
 };
 
 static err look_file(struct checked *c, struct lane *l, const struct named_file *f, ms deadline)
@@ -95,9 +94,7 @@ static err look_file(struct checked *c, struct lane *l, const struct named_file 
         check_warn(c, "%s: %s cannot be looked at: %s", f->key, f->path, err_text(e));
     else if (stat.kind != OS_FILE)
         check_warn(c, "%s: %s is no file", f->key, f->path);
-    else if (f->answers)
-        *f->answers = true;
-    if (e == OK && stat.kind == OS_FILE && f->secret && (stat.mode & MODE_OF_OTHER) != 0)
+    else if (f->secret && (stat.mode & MODE_OF_OTHER) != 0)
         check_warn(c, "%s: %s is open to others (mode %04o); chmod 600 it", f->key, f->path, stat.mode);
     return OK;
 }
@@ -150,12 +147,12 @@ static err look_named(struct checked *c, struct lane *l, ms deadline)
 {
     const struct config *g = c->config;
     const struct named_file files[] = {
-        {"backup.etcd.ca", g->backup.ca, false, NULL},
-        {"backup.etcd.cert", g->backup.cert, false, NULL},
-        {"backup.etcd.key", g->backup.key, true, NULL},
-        {"backup.talos.config", g->backup.source == SOURCE_TALOS ? g->backup.talos_config : "", true, NULL},
-        {"backup.rehearse.identity_file", g->backup.identity_file, true, &c->identity_answers},
-        {"notify.ca", g->notify.ca, false, NULL},
+        {"backup.etcd.ca", g->backup.ca, false},
+        {"backup.etcd.cert", g->backup.cert, false},
+        {"backup.etcd.key", g->backup.key, true},
+        {"backup.talos.config", g->backup.source == SOURCE_TALOS ? g->backup.talos_config : "", true},
+        {"backup.rehearse.identity_file", g->backup.identity_file, true},
+        {"notify.ca", g->notify.ca, false},
     };
     for (size_t i = 0; i < COUNT_OF(files); i++)
         TRY(look_file(c, l, &files[i], deadline));
@@ -165,14 +162,14 @@ static err look_named(struct checked *c, struct lane *l, ms deadline)
 static err look_named_of(struct checked *c, struct lane *l, unsigned i, ms deadline)
 {
     const struct config_destination *d = &c->config->backup.destinations[i];
-    const struct named_file files[] = {{"ca", d->ca, false, NULL},
-                                       {"access_key_file", d->access_key_file, true, NULL},
-                                       {"secret_key_file", d->secret_key_file, true, NULL},
-                                       {"session_token_file", d->session_token_file, true, NULL}};
+    const struct named_file files[] = {{"ca", d->ca, false},
+                                       {"access_key_file", d->access_key_file, true},
+                                       {"secret_key_file", d->secret_key_file, true},
+                                       {"session_token_file", d->session_token_file, true}};
     for (size_t f = 0; f < COUNT_OF(files); f++) {
         char key[64];
         (void)snprintf(key, sizeof key, "backup.destinations[%u].%s", i, files[f].key);
-        TRY(look_file(c, l, &(struct named_file){key, files[f].path, files[f].secret, NULL}, deadline));
+        TRY(look_file(c, l, &(struct named_file){key, files[f].path, files[f].secret}, deadline));
     }
     return OK;
 }

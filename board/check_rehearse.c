@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEYS_MS_MAX SECONDS(5)
+
 /* Is `path` the folder, or below it? As texts: nothing needs to be there yet. */
 static bool lies_in(const char *path, const char *folder)
 {
@@ -75,14 +77,13 @@ err check_look_rehearse(struct checked *c)
         look_missing(c);
         return OK;
     }
-    if (!c->identity_answers) /* told already; reading it has more patience than we */
-        return OK;
     struct backup_keys *keys = malloc(sizeof *keys);
-    err e = keys ? backup_keys_read(path, keys) : E_BUDGET;
+    err e = keys ? backup_keys_read(path, loop_now() + KEYS_MS_MAX, keys) : E_BUDGET;
     if (e == OK)
         look_recipients(c, keys);
     else if (e != E_ABSENT && e != E_CANCELED) /* that it is not there was said */
-        check_warn(c, "backup.rehearse.identity_file: %s; make it one of age-keygen's", trail_text(e, why, sizeof why));
+        check_warn(c, "backup.rehearse.identity_file: %s; make it one of age-keygen's, on a disk that answers",
+                   trail_text(e, why, sizeof why));
     trail_clear();
     if (keys)
         backup_keys_wipe(keys);

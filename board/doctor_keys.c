@@ -1,8 +1,7 @@
 /* doctor_keys: what a destination's recipients seal, the identity file must open; else a rehearsal, and a restore, would fail. */
 #include "board/doctor.h"
 
-#include "board/rt/file.h"
-#include "net/format/age.h"
+#include "agents/backup/restore.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +13,8 @@ static const char word[] = "holdfast doctor";
 
 struct seal { /* on the heap: what a job of the pool works on */
     struct age_recipient recipients[AGE_RECIPIENTS_MAX];
-    struct age_identity identities[AGE_IDENTITIES_MAX];
-    unsigned recipient_count, identity_count;
+    unsigned recipient_count;
+    struct backup_keys keys;
     uint8_t sealed[SEALED_MAX], opened[sizeof word];
     size_t sealed_len, opened_len;
 };
@@ -41,7 +40,7 @@ static err unseal(struct seal *s)
     struct age_decoder *a = NULL;
     struct bytes in = {s->sealed, s->sealed_len};
     bool done = false;
-    TRY(age_decoder_open(s->identities, s->identity_count, &a));
+    TRY(age_decoder_open(s->keys.keys, s->keys.count, &a));
     err e = OK;
     while (e == OK && !done && s->opened_len < sizeof word) {
         size_t made = 0;
@@ -59,16 +58,6 @@ static err seal_and_open(void *job)
     return unseal(s);
 }
 
-static err identities_read(struct doctor *d, struct lane *l, struct seal *s)
-{
-    struct buf *file = NULL;
-    TRY(file_read_small(l, d->config->backup.identity_file, KIB(16), doctor_until(d), &file));
-    err e = age_identities_parse((struct bytes){file->at, file->len}, s->identities, AGE_IDENTITIES_MAX, &s->identity_count);
-    wipe(file->at, file->len);
-    buf_release(file);
-    return trail(e, "%s", d->config->backup.identity_file);
-}
-
 static err recipients_read(const struct config_destination *to, struct seal *s)
 {
     for (unsigned i = 0; i < to->recipient_count; i++)
@@ -84,7 +73,7 @@ static void look(struct doctor *d, const struct doctor_probe *p, const char *sub
     lane_open(&l, "doctor", mem_task(), 1);
     err e = recipients_read(&d->config->backup.destinations[p->index], s);
     if (e == OK && given)
-        e = identities_read(d, &l, s);
+        e = backup_keys_read(d->config->backup.identity_file, doctor_until(d), &s->keys);
     if (e == OK && given) /* it only computes */
         e = lane_call(&l, seal_and_open, &s, sizeof s, NULL, FOREVER);
     lane_close(&l);

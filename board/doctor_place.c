@@ -76,12 +76,8 @@ static void look_folder(struct doctor *d, const struct doctor_probe *p, struct l
 /* --- NFS --- */
 static void look_server(struct doctor *d, const struct doctor_probe *p, const char *subject, const struct config_destination *to)
 {
-    struct dns_answer found;
-    err e = dns_lookup(d->dns, to->server, doctor_until(d), &found);
-    if (e == OK) {
-        found.addresses[0].port = (uint16_t)to->port;
-        e = mount_knock(&found.addresses[0], doctor_until(d));
-    }
+    struct addr at;
+    err e = mount_server(d->dns, to->server, (uint16_t)to->port, doctor_until(d), &at);
     if (e == OK)
         doctor_say(d, p, DOCTOR_GOOD, subject, "%s answers; the hub mounts %s when it needs it", to->server, to->export);
     else
@@ -118,7 +114,11 @@ static bool look_mount(struct doctor *d, const struct doctor_probe *p, struct la
     struct mount_state state;
     struct doctor_mount told;
     err e = mount_look(l, to->path, doctor_until(d), &state);
-    if (e != OK)
+    if (e == OK && !state.mounted)
+        e = mount_path_check(l, to->path, doctor_until(d));
+    if (e == E_INVALID)
+        doctor_failed(d, p, DOCTOR_BAD, subject, e, "give the path that it leads to");
+    else if (e != OK)
         doctor_failed(d, p, DOCTOR_UNKNOWN, subject, e, "what is mounted cannot be told");
     else if (!state.mounted && to->mount)
         look_server(d, p, subject, to);

@@ -226,7 +226,10 @@ static void s3_rules(struct config_destination *d, struct loader *l)
     size_t end = strlen(d->endpoint), len = strlen(d->prefix);
     if (end > 0 && d->endpoint[end - 1] == '/') /* one server, one way to write it */
         d->endpoint[end - 1] = 0;
-    if (len > 0 && d->prefix[len - 1] != '/' && len + 1 < sizeof d->prefix)
+    if (len + 1 == sizeof d->prefix && d->prefix[len - 1] != '/')
+        load_wrong(l, "backup.destinations[].prefix", "has no room for the slash at its end; write %zu characters at most",
+                   len - 1);
+    else if (len > 0 && d->prefix[len - 1] != '/')
         d->prefix[len] = '/'; /* the rest is zero */
     bucket_rules(d, l);
 }

@@ -124,6 +124,39 @@ err mount_knock(const struct addr *at, ms deadline)
     return e;
 }
 
+static err knock_each(const struct dns_answer *found, uint16_t port, ms deadline, struct addr *out)
+{
+    err e = E_NAME;
+    for (unsigned i = 0; i < found->count && e != E_CANCELED; i++) {
+        uint64_t mark = trail_mark();
+        char text[ADDR_TEXT_MAX];
+        *out = found->addresses[i];
+        out->port = port ? port : NFS_PORT;
+        e = mount_knock(out, loop_now() + (deadline - loop_now()) / (found->count - i));
+        if (e == OK) {
+            trail_rewind(mark);
+            return OK;
+        }
+        e = trail(e, "knocking at %s", addr_text(out, text, sizeof text));
+    }
+    return e;
+}
+
+err mount_server(struct dns *d, const char *name, uint16_t port, ms deadline, struct addr *out)
+{
+    struct dns_answer *found = malloc(sizeof *found); /* 2 KiB, not for a fiber's stack */
+    if (!found)
+        return E_BUDGET;
+    uint64_t mark = trail_mark();
+    err e = dns_lookup(d, name, deadline, found);
+    if (e == OK)
+        e = knock_each(found, port, deadline, out);
+    free(found);
+    if (e == OK)
+        trail_rewind(mark);
+    return trail(e, "asking the NFS server %s whether it is there", name);
+}
+
 static err words_of(err e)
 {
     switch ((int)e) {
@@ -155,7 +188,7 @@ static err plain_run(void *job)
     return trail(E_INVALID, "%s is %.200s by links, or not written plainly; give that as path", j->path, real);
 }
 
-static err path_check(struct lane *l, const char *path, ms deadline)
+err mount_path_check(struct lane *l, const char *path, ms deadline)
 {
     struct look_job j;
     TRY(path_copy(path, j.path));
@@ -168,7 +201,7 @@ static err mount_new(struct lane *l, const struct mount_nfs *m, struct mount_job
         return trail(E_DENIED, "restart needed: the right to mount was given up when nothing was to be mounted");
     TRY(mount_options(m, j->options));
     TRY(trail(file_make_folder(l, j->path, deadline), "making the folder to mount on"));
-    TRY(path_check(l, j->path, deadline));
+    TRY(mount_path_check(l, j->path, deadline));
     TRY(mount_knock(&m->at, deadline));
     return words_of(lane_call(l, mount_run, j, sizeof *j, NULL, deadline));
 }

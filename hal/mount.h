@@ -18,13 +18,14 @@
 #include "board/rt/addr.h"
 #include "board/rt/os.h"
 #include "board/rt/pool.h"
+#include "net/proto/dns.h"
 
 #define MOUNT_SOURCE_MAX 400 /* "server:/export" */
 #define MOUNT_TYPE_MAX   32
 
 struct mount_nfs {
     const char *server;     /* name or literal as configured: with export, the source that mountinfo shows */
-    struct addr at;         /* where it is: the caller resolves the name. Port 0: 2049 */
+    struct addr at;         /* where it answers: mount_server(). Port 0: 2049 */
     const char *export;     /* "/x" */
     const char *path;       /* absolute, plain, through no link; made when it is not there */
     unsigned version_minor; /* 4.x: 0 to 2 */
@@ -41,6 +42,12 @@ struct mount_state {
 /* A NULL call over TCP, without the kernel's NFS: is there a server of NFSv4 that answers? Port 0: 2049. E_TIMEOUT also when its
  * kernel takes the connection and nobody behind it says a word: a mount would then hang. E_UNSUPPORTED: it has no NFSv4. */
 MUST_USE err mount_knock(const struct addr *at, ms deadline);
+/* Where the server of that name answers: its addresses are knocked at in turn, each with its share of the time. The error is that
+ * of the last. Port 0: 2049. */
+MUST_USE err mount_server(struct dns *d, const char *name, uint16_t port, ms deadline, struct addr *out);
+/* E_INVALID names where a path leads that is by links, or not written plainly: what is mounted there has another name in the
+ * kernel's list. OK too when nothing is there. */
+MUST_USE err mount_path_check(struct lane *l, const char *path, ms deadline);
 /* OK and *ours: mounted by this call; OK and not: it was mounted already, from the same source, as NFS. */
 MUST_USE err mount_nfs(struct lane *l, const struct mount_nfs *m, ms deadline, bool *ours);
 /* By force: what waits for the server gets E_IO. What is still in use after a second is detached. E_ABSENT: not mounted.

@@ -25,13 +25,13 @@ static err parse(struct lane *l, struct buf *file, struct backup_keys *out)
     return lane_call(l, run_parse, &job, sizeof job, NULL, FOREVER);
 }
 
-err backup_keys_read(const char *path, struct backup_keys *out)
+err backup_keys_read(const char *path, ms deadline, struct backup_keys *out)
 {
     struct lane lane;
     struct buf *file = NULL;
     *out = (struct backup_keys){.count = 0};
     lane_open(&lane, "backup identities", mem_task(), 1);
-    err e = file_read_small(&lane, path, KEYS_BYTES_MAX, loop_now() + BACKUP_DISK_MS_MAX, &file);
+    err e = file_read_small(&lane, path, KEYS_BYTES_MAX, deadline, &file);
     if (e == OK)
         e = trail(parse(&lane, file, out), "%s", path);
     lane_close(&lane);

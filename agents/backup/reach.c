@@ -23,20 +23,15 @@ static err look(struct backup_destination *to, struct mount_state *out)
 
 static err server_find(struct backup_destination *to, struct addr *out)
 {
-    struct dns_answer found;
-    TRY(backup_moved(to, dns_lookup(to->owner->options.dns, to->config->server, soon(), &found)));
-    *out = found.addresses[0];
-    out->port = (uint16_t)to->config->port;
-    return OK;
+    const struct config_destination *c = to->config;
+    return backup_moved(to, mount_server(to->owner->options.dns, c->server, (uint16_t)c->port, soon(), out));
 }
 
 err backup_ask(struct backup_destination *to)
 {
     struct addr at;
-    if (to->config->type != DESTINATION_NFS || !to->config->mount || !to->owner->options.dns)
-        return OK; /* who mounts it may know another way to it */
-    TRY(server_find(to, &at));
-    return trail(backup_moved(to, mount_knock(&at, soon())), "asking the NFS server %s whether it is there", to->config->server);
+    bool asks = to->config->type == DESTINATION_NFS && to->config->mount && to->owner->options.dns;
+    return asks ? server_find(to, &at) : OK; /* who mounts it may know another way to it */
 }
 
 static err mount_it(struct backup_destination *to, const struct mount_state *state)
@@ -94,6 +89,7 @@ static err reach(struct backup_destination *to)
     }
     if (state.mounted && strncmp(state.type, "nfs", 3) == 0)
         return OK;
+    TRY(backup_moved(to, mount_path_check(&to->lane, to->config->path, soon())));
     return trail(E_UNREACHABLE, "no NFS is mounted on %s; mount it, or give mount: true", to->config->path);
 }
 

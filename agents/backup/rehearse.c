@@ -1,6 +1,5 @@
 /* rehearse: one rehearsal. */
 #include "agents/backup/rehearse.h"
-#include "agents/backup/place.h"
 #include "agents/backup/plan.h"
 #include "agents/backup/restore.h"
 
@@ -12,7 +11,6 @@
 #include <string.h>
 
 #define STATUS_MS_MAX SECONDS(20)
-#define RECORD_ROOM   (2 * BACKUP_RECORD_JSON_MAX)
 
 struct rehearsing {
     struct backup *backup;
@@ -116,25 +114,18 @@ static void learn(struct rehearsing *h)
     memcpy(r->stored_sha256, h->result.stored_sha256, sizeof r->stored_sha256);
 }
 
-/* The record in force goes before the new one comes: on a full disk it stays. */
-static bool has_room(struct rehearsing *h)
-{
-    uint64_t free_bytes = 0, mark = trail_mark();
-    err e = backup_moved(h->to, place_space(h->to->place, &free_bytes));
-    trail_rewind(mark);
-    return e != OK || free_bytes >= RECORD_ROOM;
-}
-
 static err write_record(struct rehearsing *h)
 {
     if (!backup_has_record(h->record)) /* nobody speaks for it: tidying does */
         return OK;
-    if (!has_room(h)) {
-        log_warn("no room to record a rehearsal: only the metrics tell of it", F("destination", h->to->config->name),
-                 F("file", h->record->name));
-        return OK;
-    }
-    return backup_moved(h->to, backup_record_write(h->to, h->record));
+    uint64_t mark = trail_mark();
+    err e = backup_moved(h->to, backup_record_write(h->to, h->record));
+    if (e != E_NOSPACE) /* the record in force stays */
+        return e;
+    log_warn("no room to record a rehearsal: only the metrics tell of it", F("destination", h->to->config->name),
+             F("file", h->record->name));
+    trail_rewind(mark);
+    return OK;
 }
 
 /* What is left without it. */
@@ -181,7 +172,7 @@ static err read_keys(struct rehearsing *h)
 {
     const char *path = h->backup->config->backup.identity_file;
     uint64_t mark = trail_mark();
-    h->keys_error = *path ? backup_keys_read(path, &h->keys) : OK;
+    h->keys_error = *path ? backup_keys_read(path, loop_now() + BACKUP_DISK_MS_MAX, &h->keys) : OK;
     if (h->keys_error == OK || h->keys_error == E_CANCELED)
         return h->keys_error;
     log_warn("backup.rehearse.identity_file cannot be read: only the stored bytes are compared", F("path", path),

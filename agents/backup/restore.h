@@ -19,7 +19,7 @@ struct backup_keys { /* wiped by backup_keys_wipe() */
     unsigned count;
 };
 /* An identity file, as age-keygen writes it. E_INVALID names file and line. */
-MUST_USE err backup_keys_read(const char *path, struct backup_keys *out);
+MUST_USE err backup_keys_read(const char *path, ms deadline, struct backup_keys *out);
 void backup_keys_wipe(struct backup_keys *k);
 
 /* What `wanted` names: DESTINATION/NAME, or NAME in the first destination that has it; NAME with or without .zst, .age; "latest":

@@ -72,6 +72,7 @@ static const struct {
     {"item not lined up", V "backup:\n  destinations:\n    - name: a\n   - name: b\n",
      "h.yaml:4:7: backup.destinations[0].type: required and missing; add \"type:\"\nh.yaml:5:4: the line is not indented like "
      "its neighbours; line the keys up\n"},
+#define P51        "abcdefghijklmnopqrstuvwxyabcdefghijklmnopqrstuvwxyz"
 #define ITEM(yaml) V "backup:\n  destinations:\n  - {name: a, " yaml "}\n"
     {"a folder without its path", ITEM("type: directory"),
      "h.yaml:4:5: backup.destinations[0].path: required and missing; add \"path:\"\n"},
@@ -86,6 +87,8 @@ static const struct {
      "h.yaml:4:75: backup.destinations[0].access_key_file: the two keys go together; add secret_key_file\n"},
     {"a prefix that begins with a slash", ITEM("type: s3, endpoint: http://s, bucket: abc, prefix: /x"),
      "h.yaml:4:66: backup.destinations[0].prefix: \"/x\" is not a prefix of keys; write it like clusters/home/\n"},
+    {"a prefix without room for its slash", ITEM("type: s3, endpoint: http://s, bucket: abc, prefix: " P51 P51 P51 P51 P51),
+     "h.yaml:4:66: backup.destinations[0].prefix: has no room for the slash at its end; write 254 characters at most\n"},
     {"a secret for a recipient",
      ITEM("type: directory, path: /b, encrypt: {recipients: [AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ]}"),
      "h.yaml:4:65: backup.destinations[0].encrypt.recipients[0]: is a secret key; write the recipient that age-keygen -y tells "

@@ -247,6 +247,42 @@ static err knock_all(void *arg)
     return OK;
 }
 
+/* Behind the first address of the name nobody is. */
+static err knock_in_turn(void *arg)
+{
+    struct addr at, found;
+    struct dns *dns = NULL;
+    struct dns_config config = {.ndots = 1, .timeout_s = 1, .attempts = 1};
+    char why[512];
+    (void)arg;
+    (void)snprintf(config.hosts_path, sizeof config.hosts_path, "%s", folder);
+    FILE *f = fopen(folder, "w");
+    CHECK(f && fputs("127.0.0.2 nas\n127.0.0.1 nas\n", f) >= 0 && fclose(f) == 0);
+    CHECK(dns_open_with(&config, &dns) == OK);
+    CHECK(sock_listen(&listener, &(struct addr){.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}}, &at) == OK);
+    struct group g;
+    struct reply_case t = replies[0];
+    group_open(&g, TASK_BOARD);
+    CHECK(group_spawn(&g, "server", reply, &t) == OK);
+    CHECK(mount_server(dns, "nas", at.port, SOON, &found) == OK && found.port == at.port && found.ip[3] == 1);
+    CHECK(group_join(&g, SOON) == OK);
+    group_close(&g);
+    sock_close(&listener);
+    CHECK(mount_server(dns, "nas", at.port, SOON, &found) == E_REFUSED);
+    (void)trail_text(E_REFUSED, why, sizeof why);
+    CHECK(strstr(why, "the NFS server nas") && strstr(why, "127.0.0.1:") && strstr(why, "127.0.0.2:"));
+    dns_close(dns);
+    return OK;
+}
+
+static void a_name_has_many_addresses(void **unused)
+{
+    (void)unused;
+    (void)snprintf(folder, sizeof folder, "/tmp/holdfast-test-hosts-%d", getpid());
+    fibers_run(knock_in_turn, NULL, OK);
+    assert_int_equal(remove(folder), 0);
+}
+
 static void servers_answer(void **unused)
 {
     (void)unused;
@@ -256,8 +292,13 @@ static void servers_answer(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_are_read),       cmocka_unit_test(texts_are_made),  cmocka_unit_test(answers_are_told_apart),
-        cmocka_unit_test(what_is_mounted_here), cmocka_unit_test(what_is_refused), cmocka_unit_test(servers_answer),
+        cmocka_unit_test(lines_are_read),
+        cmocka_unit_test(texts_are_made),
+        cmocka_unit_test(answers_are_told_apart),
+        cmocka_unit_test(what_is_mounted_here),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(servers_answer),
+        cmocka_unit_test(a_name_has_many_addresses),
     };
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK)
         return 1;

@@ -5,7 +5,7 @@
 #include "board/rt/buf.h"
 #include "board/rt/mem.h"
 #include "board/rt/text.h"
-#include "net/api/talos/talos.h"
+#include "net/api/talos/talos_internal.h"
 #include "tests/support/grpc_server.h"
 
 #include <string.h>
@@ -254,10 +254,44 @@ static void options(void **unused)
     fibers_run(wrong_options, NULL, OK);
 }
 
+static const struct host_case {
+    const char *endpoint, *name;
+    uint16_t port;
+    const char *authority; /* NULL: E_CONFIG */
+} hosts[] = {
+    {"node", "node", 50000, "node:50000"},
+    {"node:443", "node", 443, "node:443"},
+    {"10.0.0.2", "10.0.0.2", 50000, "10.0.0.2:50000"},
+    {"fd00::2", "fd00::2", 50000, "[fd00::2]:50000"},
+    {"[fd00::2]", "fd00::2", 50000, "[fd00::2]:50000"},
+    {"[fd00::2]:1", "fd00::2", 1, "[fd00::2]:1"},
+    {"", NULL, 0, NULL},
+    {"node:", NULL, 0, NULL},
+    {"node:0", NULL, 0, NULL},
+    {"[]:50000", NULL, 0, NULL},
+};
+
+static void endpoints(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < COUNT_OF(hosts); i++) {
+        const struct host_case *c = &hosts[i];
+        struct talos_host h;
+        err e = talos_host_read(c->endpoint, &h);
+        bool right = c->authority
+                         ? e == OK && strcmp(h.name, c->name) == 0 && h.port == c->port && strcmp(h.authority, c->authority) == 0
+                         : e == E_CONFIG;
+        if (!right)
+            print_error("%s: %s %s\n", c->endpoint, err_name(e), e == OK ? h.authority : "");
+        assert_true(right);
+        trail_clear();
+    }
+}
+
 int main(void)
 {
     (void)snprintf(path, sizeof path, "/tmp/holdfast-test-talos-%d", getpid());
-    const struct CMUnitTest tests[] = {cmocka_unit_test(options), cmocka_unit_test(answers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(options), cmocka_unit_test(endpoints), cmocka_unit_test(answers)};
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK)
         return 1;
     return cmocka_run_group_tests_name("talos", tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include "board/rt/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,13 +77,8 @@ static err dial_socket(struct talos *t, ms deadline, struct stream **out)
     return e;
 }
 
-struct host {
-    char name[TALOS_URL_MAX];
-    uint16_t port;
-};
-
 /* "node", "node:50000", "10.0.0.2", "fd00::2", "[fd00::2]:50000", as talosctl takes them. */
-static err host_read(const char *endpoint, struct host *out)
+err talos_host_read(const char *endpoint, struct talos_host *out)
 {
     struct addr a;
     struct bytes all = bytes_of(endpoint);
@@ -107,15 +103,16 @@ static err host_read(const char *endpoint, struct host *out)
     memcpy(out->name, endpoint, len);
     out->name[len] = 0;
     out->port = (uint16_t)port;
+    bool is_ipv6 = strchr(out->name, ':') != NULL; /* in brackets: RFC 3986 3.2.2 */
+    (void)snprintf(out->authority, sizeof out->authority, "%s%s%s:%u", is_ipv6 ? "[" : "", out->name, is_ipv6 ? "]" : "",
+                   (unsigned)out->port);
     return OK;
 }
 
-static err dial_endpoint(struct talos *t, ms deadline, struct stream **out)
+static err dial_host(struct talos *t, const struct talos_host *host, ms deadline, struct stream **out)
 {
-    struct host host;
-    TRY(host_read(t->options.endpoint, &host));
-    TRY(dns_connect(t->options.dns, host.name, host.port, deadline, out));
-    TRY(tls_connect(t->options.tls, *out, host.name, deadline, out));
+    TRY(dns_connect(t->options.dns, host->name, host->port, deadline, out));
+    TRY(tls_connect(t->options.tls, *out, host->name, deadline, out));
     const char *chosen = tls_alpn(*out);
     if (chosen && strcmp(chosen, "h2") == 0)
         return OK;
@@ -126,9 +123,12 @@ static err dial_endpoint(struct talos *t, ms deadline, struct stream **out)
 static err dial(struct talos *t, ms deadline)
 {
     struct stream *s = NULL;
+    struct talos_host host = {.authority = "localhost"};
     bool local = t->options.socket != NULL;
-    TRY(local ? dial_socket(t, deadline, &s) : dial_endpoint(t, deadline, &s));
-    return h2_open(s, local ? "http" : "https", local ? "localhost" : t->options.endpoint, TALOS_WINDOW_BYTES, deadline, &t->h2);
+    if (!local)
+        TRY(talos_host_read(t->options.endpoint, &host));
+    TRY(local ? dial_socket(t, deadline, &s) : dial_host(t, &host, deadline, &s));
+    return h2_open(s, local ? "http" : "https", host.authority, TALOS_WINDOW_BYTES, deadline, &t->h2);
 }
 
 err talos_connect(struct talos *t, ms deadline, struct talos_status *out)

@@ -30,6 +30,14 @@ struct talos {
     struct h2 *h2;                /* NULL: not connected */
 };
 
+struct talos_host {
+    char name[TALOS_URL_MAX];
+    uint16_t port;
+    char authority[TALOS_URL_MAX + sizeof "[]:65535" - 1]; /* as HTTP has it */
+};
+/* An endpoint as people write it. E_CONFIG. */
+MUST_USE err talos_host_read(const char *endpoint, struct talos_host *out);
+
 /* Begins a call. Whatever fails of it, here or later, is told by talos_failed(). */
 MUST_USE err talos_start(struct talos *t, enum talos_call which, ms deadline, struct grpc_call **out);
 MUST_USE err talos_failed(const struct talos *t, enum talos_call which, err e);
