@@ -57,7 +57,8 @@ void run_begin(struct run *r)
     struct backup_record *record = r->record;
     char destination[CONFIG_NAME_MAX];
     memcpy(destination, record->destination, sizeof destination);
-    *record = (struct backup_record){.taken_at_s = begin_s(loop_now()), .took_ms = -1};
+    int64_t now_s = begin_s(loop_now());
+    *record = (struct backup_record){.taken_at_s = now_s > r->not_before_s ? now_s : r->not_before_s, .took_ms = -1};
     memcpy(record->destination, destination, sizeof destination);
     r->deadline = loop_now() + r->backup->config->backup.total_timeout_ms;
 }
@@ -108,6 +109,7 @@ static err take_again(struct run *r)
     release(r);
     trail_rewind(mark);
     TRY(run_next_second(r));
+    r->not_before_s = r->record->taken_at_s; /* the two clocks may differ by a millisecond */
     return take(r);
 }
 

@@ -25,7 +25,8 @@ struct run { /* one snapshot in the making */
     struct source *source;
     struct backup_intake intake;
     struct place_put *put;
-    ms since; /* a plain file that was begun at or after it may be copied */
+    ms since;             /* a plain file that was begun at or after it may be copied */
+    int64_t not_before_s; /* its name is not of an earlier second; 0: any */
     struct rate rate;
     ms began, deadline; /* deadline: of all until the stream has ended; FOREVER then */
     unsigned level;
