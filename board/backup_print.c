@@ -86,14 +86,16 @@ static const char *rehearsed(const struct json *item, char *out, size_t cap)
 
 void print_listed(const struct json *item)
 {
-    char taken[TIME_TEXT_MAX], verdict[16], reason[BACKUP_REASON_MAX], path[OS_PATH_MAX], level[BACKUP_REASON_MAX];
+    char taken[TIME_TEXT_MAX], verdict[16], reason[BACKUP_REASON_MAX], path[OS_PATH_MAX], level[BACKUP_REASON_MAX],
+        keys[24] = "-";
     if (tell_wrong(item) && !json_get(item, "path"))
         return;
     text_at(item, "reason", reason, sizeof reason);
-    (void)printf("%-20s  %-7s  %u  %12" PRIu64 "  %10" PRIu64 "  %-10s  %-9s  %s\n",
-                 text_at(item, "taken_at", taken, sizeof taken), text_at(item, "verdict", verdict, sizeof verdict),
-                 (unsigned)number_at(item, "level"), number_at(item, "bytes"), number_at(item, "keys"), reason[0] ? reason : "-",
-                 rehearsed(item, level, sizeof level), text_at(item, "path", path, sizeof path));
+    if (number_at(item, "level") >= 4) /* before it they were not counted */
+        (void)snprintf(keys, sizeof keys, "%" PRIu64, number_at(item, "keys"));
+    (void)printf("%-20s  %-7s  %u  %12" PRIu64 "  %10s  %-10s  %-9s  %s\n", text_at(item, "taken_at", taken, sizeof taken),
+                 text_at(item, "verdict", verdict, sizeof verdict), (unsigned)number_at(item, "level"), number_at(item, "bytes"),
+                 keys, reason[0] ? reason : "-", rehearsed(item, level, sizeof level), text_at(item, "path", path, sizeof path));
 }
 
 void print_pruned(const struct json *item)
