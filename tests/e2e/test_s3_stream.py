@@ -133,6 +133,17 @@ def test_a_name_that_is_taken_is_another_second(s3, site, keys, tmp_path):
     assert_whole(s3, done.record, keys, tmp_path)
 
 
+def test_a_server_that_lets_two_write_one_name_gets_names_with_the_hub(s3, site, keys, tmp_path):
+    """It was asked to refuse the other, and did not: what lies there is the other's."""
+    s3.fault("CompleteMultipartUpload", 1, another=True)
+    hub = site()
+    done = now(hub, "-o", "json")
+    own = (hub.folder / "data" / "hub.id").read_text().strip()
+    assert done.code == 0 and "names get the hub's id" in done.said, done.said
+    assert f"-{own}.db" in done.record["name"] and len(stored(s3)) == 3 and s3.client().uploads() == []
+    assert_whole(s3, done.record, keys, tmp_path)
+
+
 def test_credentials_that_may_only_put(s3, site, keys, tmp_path):
     s3.denied = NOT_PUT
     done = now(site(), "-o", "json")

@@ -260,6 +260,28 @@ def test_a_backup_through_talos_is_restored(backup_now, talos, member, tmp_path)
         assert again.count() == member.count()
 
 
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_a_backup_over_tcp_is_restored(holdfast, tmp_path, member, kind):
+    """By a talosconfig whose authority and certificates are ECDSA, or RSA."""
+    member.fill(1000)
+    theirs = Ca(tmp_path / "talos-ca", "talos", kind=kind)
+    with Talos(tmp_path / "talos-tcp", member, tls=theirs.server("node", kind=kind)).start() as peer:
+        file = talosconfig(tmp_path / "talosconfig", [peer.endpoint], theirs.cert, theirs.client("os:etcd:backup", kind=kind))
+        yaml = tmp_path / "holdfast.yaml"
+        yaml.write_text(f"version: 1\ndata: {tmp_path}/data\nbackup:\n  source: talos\n  talos: {{config: {file}}}\n"
+                        f"  destinations: [{{name: local, type: directory, path: {tmp_path}/backups, compress: zstd}}]\n")
+        done = run([holdfast, "backup", "now", "--config", yaml, "-o", "json"], check=False, seconds=120)
+        assert done.returncode == 0, done.stderr
+        (record,) = json.loads(done.stdout)
+        assert (record["verdict"], record["source"], record["etcd_version"]) == ("good", "talos", member.version)
+        assert {(tuple(call["asked"]), tuple(call["shown"])) for call in peer.calls()} == {((), ("os:etcd:backup",))}
+    out = tmp_path / "out.db"
+    done = run([holdfast, "backup", "restore", "local/latest", "--to", out, "--config", yaml], check=False)
+    assert done.returncode == 0, done.stderr
+    with restore(out, tmp_path / "again").start() as again:
+        assert again.count() == member.count()
+
+
 @pytest.mark.parametrize("settings,words", [
     ({"fault": "wrong-trailer"}, ""), ({"fault": "ends-early"}, ""), ({"fault": "breaks"}, "failed reading snapshot"),
     ({"fault": "tells-in-band"}, "etcd went away"), ({"fault": "stalls"}, "idle_timeout"),

@@ -25,6 +25,15 @@ def install(crate: str, version: str, features: str = "") -> Path:
     return target / "bin"
 
 
+S3S_FS = ("s3s-fs", "0.14.1")
+
+
+def missing() -> str:
+    """Why s3s-fs cannot be had here; "" when it can."""
+    built = (cache_folder("cargo") / "-".join(S3S_FS) / ".complete").exists()
+    return "" if built or shutil.which("cargo") else "s3s-fs is not built, and there is no cargo on the path"
+
+
 def s3s_fs() -> Path:
     """Folder of s3s-fs, an S3 server. Two minutes cold on 2 cores."""
-    return install("s3s-fs", "0.14.1", "binary")
+    return install(*S3S_FS, "binary")

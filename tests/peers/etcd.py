@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Sequence
 
 from .ca import Cert
+from .gate import Gate
 from .gateway import Filled, Gateway, fill
 from .proc import PeerError, Proc, free_port, run, wait_for
 from .versions import programs
@@ -50,6 +51,7 @@ class Etcd:
         self.proc: Proc | None = None
         self.port, self.peer_port = free_port(), free_port()
         self.back_port, self.metrics_port = free_port(), free_port()
+        self.gate: Gate | None = None  # before its peer port, where the others go
         self.initial_cluster = f"{name}={self.peer_url}"
         self._gateway: Gateway | None = None
 
@@ -63,7 +65,8 @@ class Etcd:
 
     @property
     def peer_url(self) -> str:
-        return f"http://127.0.0.1:{self.peer_port}"
+        """Where the other members find it."""
+        return f"http://127.0.0.1:{self.gate.port if self.gate else self.peer_port}"
 
     @property
     def pid(self) -> int:
@@ -92,7 +95,7 @@ class Etcd:
     def _command(self) -> list[str]:
         line = [str(self.programs.server), "--name", self.name, "--data-dir", str(self.data),
                 "--listen-client-urls", f"{self.url},{self.back_door}", "--advertise-client-urls", self.url,
-                "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
+                "--listen-peer-urls", f"http://127.0.0.1:{self.peer_port}", "--initial-advertise-peer-urls", self.peer_url,
                 "--initial-cluster", self.initial_cluster, "--listen-metrics-urls",
                 f"http://127.0.0.1:{self.metrics_port}", "--quota-backend-bytes", str(QUOTA_BYTES),
                 "--max-request-bytes", str(REQUEST_BYTES)]
@@ -192,11 +195,14 @@ def restore(file: Path, folder: Path, version: str = "system", *, skip_hash: boo
 
 
 class Cluster:
-    """`size` members of one cluster; .members; options as for Etcd."""
+    """`size` members of one cluster; .members; options as for Etcd. gated: members can be cut off (peers.gate)."""
 
-    def __init__(self, folder: Path, size: int = 3, version: str = "system", tls: Cert | None = None, **how):
+    def __init__(self, folder: Path, size: int = 3, version: str = "system", tls: Cert | None = None, *, gated: bool = False, **how):
         self.kind = version
         self.members = [Etcd(Path(folder) / f"m{i}", version, tls, name=f"m{i}", **how) for i in range(size)]
+        for member in self.members if gated else ():
+            member.gate = Gate(member.peer_port)
+            member.initial_cluster = f"{member.name}={member.peer_url}"
         together = ",".join(member.initial_cluster for member in self.members)
         for member in self.members:
             member.initial_cluster = together
@@ -258,12 +264,21 @@ class Cluster:
         learner.start(wait=False)
         return learner
 
+    def cut_off(self, gone: "Etcd | None") -> None:
+        """No member hears this one any more, nor it them; clients still reach all. None: all are together again."""
+        ids = frozenset([f"{int(gone.gateway().status()['header']['member_id']):x}"] if gone else [])
+        for member in self.members:
+            if member.gate:
+                member.gate.set(member is gone, ids)
+
     def stop(self) -> None:
         for member in self.members:
             if member.proc and member.proc.alive():
                 member.resume()
         for member in self.members:
             member.stop()
+            if member.gate:
+                member.gate.close()
 
     def __enter__(self) -> "Cluster":
         return self

@@ -46,7 +46,7 @@ NOT_PUT = frozenset({"GetObject", "HeadObject", "DeleteObject", "ListObjectsV2",
 class Fault:
     """Of one kind of request. refusal: answered so. reset_after: so many bytes of the body (of the answer, for GetObject) pass, then
     RST. done: the request is carried out first, its answer is what is lost. etag: in place of the right one. late: HTTP 200, and
-    the refusal in the body, as CompleteMultipartUpload may."""
+    the refusal in the body, as CompleteMultipartUpload may. another: another's object is put over what was put, at once."""
     op: str
     n: int
     refusal: Refusal | None = None
@@ -54,6 +54,7 @@ class Fault:
     done: bool = False
     etag: str = ""
     late: bool = False
+    another: bool = False
     times: int = 1
     met: int = 0
 

@@ -121,6 +121,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.left:  # a body that nobody read would be taken for the next request
             self.close_connection = True
         fault, self.fault = self.fault, None
+        if fault and fault.another:
+            self.fake.store.buckets[self.bucket].objects[self.key].meta["x-amz-meta-holdfast-id"] = "another's"
         if fault and fault.done:
             if not fault.refusal:
                 self.reset()

@@ -103,7 +103,8 @@ int64_t s3_clock_skew_ms(const struct s3 *c)
 struct heading {
     struct s3_object object;
     const char *id; /* NULL, or that of the object we mean */
-    bool ours;
+    bool ours;      /* it has that id */
+    bool others;    /* it has another one. A server that keeps no fields of ours tells neither */
 };
 
 void s3_object_read(const struct http1_head *h, struct s3_object *out)
@@ -123,7 +124,10 @@ static err head_take(struct s3_call *call, struct s3_slot *s, const struct http1
     struct heading *heading = call->take_arg;
     struct bytes id;
     s3_object_read(h, &heading->object);
-    heading->ours = heading->id && http1_find(h, S3_ID_FIELD, &id) && bytes_equal_text(id, heading->id);
+    if (heading->id && http1_find(h, S3_ID_FIELD, &id)) {
+        heading->ours = bytes_equal_text(id, heading->id);
+        heading->others = !heading->ours;
+    }
     s3_drain(s, s3_silence(call));
     return OK;
 }
@@ -230,8 +234,10 @@ static err wrong_size(struct s3 *c, const char *key, uint64_t sent, const struct
                  (unsigned long long)h->object.bytes, (unsigned long long)sent, removed ? "; removed" : "");
 }
 
-err s3_confirm(struct s3 *c, const char *key, uint64_t bytes, const char *id, ms deadline, struct s3_object *out)
+err s3_confirm(struct s3 *c, const struct s3_call *call, uint64_t bytes, const char *id, struct s3_object *out)
 {
+    const char *key = call->key;
+    ms deadline = call->deadline;
     struct heading h = {.id = id};
     uint64_t mark = trail_mark();
     err e = heading_ask(c, key, deadline, &h);
@@ -242,6 +248,13 @@ err s3_confirm(struct s3 *c, const char *key, uint64_t bytes, const char *id, ms
     }
     if (e != OK)
         return trail(e == E_ABSENT ? E_CORRUPT : e, "asking back for %s/%s/%s, which was written", c->authority, c->bucket, key);
+    if (h.others && call->if_none_match)
+        return trail(E_UNSUPPORTED, "%s/%s/%s is another's at once, which the server was asked to refuse", c->authority,
+                     c->bucket, key);
+    if (h.others) { /* it was written, and may be written over */
+        out->bytes = bytes;
+        return OK;
+    }
     if (h.object.bytes != bytes)
         return wrong_size(c, key, bytes, &h, deadline);
     *out = h.object;
@@ -303,7 +316,7 @@ err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match,
     err e = put_settle(c, &call, mark, s3_ask(c, &call));
     bool written = e == OK;
     if (e == OK)
-        e = s3_confirm(c, key, body.len, id, deadline, &object);
+        e = s3_confirm(c, &call, body.len, id, &object);
     if (out && s3_may_be_there(&call, written, e))
         take_back(c, &call);
     if (e == OK && out)

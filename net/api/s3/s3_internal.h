@@ -128,8 +128,10 @@ void s3_object_read(const struct http1_head *h, struct s3_object *out); /* size,
 err s3_key_check(const char *key);
 /* Of what is removed: that it is not there is what was wanted, a missing bucket is told. */
 err s3_absent_is_fine(const struct s3_call *call, uint64_t mark, err e);
-/* Asks what is there after a write. E_CORRUPT: another size; it is removed if it has our id. A refusal is no failure. */
-MUST_USE err s3_confirm(struct s3 *c, const char *key, uint64_t bytes, const char *id, ms deadline, struct s3_object *out);
+/* Asks what is there after a write, which was `call`: its key, its deadline, whether it was to be refused where something is.
+ * E_CORRUPT: another size; it is removed if it has our id. E_UNSUPPORTED: it has another's id, although the server was to refuse
+ * one of the two; where nothing was to be refused that is fine, and so is that we may not ask. */
+MUST_USE err s3_confirm(struct s3 *c, const struct s3_call *call, uint64_t bytes, const char *id, struct s3_object *out);
 /* After a try whose end is not known: is what is there ours? */
 MUST_USE err s3_is_ours(struct s3 *c, const char *key, const char *id, ms deadline, bool *ours);
 bool s3_may_be_there(const struct s3_call *call, bool written, err e);            /* by a call that ended so */

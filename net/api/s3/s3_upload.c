@@ -316,7 +316,8 @@ err s3_upload_complete(struct s3_upload *u, bool if_none_match, ms deadline, str
     if (u->ended || u->parts == 0)
         return trail(E_INVALID, "completing an upload %s", u->ended ? "that has ended" : "without parts");
     TRY(complete_ask(u, if_none_match, deadline));
-    err e = s3_confirm(u->client, u->key, u->bytes, u->id, deadline, &object);
+    struct s3_call call = {.key = u->key, .if_none_match = if_none_match, .deadline = deadline};
+    err e = s3_confirm(u->client, &call, u->bytes, u->id, &object);
     u->ended = e == OK || e == E_CORRUPT; /* which has been removed */
     u->doubtful = !u->ended;
     if (e == OK && out)
