@@ -44,10 +44,11 @@ static void decode_try(struct bytes in, size_t step)
     struct result a = decode_by(in, size_max(in.len, 1), OUT_MAX, whole),
                   b = decode_by(in, step, size_min(OUT_MAX, step * 64), slow);
     ASSERT(a.e != E_BUDGET && a.e != E_USAGE);
-    if (a.e == OK && a.done)
-        ASSERT(b.e == OK && b.done && b.len == a.len && memcmp(whole, slow, a.len) == 0);
-    if (b.e == OK && b.done)
-        ASSERT(a.e == OK && a.done);
+    bool one = a.e == OK && a.done, other = b.e == OK && b.done;
+    if (one && other)
+        ASSERT(b.len == a.len && memcmp(whole, slow, a.len) == 0);
+    else if (one || other) /* libzstd takes an empty RLE block in one way and not in the other: then nothing came of either */
+        ASSERT(a.len == 0 && b.len == 0);
 }
 
 static void encode_try(struct bytes in, int level, size_t step)
