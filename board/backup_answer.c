@@ -50,8 +50,7 @@ enum exit_code answer_check(const struct command_line *line, const struct config
     return EXIT_WRONG_USE;
 }
 
-/* Writes one item by put() and hands it over. */
-static err item(const struct answer *to, void (*put)(struct json_writer *w, const void *what), const void *what)
+err answer_item(const struct answer *to, void (*put)(struct json_writer *w, const void *what), const void *what)
 {
     struct buf *page = NULL;
     TRY(buf_wait(ITEM_BYTES, loop_now() + ITEM_MS_MAX, &page));
@@ -71,7 +70,7 @@ static void put_record(struct json_writer *w, const void *what)
 
 static err record_item(void *arg, const struct backup_record *r)
 {
-    return item(arg, put_record, r);
+    return answer_item(arg, put_record, r);
 }
 
 struct failure {
@@ -91,7 +90,7 @@ static void put_failure(struct json_writer *w, const void *what)
 
 err answer_failure(const struct answer *to, const char *destination, const char *reason, const char *words)
 {
-    return item(to, put_failure, &(struct failure){destination, "unknown", reason, words});
+    return answer_item(to, put_failure, &(struct failure){destination, "unknown", reason, words});
 }
 
 static err failure_item(const struct answer *to, const char *destination, err e)
@@ -205,7 +204,7 @@ static err pruned_item(void *arg, const struct backup_record *r, const char *why
     p.r = r;
     p.why = why;
     p.result = result;
-    return item(p.to, put_pruned, &p);
+    return answer_item(p.to, put_pruned, &p);
 }
 
 enum exit_code answer_prune(struct backup *b, const struct config *c, const char *destination, bool dry_run,

@@ -25,6 +25,8 @@ bool answer_wants(const struct config *c, unsigned i, const char *destination); 
 /* Of what decides where backups go and what is told of them: two processes compare theirs by it. Returns out. */
 #define ANSWER_DIGEST_MAX 33 /* half a SHA-256 in hex, and a zero */
 const char *answer_digest(const struct config *c, char out[ANSWER_DIGEST_MAX]);
+/* Writes one item by put(), BACKUP_RECORD_JSON_MAX bytes at most, and hands it over. */
+MUST_USE err answer_item(const struct answer *to, void (*put)(struct json_writer *w, const void *what), const void *what);
 /* The item of a failure. destination: NULL is null. */
 MUST_USE err answer_failure(const struct answer *to, const char *destination, const char *reason, const char *words);
 

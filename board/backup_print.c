@@ -10,27 +10,14 @@
 #define PROGRESS_COLUMNS 76
 #define RATE_MS_MIN      SECONDS(1) /* of less it means nothing */
 
-static const char *text_at(const struct json *item, const char *key, char *out, size_t cap)
-{
-    out[0] = 0;
-    (void)json_to_text(json_get(item, key), out, cap); /* what is not there is "" */
-    return out;
-}
-
-static uint64_t number_at(const struct json *item, const char *key)
-{
-    uint64_t n = 0;
-    return json_to_u64(json_get(item, key), &n) ? n : 0;
-}
-
 /* --- what is wrong --- */
 
 static void tell_damage(const struct json *item)
 {
     char path[OS_PATH_MAX], reason[BACKUP_REASON_MAX], text[128];
     const struct json *first = json_next(json_get(item, "errors"), NULL);
-    (void)fprintf(stderr, "holdfast: %s: damaged (%s): %s\n", text_at(item, "path", path, sizeof path),
-                  text_at(item, "reason", reason, sizeof reason), text_at(first, "text", text, sizeof text));
+    (void)fprintf(stderr, "holdfast: %s: damaged (%s): %s\n", json_text_at(item, "path", path, sizeof path),
+                  json_text_at(item, "reason", reason, sizeof reason), json_text_at(first, "text", text, sizeof text));
 }
 
 /* True: the item is an error, or what it tells of is damaged. */
@@ -41,7 +28,7 @@ static bool tell_wrong(const struct json *item)
         (void)fprintf(stderr, "holdfast: %s\n", error);
         return true;
     }
-    text_at(item, "verdict", verdict, sizeof verdict);
+    json_text_at(item, "verdict", verdict, sizeof verdict);
     return bytes_equal_text(bytes_of(verdict), "bad");
 }
 
@@ -60,12 +47,14 @@ void print_taken(const struct json *item)
             tell_damage(item);
         return;
     }
-    (void)printf("%s: %" PRIu64 " bytes in %" PRIu64 " ms from %s (etcd %s), ", text_at(item, "path", path, sizeof path),
-                 number_at(item, "bytes"), number_at(item, "took_ms"), text_at(item, "endpoint", endpoint, sizeof endpoint),
-                 text_at(item, "etcd_version", version, sizeof version));
-    if (number_at(item, "level") >= 4)
-        (void)printf("good: %" PRIu64 " keys at revision %" PRIu64 ", ", number_at(item, "keys"), number_at(item, "revision"));
-    (void)printf("SHA-256 good: %s\n", text_at(item, "sha256", sha256, sizeof sha256));
+    (void)printf("%s: %" PRIu64 " bytes in %" PRIu64 " ms from %s (etcd %s), ", json_text_at(item, "path", path, sizeof path),
+                 json_number_at(item, "bytes"), json_number_at(item, "took_ms"),
+                 json_text_at(item, "endpoint", endpoint, sizeof endpoint),
+                 json_text_at(item, "etcd_version", version, sizeof version));
+    if (json_number_at(item, "level") >= 4)
+        (void)printf("good: %" PRIu64 " keys at revision %" PRIu64 ", ", json_number_at(item, "keys"),
+                     json_number_at(item, "revision"));
+    (void)printf("SHA-256 good: %s\n", json_text_at(item, "sha256", sha256, sizeof sha256));
 }
 
 /* What the last reading back of it found: "4", "2", "stored", "bad", "-". */
@@ -75,10 +64,10 @@ static const char *rehearsed(const struct json *item, char *out, size_t cap)
     char verdict[16], reason[BACKUP_REASON_MAX];
     if (json_kind_of(r) != JSON_OBJECT)
         return "-";
-    text_at(r, "verdict", verdict, sizeof verdict);
-    text_at(r, "reason", reason, sizeof reason);
+    json_text_at(r, "verdict", verdict, sizeof verdict);
+    json_text_at(r, "reason", reason, sizeof reason);
     if (bytes_equal_text(bytes_of(verdict), "good") && !bytes_equal_text(bytes_of(reason), "stored"))
-        (void)snprintf(out, cap, "level %u", (unsigned)number_at(r, "level"));
+        (void)snprintf(out, cap, "level %u", (unsigned)json_number_at(r, "level"));
     else
         (void)snprintf(out, cap, "%s", bytes_equal_text(bytes_of(verdict), "good") ? reason : verdict);
     return out;
@@ -90,12 +79,13 @@ void print_listed(const struct json *item)
         keys[24] = "-";
     if (tell_wrong(item) && !json_get(item, "path"))
         return;
-    text_at(item, "reason", reason, sizeof reason);
-    if (number_at(item, "level") >= 4) /* before it they were not counted */
-        (void)snprintf(keys, sizeof keys, "%" PRIu64, number_at(item, "keys"));
-    (void)printf("%-20s  %-7s  %u  %12" PRIu64 "  %10s  %-10s  %-9s  %s\n", text_at(item, "taken_at", taken, sizeof taken),
-                 text_at(item, "verdict", verdict, sizeof verdict), (unsigned)number_at(item, "level"), number_at(item, "bytes"),
-                 keys, reason[0] ? reason : "-", rehearsed(item, level, sizeof level), text_at(item, "path", path, sizeof path));
+    json_text_at(item, "reason", reason, sizeof reason);
+    if (json_number_at(item, "level") >= 4) /* before it they were not counted */
+        (void)snprintf(keys, sizeof keys, "%" PRIu64, json_number_at(item, "keys"));
+    (void)printf("%-20s  %-7s  %u  %12" PRIu64 "  %10s  %-10s  %-9s  %s\n", json_text_at(item, "taken_at", taken, sizeof taken),
+                 json_text_at(item, "verdict", verdict, sizeof verdict), (unsigned)json_number_at(item, "level"),
+                 json_number_at(item, "bytes"), keys, reason[0] ? reason : "-", rehearsed(item, level, sizeof level),
+                 json_text_at(item, "path", path, sizeof path));
 }
 
 void print_pruned(const struct json *item)
@@ -106,8 +96,8 @@ void print_pruned(const struct json *item)
         return;
     (void)json_to_bool(json_get(item, "removed"), &removed);
     (void)printf("%s %s %s: %s\n", removed ? "removed" : "would remove",
-                 text_at(item, "destination", destination, sizeof destination), text_at(item, "name", name, sizeof name),
-                 text_at(item, "why", why, sizeof why));
+                 json_text_at(item, "destination", destination, sizeof destination),
+                 json_text_at(item, "name", name, sizeof name), json_text_at(item, "why", why, sizeof why));
 }
 
 void print_rehearsed(const struct json *item)
@@ -118,13 +108,13 @@ void print_rehearsed(const struct json *item)
         (void)tell_wrong(item);
         return;
     }
-    (void)printf("%s: %s, level %u", text_at(item, "path", path, sizeof path), text_at(r, "verdict", verdict, sizeof verdict),
-                 (unsigned)number_at(r, "level"));
-    if (text_at(r, "reason", reason, sizeof reason)[0])
+    (void)printf("%s: %s, level %u", json_text_at(item, "path", path, sizeof path),
+                 json_text_at(r, "verdict", verdict, sizeof verdict), (unsigned)json_number_at(r, "level"));
+    if (json_text_at(r, "reason", reason, sizeof reason)[0])
         (void)printf(" (%s)", reason);
-    if (text_at(r, "warning", warning, sizeof warning)[0])
+    if (json_text_at(r, "warning", warning, sizeof warning)[0])
         (void)printf(", warning: %s", warning);
-    (void)printf(", read back in %" PRIu64 " ms\n", number_at(r, "took_ms"));
+    (void)printf(", read back in %" PRIu64 " ms\n", json_number_at(r, "took_ms"));
     if (tell_wrong(item))
         tell_damage(item);
 }

@@ -1,7 +1,7 @@
 /* doctor_s3: a bucket: listed, an object of ours put, guarded against being put twice, and removed. */
 #include "board/doctor.h"
 
-#include "board/rt/file.h"
+#include "agents/backup/place_keys.h"
 #include "board/rt/os.h"
 #include "net/api/s3/s3.h"
 
@@ -10,53 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_FILE_BYTES_MAX KIB(4)
-
 struct bucket {
     struct doctor *doctor;
     const struct doctor_probe *probe;
     const struct config_destination *to;
     struct lane lane;
     char subject[DOCTOR_SUBJECT_MAX], key[S3_KEY_MAX];
+    struct place_keys *keys;
     struct s3 *s3;
 };
-
-/* --- credentials: files, else the environment --- */
-static err take_text(const char *name, struct bytes text, char *out, size_t cap)
-{
-    while (text.len > 0 && strchr(" \t\r\n", text.at[text.len - 1]))
-        text.len--;
-    if (text.len >= cap)
-        return trail(E_RANGE, "%s is longer than %zu characters", name, cap - 1);
-    memcpy(out, text.at, text.len);
-    out[text.len] = 0;
-    return OK;
-}
-
-static err take_one(struct bucket *b, const char *path, const char *variable, char *out, size_t cap)
-{
-    const char *value = getenv(variable);
-    struct buf *file = NULL;
-    if (!*path)
-        return take_text(variable, bytes_of(value ? value : ""), out, cap);
-    TRY(file_read_small(&b->lane, path, KEY_FILE_BYTES_MAX, doctor_until(b->doctor), &file));
-    err e = take_text(path, (struct bytes){file->at, file->len}, out, cap);
-    wipe(file->at, file->len);
-    buf_release(file);
-    return e;
-}
-
-static err credentials(void *arg, struct s3_credentials *out)
-{
-    struct bucket *b = arg;
-    TRY(take_one(b, b->to->access_key_file, "AWS_ACCESS_KEY_ID", out->access_key, sizeof out->access_key));
-    TRY(take_one(b, b->to->secret_key_file, "AWS_SECRET_ACCESS_KEY", out->secret_key, sizeof out->secret_key));
-    TRY(take_one(b, b->to->session_token_file, "AWS_SESSION_TOKEN", out->session_token, sizeof out->session_token));
-    if (out->access_key[0] && out->secret_key[0])
-        return OK;
-    return trail(E_CONFIG, "no credentials: give access_key_file and secret_key_file, or AWS_ACCESS_KEY_ID and "
-                           "AWS_SECRET_ACCESS_KEY");
-}
 
 /* --- what may be done there --- */
 static err one_is_enough(void *arg, const struct s3_item *item)
@@ -158,8 +120,8 @@ static struct s3_options options_of(struct bucket *b, struct tls_config *tls)
                                .addressing = to->addressing == ADDRESSING_VIRTUAL ? S3_VIRTUAL : S3_PATH,
                                .tls = tls,
                                .dns = b->doctor->dns,
-                               .credentials = credentials,
-                               .arg = b};
+                               .credentials = place_keys_give,
+                               .arg = b->keys};
 }
 
 static void with_tls(struct bucket *b)
@@ -195,7 +157,11 @@ void doctor_s3(struct doctor *d, const struct doctor_probe *p)
     b->to = &d->config->backup.destinations[p->index];
     (void)snprintf(b->subject, sizeof b->subject, "destination %s", b->to->name);
     lane_open(&b->lane, "doctor", mem_task(), 1);
-    with_tls(b);
+    if (place_keys_open(&b->lane, b->to, &b->keys) == OK)
+        with_tls(b);
+    else
+        doctor_say(d, p, DOCTOR_UNKNOWN, b->subject, "no memory for its credentials");
+    place_keys_close(b->keys);
     lane_close(&b->lane);
     free(b);
 }

@@ -1,15 +1,10 @@
 /* etcd_answer: from the guardian to items. */
 #include "board/etcd_answer.h"
 
-#include "board/rt/buf.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define ITEM_BYTES  KIB(4)
-#define ITEM_MS_MAX SECONDS(10) /* for a buffer */
 
 const char *etcd_host_name(char *out, size_t cap)
 {
@@ -23,20 +18,6 @@ struct etcd_wish etcd_wish_of(const struct command_line *line)
 {
     return (struct etcd_wish){
         .dry_run = line->dry_run, .all = line->all, .nospace = line->nospace, .without_backup = line->without_backup};
-}
-
-/* Writes one item by put() and hands it over. */
-static err item(const struct answer *to, void (*put)(struct json_writer *w, const void *what), const void *what)
-{
-    struct buf *page = NULL;
-    TRY(buf_wait(ITEM_BYTES, loop_now() + ITEM_MS_MAX, &page));
-    struct text t = text_over((char *)page->at, ITEM_BYTES);
-    struct json_writer w = json_write_to(&t);
-    put(&w, what);
-    err e =
-        json_done(&w) ? to->item(to->arg, (struct bytes){page->at, t.len}) : trail(E_RANGE, "an item of the answer is too large");
-    buf_release(page);
-    return e;
 }
 
 /* --- status --- */
@@ -55,7 +36,7 @@ static void put_row(struct json_writer *w, const void *what)
 static enum exit_code tell_status(struct guardian *g, const struct guardian_view *v, struct text *why, const struct answer *to)
 {
     for (unsigned i = 0; i < v->count; i++)
-        if (item(to, put_row, &(struct row){v, i}) != OK)
+        if (answer_item(to, put_row, &(struct row){v, i}) != OK)
             return EXIT_CANNOT_TELL;
     bool well = guardian_is_well(g, why);
     if (!v->listed)
@@ -114,7 +95,7 @@ static void put_step(struct json_writer *w, const void *what)
 static void tell(struct steps *t, struct step s)
 {
     s.has_member = s.d->step == GUARDIAN_DEFRAG || s.d->step == GUARDIAN_MOVE_LEADER;
-    err e = item(t->to, put_step, &s);
+    err e = answer_item(t->to, put_step, &s);
     t->failed = t->failed == OK ? e : t->failed;
 }
 

@@ -57,14 +57,6 @@ MUST_USE err place_folder_get_open(struct place *p, const char *name, struct pla
 MUST_USE err place_folder_get_next(struct place_get *get, ms idle_ms, struct buf **out);
 void place_folder_get_close(struct place_get *get);
 
-/* place_keys.c: what S3 requests are signed with: files, read again when they are others, or else the environment. As s3.h's
- * options say; arg is a struct place_keys. */
-struct place_keys;
-MUST_USE err place_keys_open(struct lane *files, const struct config_destination *c, struct place_keys **out);
-void place_keys_close(struct place_keys *k); /* wiped; NULL is fine */
-struct s3_credentials;
-err place_keys_give(void *keys, struct s3_credentials *out);
-
 /* place_uploads.c: uploads under way, in the store, so that the next hub knows what this one left. Nothing without a store; what
  * fails is logged. */
 void place_upload_began(struct place *p, const char *key); /* the server is about to be asked: its answer may never come */

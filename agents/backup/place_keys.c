@@ -1,8 +1,8 @@
 /* place_keys: what S3 requests are signed with. Files are looked at before each request and read again when they are others: a
  * mounted Secret is replaced while we run. Never in a log, a trail or a metric; wiped when they are let go. */
-#include "agents/backup/place_internal.h"
+#include "agents/backup/place_keys.h"
 
-#include "net/api/s3/s3.h"
+#include "board/rt/file.h"
 
 #include <stdlib.h>
 #include <string.h>

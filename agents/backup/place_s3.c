@@ -1,6 +1,7 @@
 /* place_s3: a destination that is the objects under a prefix of a bucket. The client is opened when it is needed, with the CA as
  * it is then, and ended when nobody uses it any more. */
 #include "agents/backup/place_s3.h"
+#include "agents/backup/place_keys.h"
 
 #include "board/rt/log.h"
 #include "board/rt/text.h"

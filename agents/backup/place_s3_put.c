@@ -26,7 +26,7 @@ struct s3_writing {
     unsigned number;  /* of the last part that was sent, or is on its way; 0: none yet */
     uint64_t bytes;
     struct s3_upload *upload; /* NULL: all fits into one PUT so far */
-    bool committed;
+    bool committed, completing;
     struct group sending; /* at most one fiber */
     struct bytes sent;    /* what it sends */
     ms deadline;
@@ -182,6 +182,7 @@ static err complete(struct s3_writing *w, bool if_none_match, struct s3_object *
         TRY(send_part(w, true, FOREVER));
     TRY(settle(w));
     pulse_rest(TASK_BACKUP);
+    w->completing = true;
     return s3_upload_complete(w->upload, if_none_match, loop_now() + COMPLETE_MS_MAX, object);
 }
 
@@ -233,7 +234,9 @@ static void abort_upload(struct s3_writing *w)
     if (e == OK)
         place_upload_ended(w->put.place, w->key, s3_upload_id(w->upload));
     else
-        log_warn("the parts of an upload could not be removed now: the next start does that", F("key", w->key), F_ERR(e));
+        log_warn(w->completing ? "an upload that failed at its end could not be removed: an object without a record may lie there"
+                               : "the parts of an upload could not be removed now: the next start does that",
+                 F("key", w->key), F_ERR(e));
     fiber_unshield();
     trail_rewind(mark);
 }

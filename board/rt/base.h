@@ -30,6 +30,11 @@ struct bytes {
     size_t len;
 };
 
+static inline struct bytes bytes_after(struct bytes b, size_t used) /* used: at most all of it */
+{
+    return used == 0 ? b : (struct bytes){b.at + used, b.len - used}; /* at may be NULL */
+}
+
 static inline size_t size_min(size_t a, size_t b)
 {
     return a < b ? a : b;

@@ -45,7 +45,7 @@ static void gather(struct age_decoder *a, struct bytes *in, size_t n)
     if (n > 0)
         memcpy(a->buffer + a->len, in->at, n);
     a->len += n;
-    *in = age_after(*in, n);
+    *in = bytes_after(*in, n);
 }
 
 /* --- header and nonce --- */
@@ -166,7 +166,7 @@ static err chunk_step(struct age_decoder *a, struct bytes *in, uint8_t *out, siz
 {
     if (a->len == 0 && in->len > AGE_SEALED_BYTES && cap - *made >= AGE_CHUNK_BYTES) { /* past the buffer */
         TRY(chunk_open(a, (struct bytes){in->at, AGE_SEALED_BYTES}, false, out + *made));
-        *in = age_after(*in, AGE_SEALED_BYTES);
+        *in = bytes_after(*in, AGE_SEALED_BYTES);
         *made += AGE_CHUNK_BYTES;
         return OK;
     }

@@ -104,7 +104,7 @@ static bool step(struct age_encoder *a, struct bytes *in, uint8_t *out, size_t c
     }
     if (a->len == 0 && in->len > AGE_CHUNK_BYTES && cap - *made >= AGE_SEALED_BYTES) { /* past the buffer */
         chunk_seal(a, (struct bytes){in->at, AGE_CHUNK_BYTES}, false, out + *made);
-        *in = age_after(*in, AGE_CHUNK_BYTES);
+        *in = bytes_after(*in, AGE_CHUNK_BYTES);
         *made += AGE_SEALED_BYTES;
         return true;
     }
@@ -116,7 +116,7 @@ static bool step(struct age_encoder *a, struct bytes *in, uint8_t *out, size_t c
     if (n > 0)
         memcpy(a->buffer + a->len, in->at, n);
     a->len += n;
-    *in = age_after(*in, n);
+    *in = bytes_after(*in, n);
     if (in->len == 0 && end)
         buffer_seal(a, true);
     return in->len > 0 || end;

@@ -125,7 +125,7 @@ static bool line_take(struct reader *r, struct bytes *line)
     if (feed == NULL)
         return false;
     *line = (struct bytes){r->rest.at, (size_t)(feed - r->rest.at)};
-    r->rest = age_after(r->rest, line->len + 1);
+    r->rest = bytes_after(r->rest, line->len + 1);
     return true;
 }
 
@@ -140,7 +140,7 @@ static bool word_take(struct bytes *line, struct bytes *word)
     }
     *word = (struct bytes){line->at, len};
     bool ends = len == line->len;
-    *line = age_after(*line, ends ? len : len + 1);
+    *line = bytes_after(*line, ends ? len : len + 1);
     return len > 0 && (ends || line->len > 0); /* a space is followed by a word */
 }
 
@@ -157,7 +157,7 @@ static err words_read(struct bytes line, struct stanza *s)
     *s = (struct stanza){.words = 0};
     if (line.len < 3 || memcmp(line.at, "-> ", 3) != 0)
         return FAULT("a line is neither a recipient's nor the last");
-    line = age_after(line, 3);
+    line = bytes_after(line, 3);
     do {
         if (!word_take(&line, &word))
             return FAULT("a recipient's line is damaged");
@@ -241,7 +241,7 @@ static err code_check(struct bytes line, struct bytes header, const uint8_t file
 {
     uint8_t want[AGE_MAC_BYTES], code[AGE_MAC_BYTES];
     size_t len = 0;
-    if (line.len < 4 || line.at[3] != ' ' || base64_decode(BASE64_BARE, age_after(line, 4), code, sizeof code, &len) != OK ||
+    if (line.len < 4 || line.at[3] != ' ' || base64_decode(BASE64_BARE, bytes_after(line, 4), code, sizeof code, &len) != OK ||
         len != sizeof code)
         return FAULT("its last line is damaged");
     if (file_key == NULL)

@@ -18,11 +18,6 @@
 #define AGE_STANZA_CHARS (10 + 43 + 1 + 43 + 1)
 #define AGE_CODE_CHARS   (4 + 43 + 1)
 
-static inline struct bytes age_after(struct bytes b, size_t used)
-{
-    return used == 0 ? b : (struct bytes){b.at + used, b.len - used}; /* at may be NULL */
-}
-
 /* Writes the header: the file key, wrapped for each recipient, and the code over it. E_INVALID a recipient of low order. */
 MUST_USE err age_header_write(struct text *out, const struct age_recipient *recipients, unsigned count,
                               const uint8_t file_key[AGE_FILE_KEY_BYTES]);

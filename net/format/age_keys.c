@@ -108,7 +108,7 @@ static struct bytes line_take(struct bytes *file)
 {
     const uint8_t *feed = memchr(file->at, '\n', file->len);
     struct bytes line = {file->at, feed != NULL ? (size_t)(feed - file->at) : file->len};
-    *file = age_after(*file, feed != NULL ? line.len + 1 : line.len);
+    *file = bytes_after(*file, feed != NULL ? line.len + 1 : line.len);
     while (line.len > 0 && (line.at[line.len - 1] == '\r' || line.at[line.len - 1] == ' ' || line.at[line.len - 1] == '\t'))
         line.len--;
     return line;

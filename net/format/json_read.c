@@ -145,3 +145,22 @@ bool json_to_bool(const struct json *v, bool *out)
     *out = cJSON_IsTrue(node(v));
     return true;
 }
+
+const char *json_text_at(const struct json *object, const char *key, char *out, size_t cap)
+{
+    out[0] = 0;
+    (void)json_to_text(json_get(object, key), out, cap);
+    return out;
+}
+
+uint64_t json_number_at(const struct json *object, const char *key)
+{
+    uint64_t n = 0;
+    return json_to_u64(json_get(object, key), &n) ? n : 0;
+}
+
+bool json_is_true_at(const struct json *object, const char *key)
+{
+    bool is = false;
+    return json_to_bool(json_get(object, key), &is) && is;
+}

@@ -31,5 +31,9 @@ bool json_to_text(const struct json *v, char *out, size_t cap);
 bool json_to_u64(const struct json *v, uint64_t *out);
 bool json_to_i64(const struct json *v, int64_t *out);
 bool json_to_bool(const struct json *v, bool *out);
+/* Of an object's value, for printing: "", 0 and false where it is not there, or not so. */
+const char *json_text_at(const struct json *object, const char *key, char *out, size_t cap);
+uint64_t json_number_at(const struct json *object, const char *key);
+bool json_is_true_at(const struct json *object, const char *key);
 
 #endif

@@ -1,7 +1,7 @@
 /* xml_read: one state a place in the grammar, one byte a step; runs of text are given as they lie. */
 #include "net/format/xml_read.h"
 
-#include "net/format/hex.h"
+#include "net/format/xml_inside.h"
 
 #include <string.h>
 
@@ -67,22 +67,6 @@ static enum xml_event enter(struct xml_read *x, enum xml_state s)
     return XML_MORE;
 }
 
-static bool is_space(uint8_t c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-/* XML 1.0, 2.3; every byte beyond ASCII is taken for part of a name. */
-static bool is_name_start(uint8_t c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == ':' || c >= 0x80;
-}
-
-static bool is_name(uint8_t c)
-{
-    return is_name_start(c) || (c >= '0' && c <= '9') || c == '-' || c == '.';
-}
-
 /* --- text --- */
 
 static enum xml_event give(struct xml_read *x, struct bytes text)
@@ -101,7 +85,7 @@ static const char *run_fault(const struct xml_read *x, uint8_t c)
 {
     if (c == 0)
         return "a zero byte";
-    return x->open == 0 && !is_space(c) ? "text outside of the root element" : NULL;
+    return x->open == 0 && !xml_is_space(c) ? "text outside of the root element" : NULL;
 }
 
 /* The run up to a byte that ends it, or to the piece's end. What is before a fault is given first. */
@@ -145,70 +129,21 @@ static enum xml_event at_content(struct xml_read *x, uint8_t c)
     return run(x, "<&");
 }
 
-static size_t utf8_put(uint32_t code, uint8_t out[4])
-{
-    if (code < 0x80) {
-        out[0] = (uint8_t)code;
-        return 1;
-    }
-    size_t len = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    static const uint8_t lead[] = {0, 0, 0xC0, 0xE0, 0xF0};
-    for (size_t i = len - 1; i > 0; i--, code >>= 6)
-        out[i] = (uint8_t)(0x80 | (code & 0x3F));
-    out[0] = (uint8_t)(lead[len] | code);
-    return len;
-}
-
-/* "#38" or "#x26", XML 1.0 4.1. */
-static bool number_read(const char *text, uint32_t *out)
-{
-    unsigned base = text[1] == 'x' ? 16 : 10;
-    *out = 0;
-    if (!text[base == 16 ? 2 : 1])
-        return false;
-    for (const char *c = text + (base == 16 ? 2 : 1); *c; c++) {
-        int digit = hex_digit((uint8_t)*c);
-        if (digit < 0 || (unsigned)digit >= base)
-            return false;
-        *out = *out * base + (unsigned)digit;
-        if (*out > 0x10FFFF)
-            return false;
-    }
-    bool surrogate = *out >= 0xD800 && *out <= 0xDFFF;
-    return *out > 0 && !surrogate;
-}
-
-static bool entity_read(const char *name, uint32_t *out)
-{
-    static const struct {
-        const char *name;
-        char is;
-    } own[] = {{"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"apos", '\''}};
-    if (name[0] == '#')
-        return number_read(name, out);
-    for (size_t i = 0; i < COUNT_OF(own); i++)
-        if (strcmp(name, own[i].name) == 0) {
-            *out = (uint8_t)own[i].is;
-            return true;
-        }
-    return false;
-}
-
 static enum xml_event at_entity(struct xml_read *x, uint8_t c)
 {
-    uint32_t code;
     x->at++;
     if (c != ';') {
-        if (x->matched + 1 >= sizeof x->entity || (!is_name(c) && c != '#'))
+        if (x->matched + 1 >= sizeof x->entity || (!xml_is_name(c) && c != '#'))
             return refuse(x, "an entity that is not XML's own");
         x->entity[x->matched++] = (char)c;
         return XML_MORE;
     }
     x->entity[x->matched] = 0;
-    if (!entity_read(x->entity, &code))
+    size_t len = xml_entity(x->entity, x->held);
+    if (len == 0)
         return refuse(x, "an entity that is not XML's own");
     (void)enter(x, AT_CONTENT);
-    return give_held(x, utf8_put(code, x->held));
+    return give_held(x, len);
 }
 
 /* --- tags --- */
@@ -221,7 +156,7 @@ static const char *name_local(const char *name)
 
 static enum xml_event name_begin(struct xml_read *x, uint8_t c)
 {
-    if (!is_name_start(c))
+    if (!xml_is_name_start(c))
         return refuse(x, "no name behind '<'");
     if (x->open == 0 && x->rooted)
         return refuse(x, "more than one root element");
@@ -260,7 +195,7 @@ static enum xml_event closed(struct xml_read *x)
 
 static enum xml_event at_open_name(struct xml_read *x, uint8_t c)
 {
-    if (is_name(c)) {
+    if (xml_is_name(c)) {
         if (x->matched + 1 >= XML_NAME_MAX || x->names_len + 2u > XML_NAMES_MAX)
             return refuse(x, "names that are too long");
         x->names[x->names_len++] = (char)c;
@@ -286,36 +221,36 @@ static enum xml_event at_after_value(struct xml_read *x, uint8_t c)
 {
     if (c == '/' || c == '>')
         return tag_end(x, c);
-    return is_space(c) ? enter(x, AT_ATTRIBUTES) : refuse(x, "a tag that is not well formed");
+    return xml_is_space(c) ? enter(x, AT_ATTRIBUTES) : refuse(x, "a tag that is not well formed");
 }
 
 static enum xml_event at_attributes(struct xml_read *x, uint8_t c)
 {
     if (c == '/' || c == '>')
         return tag_end(x, c);
-    if (!is_space(c) && !is_name_start(c))
+    if (!xml_is_space(c) && !xml_is_name_start(c))
         return refuse(x, "a tag that is not well formed");
     x->at++;
     x->line += c == '\n';
-    return is_space(c) ? XML_MORE : enter(x, AT_ATTRIBUTE);
+    return xml_is_space(c) ? XML_MORE : enter(x, AT_ATTRIBUTE);
 }
 
 static enum xml_event at_attribute(struct xml_read *x, uint8_t c)
 {
     x->at++;
-    if (is_name(c) && x->state == AT_ATTRIBUTE)
+    if (xml_is_name(c) && x->state == AT_ATTRIBUTE)
         return XML_MORE;
     if (c == '=')
         return enter(x, AT_BEFORE_VALUE);
     x->line += c == '\n';
-    return is_space(c) ? enter(x, AT_EQUALS) : refuse(x, "an attribute without value");
+    return xml_is_space(c) ? enter(x, AT_EQUALS) : refuse(x, "an attribute without value");
 }
 
 static enum xml_event at_before_value(struct xml_read *x, uint8_t c)
 {
     x->at++;
     x->line += c == '\n';
-    if (is_space(c))
+    if (xml_is_space(c))
         return XML_MORE;
     x->quote = c;
     return c == '"' || c == '\'' ? enter(x, AT_VALUE) : refuse(x, "an attribute's value without quotes");
@@ -339,7 +274,7 @@ static enum xml_event at_empty_end(struct xml_read *x, uint8_t c)
 static enum xml_event at_close_name(struct xml_read *x, uint8_t c)
 {
     const char *name = x->names + x->starts[x->open - 1];
-    if (is_name(c)) {
+    if (xml_is_name(c)) {
         x->at++;
         return (uint8_t)name[x->matched++] == c ? XML_MORE : refuse(x, "a closing tag of another name");
     }
@@ -352,7 +287,7 @@ static enum xml_event at_close_end(struct xml_read *x, uint8_t c)
     x->line += c == '\n';
     if (c == '>')
         return closed(x);
-    return is_space(c) ? XML_MORE : refuse(x, "a tag that is not well formed");
+    return xml_is_space(c) ? XML_MORE : refuse(x, "a tag that is not well formed");
 }
 
 /* --- what is not content --- */

@@ -22,11 +22,6 @@ struct zstd_decoder {
     uint64_t made; /* of its content */
 };
 
-static struct bytes bytes_after(struct bytes b, size_t used)
-{
-    return used == 0 ? b : (struct bytes){b.at + used, b.len - used}; /* at may be NULL */
-}
-
 #define ENCODER_HEAD_BYTES size_round_up(sizeof(struct zstd_encoder), CONTEXT_ALIGN)
 #define DECODER_HEAD_BYTES size_round_up(sizeof(struct zstd_decoder), CONTEXT_ALIGN)
 

@@ -170,6 +170,30 @@ def test_a_slow_server_is_asked_again(site, op):
     assert site.client.read(PREFIX + NAME) == BIG
 
 
+@pytest.mark.parametrize("size", [1000, len(BIG)])
+def test_what_does_not_answer_when_it_is_asked_back_is_given_time(site, size):
+    site.s3.fault("HeadObject", 2, INTERNAL, times=5)  # the first looks whether the name is free
+    site.good("put", NAME, site.file(BIG[:size]))
+    assert site.client.read(PREFIX + NAME) == BIG[:size] and site.s3.ops().count("HeadObject") == 7
+
+
+@pytest.mark.parametrize("size", [1000, len(BIG)])
+def test_what_can_never_be_asked_back_is_told_and_listed_and_never_pruned(site, size):
+    older, newer = days(2)
+    for name in (older, newer):
+        site.keep(name)
+    site.s3.fault("HeadObject", 2, INTERNAL, times=1000)
+    done = site.place("put", NAME, site.file(BIG[:size]), PLACE_STORE=str(site.folder))
+    assert done.code == 1 and NAME in done.said and "which was written" in done.said and "may lie there" in done.said
+    site.s3.clear()
+    site.good("tidy", PLACE_STORE=str(site.folder))
+    assert site.client.read(PREFIX + NAME) == BIG[:size]
+    site.destination["retention"] = {"last": 1}
+    assert [r["name"] for r in site.command("backup", "prune")] == [older]
+    listed = {r["name"]: (r["verdict"], r["reason"], r["stored_bytes"]) for r in site.command("backup", "list")}
+    assert listed[NAME] == ("unknown", "no-record", size) and set(listed) == {newer, NAME}
+
+
 # --- what killed runs left ---
 
 def killed_in_a_part(site, **env) -> None:

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REGION_USUAL "us-east-1" /* where none is given: what servers other than Amazon's expect */
+#define REGION_USUAL     "us-east-1" /* where none is given: what servers other than Amazon's expect */
+#define CONFIRM_PAUSE_MS SECONDS(10)
 
 /* --- the client --- */
 
@@ -234,13 +235,25 @@ static err wrong_size(struct s3 *c, const char *key, uint64_t sent, const struct
                  (unsigned long long)h->object.bytes, (unsigned long long)sent, removed ? "; removed" : "");
 }
 
+/* It is written: what does not answer now is given time once, before all is taken back and sent anew. */
+static err heading_ask_again(struct s3 *c, const char *key, ms deadline, struct heading *h)
+{
+    uint64_t mark = trail_mark();
+    err e = heading_ask(c, key, deadline, h);
+    if (e == OK || e == E_ABSENT || e == E_DENIED || e == E_CANCELED || loop_now() + CONFIRM_PAUSE_MS >= deadline)
+        return e;
+    trail_rewind(mark);
+    TRY(fiber_sleep(loop_now() + CONFIRM_PAUSE_MS));
+    return heading_ask(c, key, deadline, h);
+}
+
 err s3_confirm(struct s3 *c, const struct s3_call *call, uint64_t bytes, const char *id, struct s3_object *out)
 {
     const char *key = call->key;
     ms deadline = call->deadline;
     struct heading h = {.id = id};
     uint64_t mark = trail_mark();
-    err e = heading_ask(c, key, deadline, &h);
+    err e = heading_ask_again(c, key, deadline, &h);
     if (e == E_DENIED) { /* the credentials may write and no more */
         trail_rewind(mark);
         out->bytes = bytes;
@@ -285,7 +298,7 @@ static err put_settle(struct s3 *c, const struct s3_call *call, uint64_t mark, e
 }
 
 /* Nobody would know of it. */
-static void take_back(struct s3 *c, const struct s3_call *call)
+static err take_back(struct s3 *c, const struct s3_call *call, err why)
 {
     uint64_t mark = trail_mark();
     fiber_shield();
@@ -294,6 +307,7 @@ static void take_back(struct s3 *c, const struct s3_call *call)
     if (e != OK)
         log_warn("what was written, or not, could not be removed", F("bucket", c->bucket), F("key", call->key), F_ERR(e));
     trail_rewind(mark);
+    return e == OK ? why : trail(why, "%s may lie there nevertheless", call->key);
 }
 
 err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match, ms deadline, struct s3_object *out)
@@ -318,7 +332,7 @@ err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match,
     if (e == OK)
         e = s3_confirm(c, &call, body.len, id, &object);
     if (out && s3_may_be_there(&call, written, e))
-        take_back(c, &call);
+        e = take_back(c, &call, e);
     if (e == OK && out)
         *out = object;
     return e;

@@ -69,7 +69,8 @@ struct s3_object {
 /* One PUT. if_none_match: E_EXISTS when the key is there; when an earlier try of this very call wrote it, OK; E_UNSUPPORTED:
  * asked back it is another's, so the server looks before it writes and does not see who comes meanwhile. body and what it points
  * to must stay until it returns. out may be NULL: of another one's place. Else, where it fails and may have been written all the
- * same, what is there is removed if it is this call's (shielded, S3_UNDO_MS_MAX). */
+ * same, what is there is removed if it is this call's (shielded, S3_UNDO_MS_MAX); where that cannot be, the error says that it
+ * may lie there. Asking back takes its time: all tries, a pause, and once more. */
 MUST_USE err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match, ms deadline, struct s3_object *out);
 MUST_USE err s3_head(struct s3 *c, const char *key, ms deadline, struct s3_object *out);
 MUST_USE err s3_delete(struct s3 *c, const char *key, ms deadline); /* OK too when it is not there: S3 does not tell */
