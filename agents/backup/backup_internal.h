@@ -62,7 +62,7 @@ struct backup_destination {
     /* of the last run; "": it was good, or there was none */
     char failed[BACKUP_REASON_MAX];
     char failed_words[64]; /* the same for people */
-    struct series *last_success, *size, *duration, *next_run, *level, *stale_series, *rate, *through_stage;
+    struct series *last_success, *size, *duration, *next_run, *level, *level_wanted, *stale_series, *rate, *through_stage;
     bool slow; /* the last stream was: see backup.min_rate */
     struct rehearse_state {
         int64_t considered_s; /* its schedule is done with up to this moment; 0: never rehearsed */

@@ -33,6 +33,11 @@ static struct family verified_level = {.name = "holdfast_backup_verified_level",
                                        .type = METRIC_GAUGE,
                                        .labels = {"destination"}};
 
+static struct family level_wanted = {.name = "holdfast_backup_verify_level_wanted",
+                                     .help = "What the configuration lets be verified of a good snapshot: 4, or 2 (no scratch).",
+                                     .type = METRIC_GAUGE,
+                                     .labels = {"destination"}};
+
 static struct family stale = {.name = "holdfast_backup_stale",
                               .help = "1: the newest good snapshot is older than max_age.",
                               .type = METRIC_GAUGE,
@@ -49,6 +54,17 @@ static struct family through_stage = {.name = "holdfast_backup_through_stage",
                                       .type = METRIC_GAUGE,
                                       .labels = {"destination"}};
 
+/* What is packed or remote is read at random only in scratch, or where the plain file lies that it is a copy of. A stage takes
+ * part after a slow stream only: it promises nothing. */
+static unsigned wanted_level(const struct backup_destination *d)
+{
+    const struct config *c = d->owner->config;
+    bool at_random = *c->backup.scratch;
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        at_random = at_random || backup_is_plain(&c->backup.destinations[i]);
+    return at_random ? 4 : 2;
+}
+
 err backup_metrics_open(struct backup_destination *d)
 {
     const char *const labels[] = {d->config->name};
@@ -59,13 +75,15 @@ err backup_metrics_open(struct backup_destination *d)
     TRY(metric_series(&rate, labels, &d->rate));
     TRY(metric_series(&through_stage, labels, &d->through_stage));
     TRY(metric_series(&verified_level, labels, &d->level));
+    TRY(metric_series(&level_wanted, labels, &d->level_wanted));
+    series_set(d->level_wanted, wanted_level(d));
     return metric_series(&next_run, labels, &d->next_run);
 }
 
 void backup_metrics_close(struct backup_destination *d)
 {
-    struct series **const all[] = {&d->last_success, &d->size,     &d->duration, &d->stale_series,
-                                   &d->level,        &d->next_run, &d->rate,     &d->through_stage};
+    struct series **const all[] = {&d->last_success, &d->size,     &d->duration, &d->stale_series, &d->level,
+                                   &d->level_wanted, &d->next_run, &d->rate,     &d->through_stage};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
         series_drop(*all[i]);
         *all[i] = NULL;

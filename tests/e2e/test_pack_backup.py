@@ -163,8 +163,21 @@ def test_a_hub_copies_what_its_folder_was_given(start_etcd, make_hub, keys):
     assert [r["taken_at"] for r in taken["backups"]][:2] == [r["taken_at"] for r in taken["sealed"]][:2]
     assert all(r["copied_from"] == "local" and r["level"] == 4 for r in taken["sealed"])
     assert hub.metric("holdfast_backup_verified_level", destination="sealed") == 4
+    assert hub.metric("holdfast_backup_verify_level_wanted", destination="sealed") == 4
     assert hub.metric("holdfast_backup_through_stage", destination="sealed") == 0
     assert hub.metric("holdfast_backup_stream_bytes_per_second", destination="local") > 0
+
+
+@pytest.mark.parametrize("scratch,level", [(False, 2), (True, 4)], ids=["no-scratch", "scratch"])
+def test_a_hub_wants_what_its_configuration_lets_be_verified(start_etcd, make_hub, keys, scratch, level):
+    hub = make_hub(endpoints=[start_etcd().url])
+    if scratch:
+        hub.config["backup"]["verify"] = {"scratch": str(hub.folder / "scratch")}
+    only(hub, packed(hub, "sealed", True, keys))
+    hub.start()
+    hub.wait_log("backup done", 1, 60)
+    for name in ("verified_level", "verify_level_wanted"):
+        assert hub.metric(f"holdfast_backup_{name}", destination="sealed") == level
 
 
 # --- killed at any moment ---
