@@ -5,9 +5,8 @@
 
 #include <stdio.h>
 
-#define PEM_BYTES_MAX KIB(200)
-#define DAYS_WARN     14
-#define DAY_S         ((int64_t)86400)
+#define DAYS_WARN 14
+#define DAY_S     ((int64_t)86400)
 
 struct reading {
     struct doctor *doctor;
@@ -26,16 +25,8 @@ static const char *subject(struct reading *r, const char *option)
 static bool read_trust(struct reading *r, struct tls_trust **out)
 {
     const char *path = r->files->ca;
-    struct buf *pem = NULL;
-    err e;
-    if (!*path) {
-        e = tls_trust_system(&r->lane, doctor_until(r->doctor), out);
-    } else {
-        e = file_read_small(&r->lane, path, PEM_BYTES_MAX, doctor_until(r->doctor), &pem);
-        if (e == OK)
-            e = tls_trust_parse_on(&r->lane, (struct bytes){pem->at, pem->len}, out);
-        buf_release(pem);
-    }
+    ms until = doctor_until(r->doctor);
+    err e = *path ? tls_trust_file(&r->lane, path, until, out) : tls_trust_system(&r->lane, until, out);
     if (e == OK)
         doctor_say(r->doctor, r->probe, DOCTOR_GOOD, subject(r, "ca"), "%s", *path ? path : "the system's");
     else
@@ -61,9 +52,9 @@ static bool read_identity(struct reading *r, struct tls_identity **out)
     struct buf *cert = NULL, *key = NULL;
     if (!*r->files->cert)
         return true;
-    err e = file_read_small(&r->lane, r->files->cert, PEM_BYTES_MAX, doctor_until(r->doctor), &cert);
+    err e = file_read_small(&r->lane, r->files->cert, TLS_FILE_BYTES_MAX, doctor_until(r->doctor), &cert);
     if (e == OK)
-        e = file_read_small(&r->lane, r->files->cert_key, PEM_BYTES_MAX, doctor_until(r->doctor), &key);
+        e = file_read_small(&r->lane, r->files->cert_key, TLS_FILE_BYTES_MAX, doctor_until(r->doctor), &key);
     if (e == OK)
         e = tls_identity_parse_on(&r->lane, (struct bytes){cert->at, cert->len}, (struct secret){key->at, key->len}, out);
     if (e == OK)

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CA_BYTES_MAX KIB(200)
-
 void notify_shown(const char *url, char out[NOTIFY_SHOWN_MAX])
 {
     struct url u;
@@ -26,11 +24,8 @@ static err load_trust(struct notify *n, ms deadline, struct tls_trust **out)
     const char *path = n->config->notify.ca;
     if (!path[0])
         return tls_trust_system(&n->files, deadline, out);
-    struct buf *pem = NULL;
-    TRY(file_read_small(&n->files, path, CA_BYTES_MAX, deadline, &pem));
-    err e = tls_trust_parse_on(&n->files, (struct bytes){pem->at, pem->len}, out);
-    buf_release(pem);
-    return e == OK ? OK : trail(e, "notify.ca %s", path);
+    err e = tls_trust_file(&n->files, path, deadline, out);
+    return e == OK ? OK : trail(e, "notify.ca");
 }
 
 static err load_tls(struct notify *n, const char *url, ms deadline, struct tls_config **out)

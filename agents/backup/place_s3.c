@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CA_BYTES_MAX KIB(200)
-
 struct place_s3 {
     struct place place;
     struct s3 *client; /* NULL: none is needed now */
@@ -70,11 +68,8 @@ static err load_trust(struct place *p, struct tls_trust **out)
     struct lane *files = &p->backup->files;
     if (!path[0])
         return tls_trust_system(files, place_s3_soon(), out);
-    struct buf *pem = NULL;
-    TRY(file_read_small(files, path, CA_BYTES_MAX, place_s3_soon(), &pem));
-    err e = tls_trust_parse_on(files, (struct bytes){pem->at, pem->len}, out);
-    buf_release(pem);
-    return e == OK ? OK : trail(e, "ca %s of destination %s", path, p->to->config->name);
+    err e = tls_trust_file(files, path, place_s3_soon(), out);
+    return e == OK ? OK : trail(e, "ca of destination %s", p->to->config->name);
 }
 
 static err load_tls(struct place *p, struct tls_config **out)

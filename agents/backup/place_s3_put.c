@@ -152,7 +152,11 @@ static err add(struct s3_writing *w, struct bytes data, ms deadline)
         if (!w->part[w->filling])
             w->part[w->filling] = malloc(BACKUP_PART_BYTES);
         if (!w->part[w->filling])
-            return trail(E_BUDGET, "no memory for a part of %llu bytes", (unsigned long long)BACKUP_PART_BYTES);
+            return trail(
+                E_BUDGET,
+                "no memory for a part of %llu bytes: name the one authority of the server's certificate with `ca`, or take a "
+                "larger --profile",
+                (unsigned long long)BACKUP_PART_BYTES);
         size_t n = size_min(data.len, BACKUP_PART_BYTES - w->len);
         memcpy(w->part[w->filling] + w->len, data.at, n);
         w->len += n;

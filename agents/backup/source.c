@@ -1,10 +1,17 @@
 /* source: what is configured, and etcd. */
 #include "agents/backup/source.h"
 
+#include "board/rt/mem.h"
 #include "net/api/etcd/etcd_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Where there is room for one part only, the system's certificate authorities are to fit in too. */
+size_t source_window_bytes(void)
+{
+    return mem_profile()->task[TASK_BACKUP].heap_bytes < MIB(12) ? KIB(256) : 0;
+}
 
 err backup_source_open(struct backup *b, ms deadline, struct etcd **out)
 {
@@ -14,7 +21,8 @@ err backup_source_open(struct backup *b, ms deadline, struct etcd **out)
                                .cert = c->backup.cert,
                                .key = c->backup.key,
                                .lane = &b->files,
-                               .dns = b->options.dns};
+                               .dns = b->options.dns,
+                               .window_bytes = source_window_bytes()};
     for (unsigned i = 0; i < files.endpoint_count; i++)
         files.endpoints[i] = c->backup.endpoints[i];
     return etcd_files_open(&files, deadline, out, NULL);

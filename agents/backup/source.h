@@ -29,6 +29,7 @@ struct source {
     err (*next)(struct source *s, ms idle_ms, struct bytes *piece, uint64_t *remaining, bool *more);
     void (*close)(struct source *s);
 };
+size_t source_window_bytes(void); /* of the stream from etcd or Talos: what the board has beside a part of S3; 0: theirs */
 MUST_USE err source_open_talos(struct backup *b, ms deadline, struct source **out);
 
 #endif

@@ -28,7 +28,8 @@ static struct talos_source *of(struct source *s)
 
 static err connect_to(struct talos_source *s, const char *endpoint, ms deadline, struct talos_status *status)
 {
-    struct talos_options o = {.endpoint = endpoint, .tls = s->tls, .dns = s->backup->options.dns};
+    struct talos_options o = {
+        .endpoint = endpoint, .tls = s->tls, .dns = s->backup->options.dns, .window_bytes = source_window_bytes()};
     if (!endpoint)
         o.socket = s->backup->config->backup.talos_socket;
     talos_close(s->talos);

@@ -21,14 +21,18 @@ struct tls_trust;    /* a parsed CA bundle, shared */
 struct tls_identity; /* our certificate chain and its key */
 struct tls_config;   /* one side's settings */
 
-#define TLS_PEM_BYTES_MAX KIB(512) /* a CA bundle; the system's is about 220 KiB */
+#define TLS_PEM_BYTES_MAX KIB(512)
+#define TLS_FILE_BYTES_MAX                                                                                                       \
+    KIB(255) /* a CA bundle in a file; the system's is about 215 KiB, and takes as much of the heap as tests print */
 
 /* PEM (or one DER) certificates. Those of a bundle that cannot be parsed are skipped and counted; none at all is E_INVALID. */
 MUST_USE err tls_trust_parse(struct bytes pem, struct tls_trust **out);
 /* The same as a job of the lane, charged to its task: a bundle takes milliseconds to parse. Parks the fiber until the job has
  * ended, however long it waits for a thread; a cancel takes it back while it is queued. */
 MUST_USE err tls_trust_parse_on(struct lane *l, struct bytes pem, struct tls_trust **out);
-/* The system's bundle: the first there of the usual places, read and parsed on the lane. E_ABSENT: none of them is there. */
+/* A file of PEM certificates, or one in DER, read and parsed on the lane. E_RANGE: larger than TLS_FILE_BYTES_MAX. */
+MUST_USE err tls_trust_file(struct lane *files, const char *path, ms deadline, struct tls_trust **out);
+/* The system's bundle: the first there of the usual places. E_ABSENT: none of them is there. */
 MUST_USE err tls_trust_system(struct lane *files, ms deadline, struct tls_trust **out);
 void tls_trust_release(struct tls_trust *t);
 

@@ -60,20 +60,51 @@ static bool drop_reference(atomic_uint *count)
 
 /* --- trust --- */
 
-/* The PEM parser wants the ending zero counted in, and DER not. */
-static int parse_certificates(mbedtls_x509_crt *chain, struct bytes pem)
+#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
+#define PEM_END   "-----END CERTIFICATE-----"
+
+/* The library's parser wants an ending zero counted in. */
+static int parse_block(mbedtls_x509_crt *chain, const uint8_t *at, size_t len)
 {
-    bool ended = pem.len > 0 && pem.at[pem.len - 1] == 0;
-    if (ended || pem.len == 0 || pem.at[0] == 0x30 /* SEQUENCE: DER */)
-        return mbedtls_x509_crt_parse(chain, pem.at, pem.len);
-    uint8_t *copy = malloc(pem.len + 1);
+    uint8_t *copy = malloc(len + 1);
     if (!copy)
         return MBEDTLS_ERR_X509_ALLOC_FAILED;
-    memcpy(copy, pem.at, pem.len);
-    copy[pem.len] = 0;
-    int code = mbedtls_x509_crt_parse(chain, copy, pem.len + 1);
+    memcpy(copy, at, len);
+    copy[len] = 0;
+    int code = mbedtls_x509_crt_parse(chain, copy, len + 1);
     free(copy);
     return code;
+}
+
+static struct bytes bytes_from(struct bytes all, const uint8_t *at)
+{
+    return (struct bytes){at, (size_t)(all.at + all.len - at)};
+}
+
+static const uint8_t *find(struct bytes in, const char *words)
+{
+    return in.len ? memmem(in.at, in.len, words, strlen(words)) : NULL;
+}
+
+/* One after another, so that never more than one is there as text too. How many were skipped, or the first one's fault when none
+ * is left. */
+static int parse_certificates(mbedtls_x509_crt *chain, struct bytes pem)
+{
+    const uint8_t *begin = find(pem, PEM_BEGIN), *end;
+    int skipped = 0, good = 0, first = 0;
+    if (!begin)
+        return mbedtls_x509_crt_parse_der(chain, pem.at, pem.len);
+    for (struct bytes rest = pem; (begin = find(rest, PEM_BEGIN)) != NULL; rest = bytes_from(pem, end)) {
+        end = find(bytes_from(pem, begin), PEM_END);
+        end = end ? end + sizeof PEM_END - 1 : pem.at + pem.len;
+        int code = parse_block(chain, begin, (size_t)(end - begin));
+        if (code == MBEDTLS_ERR_X509_ALLOC_FAILED)
+            return code;
+        good += code == 0;
+        skipped += code != 0;
+        first = first ? first : code;
+    }
+    return good ? skipped : first;
 }
 
 err tls_trust_parse(struct bytes pem, struct tls_trust **out)
@@ -94,7 +125,7 @@ err tls_trust_parse(struct bytes pem, struct tls_trust **out)
         e = code < 0 ? tls_library_error(E_INVALID, code, "reading CA certificates")
                      : trail(E_INVALID, "no certificate in the CA bundle");
     if (mem_use(mem_task()).refusals != refusals)
-        e = trail(E_BUDGET, "no memory for the whole CA bundle");
+        e = trail(E_BUDGET, "no memory for all these certificate authorities: name the one that is needed with `ca`");
     if (e == OK)
         *out = t;
     else
@@ -120,25 +151,6 @@ err tls_trust_parse_on(struct lane *l, struct bytes pem, struct tls_trust **out)
     err e = lane_call(l, run_trust, &job, sizeof job, NULL, FOREVER);
     *out = job.made;
     return e;
-}
-
-/* In the order of how common they are: Debian and Talos, Fedora, SUSE, Alpine. */
-static const char *const system_bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                                             "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
-
-err tls_trust_system(struct lane *files, ms deadline, struct tls_trust **out)
-{
-    for (size_t i = 0; i < COUNT_OF(system_bundles); i++) {
-        struct buf *b = NULL;
-        err e = file_read_small(files, system_bundles[i], KIB(255), deadline, &b);
-        if (e == E_ABSENT)
-            continue;
-        if (e == OK)
-            e = tls_trust_parse_on(files, (struct bytes){b->at, b->len}, out);
-        buf_release(b);
-        return e == OK ? OK : trail(e, "%s", system_bundles[i]);
-    }
-    return trail(E_ABSENT, "no CA bundle in the usual places, first %s; name one with `ca`", system_bundles[0]);
 }
 
 void tls_trust_release(struct tls_trust *t)

@@ -16,6 +16,7 @@ from peers.s3store import Refusal
 
 MIB = 1 << 20
 PREFIX = "cluster/a/"
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 TAKEN = Refusal(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold.")
 
 
@@ -29,7 +30,7 @@ def keys(tmp_path_factory) -> tuple[Path, str]:
 @pytest.fixture(scope="module")
 def etcd(tmp_path_factory, server_cert):
     with Etcd(tmp_path_factory.mktemp("etcd"), tls=server_cert) as member:
-        member.start().fill(4500, big=16)  # some 32 MiB, half of which cannot be packed
+        member.start().fill(4500, big=24)  # some 40 MiB, half of which cannot be packed
         yield member
 
 
@@ -165,6 +166,20 @@ def test_in_the_memory_of_the_profile(s3, site, etcd, profile):
     assert peak <= (8 if profile == "edge16" else 14) * MIB
     assert hub.metric("holdfast_task_refusals_total", task="backup") == 0
     assert len(stored(s3)) == 2
+
+
+@pytest.mark.parametrize("s3", [True], ids=["tls"], indirect=True)
+def test_beside_all_authorities_of_the_system(s3, site, etcd):
+    """edge16, a bundle of the system's size in memory, TLS on both sides."""
+    hub = site(etcd.url, profile="edge16", limited=True, every="10s")
+    bundle = hub.folder / "bundle.pem"
+    bundle.write_text(SYSTEM_BUNDLE.read_text() + s3.tls.ca.read_text())
+    hub.config["backup"]["destinations"][0].update(ca=str(bundle), retention={"last": 9})
+    hub.start()
+    hub.wait_log("backup done", 3, 60)  # the heap has been used before, too
+    print(f"edge16: heap of the backup at its peak {hub.metric('holdfast_task_heap_peak_bytes', task='backup') / MIB:.2f} MiB")
+    assert hub.metric("holdfast_task_refusals_total", task="backup") == 0
+    assert len(stored(s3)) >= 6
 
 
 @pytest.mark.cluster

@@ -330,6 +330,42 @@ static err all_on_a_lane(void *arg)
     return OK;
 }
 
+/* A bundle as large as a system's: what is between its certificates is passed over, damaged ones are skipped; and what it costs. */
+#define AUTHORITIES 144
+static err all_of_a_bundle(void *arg)
+{
+    struct bytes ca = cert(CERT_CA);
+    const char noise[] = "# an authority\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    size_t len = AUTHORITIES * (ca.len + sizeof noise), at = 0;
+    uint8_t *pem = malloc(len);
+    struct tls_trust *trust = NULL;
+    (void)arg;
+    CHECK(pem != NULL);
+    for (unsigned i = 0; i < AUTHORITIES; i++, at += ca.len + sizeof noise - 1) {
+        memcpy(pem + at, noise, sizeof noise - 1);
+        memcpy(pem + at + sizeof noise - 1, ca.at, ca.len);
+    }
+    CHECK(tls_trust_parse(cert(CERT_CA), &trust) == OK); /* and the library's own tables */
+    tls_trust_release(trust);
+    size_t before = mem_use(TASK_BOARD).used_bytes;
+    CHECK(tls_trust_parse((struct bytes){pem, at}, &trust) == OK && trust);
+    size_t used = mem_use(TASK_BOARD).used_bytes - before;
+    print_message("trust: %zu bytes of the heap each of %d authorities\n", used / AUTHORITIES, AUTHORITIES);
+    CHECK(used > AUTHORITIES * (size_t)500 && used < AUTHORITIES * (size_t)4096);
+    tls_trust_release(trust);
+    CHECK(tls_trust_parse((struct bytes){pem, sizeof noise - 1}, &trust) == E_INVALID && !trust); /* only a damaged one */
+    CHECK(tls_trust_parse((struct bytes){pem, sizeof noise + ca.len / 2}, &trust) == E_INVALID && !trust); /* and one cut short */
+    CHECK(mem_use(TASK_BOARD).used_bytes == before);
+    free(pem);
+    return OK;
+}
+
+static void a_bundle(void **state)
+{
+    FIXTURE();
+    fibers_run(all_of_a_bundle, NULL, OK);
+}
+
 static void parsed_on_a_lane(void **state)
 {
     FIXTURE();
@@ -699,6 +735,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parsed_on_a_lane),
+        cmocka_unit_test(a_bundle),
         cmocka_unit_test(keys_of_every_kind),
         cmocka_unit_test(rest_gives_back),
         cmocka_unit_test(ends_are_told_apart),

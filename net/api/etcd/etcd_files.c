@@ -3,11 +3,9 @@
 
 #include <string.h>
 
-#define PEM_FILE_BYTES_MAX KIB(200)
-
 static err read_pem(const struct etcd_files *f, const char *path, ms deadline, struct buf **out)
 {
-    return file_read_small(f->lane, path, PEM_FILE_BYTES_MAX, deadline, out);
+    return file_read_small(f->lane, path, TLS_FILE_BYTES_MAX, deadline, out);
 }
 
 static err load_trust(const struct etcd_files *f, ms deadline, struct tls_trust **out)
@@ -15,11 +13,8 @@ static err load_trust(const struct etcd_files *f, ms deadline, struct tls_trust 
     const char *path = f->ca;
     if (!path[0])
         return tls_trust_system(f->lane, deadline, out);
-    struct buf *pem = NULL;
-    TRY(read_pem(f, path, deadline, &pem));
-    err e = tls_trust_parse_on(f->lane, (struct bytes){pem->at, pem->len}, out);
-    buf_release(pem);
-    return e == OK ? OK : trail(e, "backup.etcd.ca %s", path);
+    err e = tls_trust_file(f->lane, path, deadline, out);
+    return e == OK ? OK : trail(e, "backup.etcd.ca");
 }
 
 static err load_identity(const struct etcd_files *f, ms deadline, struct tls_identity **out)

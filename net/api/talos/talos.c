@@ -125,10 +125,11 @@ static err dial(struct talos *t, ms deadline)
     struct stream *s = NULL;
     struct talos_host host = {.authority = "localhost"};
     bool local = t->options.socket != NULL;
+    size_t window = t->options.window_bytes ? t->options.window_bytes : TALOS_WINDOW_BYTES;
     if (!local)
         TRY(talos_host_read(t->options.endpoint, &host));
     TRY(local ? dial_socket(t, deadline, &s) : dial_host(t, &host, deadline, &s));
-    return h2_open(s, local ? "http" : "https", host.authority, TALOS_WINDOW_BYTES, deadline, &t->h2);
+    return h2_open(s, local ? "http" : "https", host.authority, window, deadline, &t->h2);
 }
 
 err talos_connect(struct talos *t, ms deadline, struct talos_status *out)

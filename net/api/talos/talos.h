@@ -29,6 +29,7 @@ struct talos_options {
     const char *endpoint;   /* without a socket: "10.0.0.2", "node:50000", "[fd00::2]:50000"; borrowed likewise */
     struct tls_config *tls; /* required for an endpoint, with identity and ALPN h2; a reference is taken */
     struct dns *dns;        /* for an endpoint */
+    size_t window_bytes;    /* of one stream; 0: TALOS_WINDOW_BYTES */
 };
 
 /* The settings of a talosconfig: its CA is trusted, its certificate shown. Parsed on the lane. E_INVALID which of the three. */
