@@ -248,6 +248,19 @@ static void begin_try(struct tries *t)
         t->first_at = loop_now();
 }
 
+/* A ping is of no destination. */
+static void say(enum log_level level, const char *message, enum notify_kind kind, const char *destination, const char *to, err e)
+{
+    struct field fields[4] = {F("kind", notify_kind_name(kind))};
+    size_t count = 1;
+    if (*destination)
+        fields[count++] = F("destination", destination);
+    fields[count++] = F("to", to);
+    if (e != OK)
+        fields[count++] = F_ERR(e);
+    log_write(level, message, fields, count);
+}
+
 /* In the log and for /readyz. lost: there will be no other attempt. */
 static void account(struct notify *n, enum notify_kind kind, const char *destination, const char *url, err e, bool lost)
 {
@@ -256,17 +269,15 @@ static void account(struct notify *n, enum notify_kind kind, const char *destina
     n->trouble[0] = 0;
     if (e == OK) {
         series_add(n->sent[kind], 1);
-        log_info("notification sent", F("kind", notify_kind_name(kind)), F("destination", destination), F("to", to));
+        say(LOG_INFO, "notification sent", kind, destination, to, OK);
         return;
     }
     (void)snprintf(n->trouble, sizeof n->trouble, "%.100s: %s", to, err_text(e));
     if (lost) {
         series_add(n->failures[kind], 1);
-        log_error("notification given up", F("kind", notify_kind_name(kind)), F("destination", destination), F("to", to),
-                  F_ERR(e));
+        say(LOG_ERROR, "notification given up", kind, destination, to, e);
     } else {
-        log_warn("notification not delivered, it will be tried again", F("kind", notify_kind_name(kind)),
-                 F("destination", destination), F("to", to), F_ERR(e));
+        say(LOG_WARN, "notification not delivered, it will be tried again", kind, destination, to, e);
     }
 }
 

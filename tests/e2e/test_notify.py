@@ -119,6 +119,8 @@ def test_a_receiver_that_is_out_of_order(make_hub, start_etcd, receiver, ca):
     receiver.server.status = 503
     hub = quick(make_hub(endpoints=[start_etcd().url]), receiver, ca).start()
     wait_for(lambda: receiver.seen, "the ping", 30, hub.proc)
+    hub.wait_log("kind=ping", 1, 10)
+    assert all("destination=" not in line for line in hub.log_lines() if "kind=ping" in line)
     wait_for(lambda: b"[-] notify: " in hub.get("/readyz?verbose")[1], "the line", 30, hub.proc)
     receiver.server.status = 200
     wait_for(lambda: len(receiver.seen) >= 2, "the next attempt", 30, hub.proc)
