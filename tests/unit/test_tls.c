@@ -330,7 +330,8 @@ static err all_on_a_lane(void *arg)
     return OK;
 }
 
-/* A bundle as large as a system's: what is between its certificates is passed over, damaged ones are skipped; and what it costs. */
+/* A bundle as large as a system's: what is between its certificates is passed over, damaged ones are skipped; and what it costs.
+ */
 #define AUTHORITIES 144
 static err all_of_a_bundle(void *arg)
 {
@@ -734,16 +735,11 @@ static int boot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parsed_on_a_lane),
-        cmocka_unit_test(a_bundle),
-        cmocka_unit_test(keys_of_every_kind),
-        cmocka_unit_test(rest_gives_back),
-        cmocka_unit_test(ends_are_told_apart),
-        cmocka_unit_test(a_megabyte_each_way_at_once),
-        cmocka_unit_test(a_close_wakes_who_waits),
-        cmocka_unit_test(peers_that_say_nothing),
-        cmocka_unit_test(certificates_are_reloaded),
-        cmocka_unit_test(who_is_accepted),
+        cmocka_unit_test(parsed_on_a_lane),          cmocka_unit_test(a_bundle),
+        cmocka_unit_test(keys_of_every_kind),        cmocka_unit_test(rest_gives_back),
+        cmocka_unit_test(ends_are_told_apart),       cmocka_unit_test(a_megabyte_each_way_at_once),
+        cmocka_unit_test(a_close_wakes_who_waits),   cmocka_unit_test(peers_that_say_nothing),
+        cmocka_unit_test(certificates_are_reloaded), cmocka_unit_test(who_is_accepted),
         cmocka_unit_test(memory_is_refused),
     };
     return cmocka_run_group_tests(tests, boot, NULL);
