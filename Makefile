@@ -43,6 +43,7 @@ ifeq ($(KIND),checked)
   SLOW     := SIM_STEP=25
 endif
 ifeq ($(MACHINE),aarch64)
+  SLOW   := SIM_STEP=60 SIM_FIRST=5
   # Without it GCC takes guards for 64 KiB here and probes only larger frames; ours are a page.
   CFLAGS += -mno-outline-atomics --param=stack-clash-protection-guard-size=12
   RUN    := qemu-aarch64-static
@@ -63,7 +64,7 @@ ifeq ($(KIND),tsan)
 endif
 ifeq ($(KIND),fuzz)
   CC        = clang
-  CFLAGS   += -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+  CFLAGS   += -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
   LDFLAGS  += -fsanitize=fuzzer,address,undefined
 endif
 ifeq ($(KIND),clang)

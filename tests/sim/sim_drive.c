@@ -14,7 +14,7 @@
 #define LIFE_S_MAX   60 /* of real time; a loop that never asks the world for anything ends here */
 #define SURVIVALS    4  /* ways in which a disk outlives one power cut: nothing, everything, and two of the seed's */
 #define SEED_DEFAULT 1
-#define ALWAYS_TRIED 20 /* calls, and power cuts, of a case that SIM_STEP leaves none out of */
+#define FIRST_TRIED  20 /* calls, and power cuts, of a case that SIM_STEP leaves none out of; SIM_FIRST is another number */
 
 static struct shared {
     uint64_t notes[SIM_NOTES_MAX];
@@ -238,10 +238,11 @@ bool sim_seeds(const struct sim_case *c, unsigned count)
     return true;
 }
 
-/* Between those tried after the first ALWAYS_TRIED. */
-static uint64_t step_of(const struct sim_case *c)
+/* What is tried after this one. */
+static uint64_t next_tried(const struct sim_case *c, uint64_t at)
 {
-    return number_from("SIM_STEP", 1) * (c->step ? c->step : 1);
+    uint64_t first = number_from("SIM_FIRST", FIRST_TRIED), step = number_from("SIM_STEP", 1) * (c->step ? c->step : 1);
+    return at + (at < first ? 1 : step);
 }
 
 bool sim_each_fault(const struct sim_case *c)
@@ -252,13 +253,12 @@ bool sim_each_fault(const struct sim_case *c)
     if (!only && one_life(c, seed, 0, 0) != GOOD)
         return false;
     uint64_t last = c->faults_max ? c->faults_max : SIM_RUNS_MAX - 1;
-    uint64_t step = step_of(c);
-    for (uint64_t at = only ? only : 1; only || at <= last; at += at < ALWAYS_TRIED ? 1 : step) {
+    for (uint64_t at = only ? only : 1; only || at <= last; at = next_tried(c, at)) {
         if (one_life(c, seed, at, 0) != GOOD)
             return false;
         if (only || !shared->fault_name[0]) {
-            fprintf(stderr, "sim: %s: %llu faults, each %llu. one\n", c->name, (unsigned long long)at - 1,
-                    (unsigned long long)step);
+            fprintf(stderr, "sim: %s: %llu faults, in the end each %llu. one\n", c->name, (unsigned long long)at - 1,
+                    (unsigned long long)(next_tried(c, SIM_RUNS_MAX) - SIM_RUNS_MAX));
             return only || at > 1; /* a run without a fallible call proves nothing */
         }
     }
@@ -287,8 +287,7 @@ bool sim_each_power_cut(const struct sim_case *c)
     if (is_left_out(c))
         return true;
     uint64_t seed = number_from("SIM_SEED", SEED_DEFAULT), only = number_from("SIM_CUT", 0);
-    uint64_t step = step_of(c);
-    for (uint64_t at = only ? only : 1; at < SIM_RUNS_MAX; at += at < ALWAYS_TRIED ? 1 : step) {
+    for (uint64_t at = only ? only : 1; at < SIM_RUNS_MAX; at = next_tried(c, at)) {
         enum verdict v = one_cut(c, seed, at);
         if (v == BAD)
             return false;
