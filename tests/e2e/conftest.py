@@ -34,6 +34,20 @@ def pytest_collection_modifyitems(items) -> None:
             item.add_marker(pytest.mark.skip(reason=why))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    report = (yield).get_result()
+    item.went_wrong = getattr(item, "went_wrong", False) or report.failed
+
+
+@pytest.fixture(autouse=True)
+def room(request, tmp_path):
+    """What a good test wrote goes with it: etcd's logs alone are 64 MiB each. What a failed one wrote stays to be looked at."""
+    yield
+    if not getattr(request.node, "went_wrong", False):
+        shutil.rmtree(tmp_path, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def holdfast() -> Path:
     """The binary under test."""
