@@ -2,6 +2,7 @@
 rehearsal with and without its key, and not when it was damaged there."""
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def content(hub, record: dict) -> Path:
     """The file that holds what is stored."""
     if record["destination"] == "sealed":
         return Path(record["path"])
-    found = [path for path in (hub.s3.store.folder).rglob("*") if path.is_file() and path.stat().st_size == record["stored_bytes"]]
+    found = [path for path in hub.s3.store.folder.rglob("*")
+             if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == record["stored_sha256"]]
     assert len(found) == 1, found
     return found[0]
 
