@@ -1,5 +1,7 @@
 #include "net/format/pb.h"
 
+#include "board/rt/text.h"
+
 #include <string.h>
 
 /* --- reading --- */
@@ -131,6 +133,12 @@ struct bytes pb_bytes(struct pb_reader *r, const struct pb_field *f)
 {
     (void)value_as(r, f, f->wire == PB_BYTES);
     return f->bytes;
+}
+
+void pb_text(struct pb_reader *r, const struct pb_field *f, char *out, size_t cap)
+{
+    struct text t = text_over(out, cap);
+    text_add_bytes(&t, pb_bytes(r, f));
 }
 
 /* --- writing --- */

@@ -46,6 +46,8 @@ int64_t pb_sint(struct pb_reader *r, const struct pb_field *f); /* sint32, sint6
 bool pb_bool(struct pb_reader *r, const struct pb_field *f);
 uint64_t pb_fixed(struct pb_reader *r, const struct pb_field *f);     /* fixed32, fixed64, and floats as their bits */
 struct bytes pb_bytes(struct pb_reader *r, const struct pb_field *f); /* string, bytes, message */
+/* The same, copied into out[0..cap) with a zero, cut to fit. */
+void pb_text(struct pb_reader *r, const struct pb_field *f, char *out, size_t cap);
 /* A varint at the start of `in` and its length in *used; for packed fields. E_PROTOCOL. */
 MUST_USE err pb_varint(struct bytes in, uint64_t *value, size_t *used);
 

@@ -120,6 +120,7 @@ class Kept:
     """One snapshot that the snapshot part leaves for the verify part."""
     file: Path | None = None
     etcd: Etcd | None = None
+    bare_seconds: float = 0.0  # of `etcdctl snapshot save`
 
 
 def bench_snapshot(table: Table, folder: Path, options: argparse.Namespace, kept: Kept) -> str:
@@ -135,7 +136,7 @@ def bench_snapshot(table: Table, folder: Path, options: argparse.Namespace, kept
         told = rounds_of_snapshots(table, folder, options, etcd, client, kept)
         if "offsite" not in options.skip.split(",") and not options.system:
             (folder / "offsite").mkdir()
-            offsite.bench(table, folder / "offsite", options, etcd, client)
+            offsite.bench(table, folder / "offsite", options, etcd, client, kept.bare_seconds)
         return told
     finally:
         etcd.stop()
@@ -180,6 +181,7 @@ def rounds_of_snapshots(table: Table, folder: Path, options: argparse.Namespace,
             rest.unlink()
 
     costs = interleaved(lines, options.rounds, after)
+    kept.bare_seconds = costs["etcdctl"].seconds
     tell_snapshot(table, kept.file.stat().st_size, *(costs[name] for name in lines))
     return f"etcdctl {etcd.version}"
 

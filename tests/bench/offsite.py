@@ -132,7 +132,7 @@ def _check(folder: Path, s3, key) -> int:
     return sealed.stat().st_size
 
 
-def bench(table, folder: Path, options, etcd, client) -> None:
+def bench(table, folder: Path, options, etcd, client, bare_seconds: float) -> None:
     """Medians of rounds in which both take turns; the first is not counted."""
     key = agebox.AgeKey(folder / "key.txt")
     (folder / "s3").mkdir(parents=True, exist_ok=True)
@@ -151,10 +151,10 @@ def bench(table, folder: Path, options, etcd, client) -> None:
                 size = _check(folder, s3, key)
             for item in list(s3.client().list("")):
                 s3.client().delete(item.key)
-    tell(table, size, *(sides[name] for name in sides))
+    tell(table, size, *(sides[name] for name in sides), bare_seconds)
 
 
-def tell(table, size: int, ours: list[Side], theirs: list[Side]) -> None:
+def tell(table, size: int, ours: list[Side], theirs: list[Side], bare_seconds: float) -> None:
     def both(field: str) -> tuple[float, float]:
         return tuple(statistics.median(getattr(side, field) for side in sides) for sides in (ours, theirs))
 
@@ -163,3 +163,4 @@ def tell(table, size: int, ours: list[Side], theirs: list[Side]) -> None:
               "> 1 x", seconds < their_seconds)
     table.add("  CPU, s", f"{cpu:.2f}", f"{their_cpu:.2f}", f"{cpu / their_cpu:.2f} x", f"<= {GOAL_CPU} x", cpu <= GOAL_CPU * their_cpu)
     table.add("  peak RssAnon, MiB", f"{anon / MIB:.1f}", f"{their_anon / MIB:.1f}", f"1/{their_anon / anon:.1f}")
+    table.add("  beside etcdctl snapshot save alone, s", f"{seconds:.2f}", f"{bare_seconds:.2f}", f"{bare_seconds / seconds:.2f} x pace")

@@ -181,12 +181,38 @@ static void no_room_is_an_overflow(void **state)
     }
 }
 
+static void test_text_is_cut_to_fit(void **state)
+{
+    static const uint8_t message[] = {0x12, 5, 'h', 'e', 'l', 'l', 'o'}, short_one[] = {0x12, 5, 'h'};
+    static const struct {
+        size_t cap;
+        const char *wanted;
+    } cases[] = {{6, "hello"}, {5, "hell"}, {1, ""}};
+    struct pb_field f;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char out[8] = "xxxxxxx";
+        struct pb_reader r = pb_read((struct bytes){message, sizeof message});
+        assert_true(pb_next(&r, &f));
+        pb_text(&r, &f, out, cases[i].cap);
+        assert_string_equal(out, cases[i].wanted);
+        assert_int_equal(r.error, OK);
+    }
+    struct pb_reader r = pb_read((struct bytes){short_one, sizeof short_one});
+    assert_false(pb_next(&r, &f));
+    assert_int_equal(r.error, E_PROTOCOL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads),        cmocka_unit_test(every_cut_is_an_error_or_shorter),
-        cmocka_unit_test(typed_values), cmocka_unit_test(wrong_wire_type_is_sticky),
-        cmocka_unit_test(nested),       cmocka_unit_test(no_room_is_an_overflow),
+        cmocka_unit_test(reads),
+        cmocka_unit_test(every_cut_is_an_error_or_shorter),
+        cmocka_unit_test(typed_values),
+        cmocka_unit_test(wrong_wire_type_is_sticky),
+        cmocka_unit_test(test_text_is_cut_to_fit),
+        cmocka_unit_test(nested),
+        cmocka_unit_test(no_room_is_an_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,6 @@ MUST_USE err etcd_unary(struct etcd *e, const char *path, struct bytes request, 
 MUST_USE err etcd_unary_at(struct etcd *e, const char *path, struct bytes request, ms deadline, struct buf **out);
 /* A call whose answer has nothing that is wanted. */
 MUST_USE err etcd_order(struct etcd *e, const char *path, const struct pb_writer *request, ms deadline);
-void etcd_text_field(struct pb_reader *r, const struct pb_field *f, char *out, size_t cap);
 MUST_USE err etcd_try(struct etcd *e, unsigned endpoint, ms deadline,
                       struct etcd_status *out); /* no learner; a failure is logged */
 

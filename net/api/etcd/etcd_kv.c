@@ -20,7 +20,7 @@ static void value_read(struct bytes message, struct etcd_value *out, err *error)
             out->mod_revision = pb_i64(&r, &f);
             break;
         case 5:
-            etcd_text_field(&r, &f, out->value, sizeof out->value);
+            pb_text(&r, &f, out->value, sizeof out->value);
             break;
         case 6:
             out->lease = pb_i64(&r, &f);

@@ -5,13 +5,6 @@
 
 #include <string.h>
 
-void etcd_text_field(struct pb_reader *r, const struct pb_field *f, char *out, size_t cap)
-{
-    struct bytes b = pb_bytes(r, f);
-    struct text t = text_over(out, cap);
-    text_add_bytes(&t, b);
-}
-
 static err header_read(struct bytes message, struct etcd_status *out)
 {
     struct pb_field f;
@@ -50,7 +43,7 @@ static void status_field(struct pb_reader *r, const struct pb_field *f, struct e
             r->error = E_PROTOCOL;
         break;
     case 2:
-        etcd_text_field(r, f, out->version, sizeof out->version);
+        pb_text(r, f, out->version, sizeof out->version);
         break;
     case 3:
         out->db_bytes = pb_i64(r, f);
@@ -77,7 +70,7 @@ static void status_field(struct pb_reader *r, const struct pb_field *f, struct e
         out->is_learner = pb_bool(r, f);
         break;
     case 11:
-        etcd_text_field(r, f, out->storage_version, sizeof out->storage_version);
+        pb_text(r, f, out->storage_version, sizeof out->storage_version);
         break;
     case 12:
         out->db_quota = pb_i64(r, f);
@@ -116,11 +109,11 @@ static err member_read(struct bytes message, struct etcd_member *out)
             out->id = pb_u64(&r, &f);
             break;
         case 2:
-            etcd_text_field(&r, &f, out->name, sizeof out->name);
+            pb_text(&r, &f, out->name, sizeof out->name);
             break;
         case 4:
             if (out->client_url_count < ETCD_CLIENT_URLS_MAX)
-                etcd_text_field(&r, &f, out->client_urls[out->client_url_count++], ETCD_URL_MAX);
+                pb_text(&r, &f, out->client_urls[out->client_url_count++], ETCD_URL_MAX);
             break;
         case 5:
             out->is_learner = pb_bool(&r, &f);

@@ -3,12 +3,6 @@
 
 #include "board/rt/text.h"
 
-static void text_field(struct pb_reader *r, const struct pb_field *f, char *out, size_t cap)
-{
-    struct text t = text_over(out, cap);
-    text_add_bytes(&t, pb_bytes(r, f));
-}
-
 err talos_metadata(struct bytes message)
 {
     struct pb_field f;
@@ -16,7 +10,7 @@ err talos_metadata(struct bytes message)
     char words[TRAIL_TEXT_MAX] = "";
     while (pb_next(&r, &f))
         if (f.number == 2)
-            text_field(&r, &f, words, sizeof words);
+            pb_text(&r, &f, words, sizeof words);
     if (r.error == OK && words[0])
         return trail(E_REMOTE, "%s", words);
     return r.error;
@@ -61,7 +55,7 @@ static void status_field(struct pb_reader *r, const struct pb_field *f, struct t
 {
     switch (f->number) { /* EtcdMemberStatus */
     case 1:
-        text_field(r, f, out->protocol_version, sizeof out->protocol_version);
+        pb_text(r, f, out->protocol_version, sizeof out->protocol_version);
         break;
     case 2:
         out->db_bytes = pb_i64(r, f);
@@ -91,7 +85,7 @@ static void status_field(struct pb_reader *r, const struct pb_field *f, struct t
         out->member_id = pb_u64(r, f);
         break;
     case 11:
-        text_field(r, f, out->storage_version, sizeof out->storage_version);
+        pb_text(r, f, out->storage_version, sizeof out->storage_version);
         break;
     default:
         break;
@@ -165,11 +159,11 @@ static void member_field(struct pb_reader *r, const struct pb_field *f, struct t
         out->id = pb_u64(r, f);
         break;
     case 3:
-        text_field(r, f, out->hostname, sizeof out->hostname);
+        pb_text(r, f, out->hostname, sizeof out->hostname);
         break;
     case 5:
         if (!out->client_url[0])
-            text_field(r, f, out->client_url, sizeof out->client_url);
+            pb_text(r, f, out->client_url, sizeof out->client_url);
         break;
     case 6:
         out->is_learner = pb_bool(r, f);
@@ -214,7 +208,7 @@ static void version_each(struct pb_reader *r, const struct pb_field *f, void *ou
     struct pb_reader info = pb_read(pb_bytes(r, f));
     while (pb_next(&info, &inner))
         if (inner.number == 1)
-            text_field(&info, &inner, out, TALOS_TEXT_MAX);
+            pb_text(&info, &inner, out, TALOS_TEXT_MAX);
     if (info.error != OK)
         r->error = info.error;
 }
