@@ -16,25 +16,30 @@ from .proc import PeerError, cache_folder, run
 HERE = Path(__file__).resolve().parent
 
 
-def _digest(module: Path, packages: Sequence[str]) -> str:
-    sums = hashlib.sha256(" ".join(packages).encode())
+BUILD_SECONDS_MAX = 3000  # a control plane on two cores that others use too
+
+
+def _digest(module: Path, packages: Sequence[str], stamps: Sequence[str]) -> str:
+    sums = hashlib.sha256(" ".join([*packages, *stamps]).encode())
     for path in sorted([*module.glob("go.*"), *module.rglob("*.go")]):
         sums.update(path.relative_to(module).as_posix().encode() + b"\0" + path.read_bytes())
     return sums.hexdigest()[:16]
 
 
-def build(module: str, packages: Sequence[str]) -> Path:
-    """The folder with one binary per package, named by the last part of its path (less a version)."""
+def build(module: str, packages: Sequence[str], stamps: Sequence[str] = ()) -> Path:
+    """The folder with one binary per package, named by the last part of its path (less a version). `stamps` are
+    variable=value of the linker: some programs learn their version so."""
     source = HERE / module
-    target = cache_folder("go") / f"{module}-{_digest(source, packages)}"
+    target = cache_folder("go") / f"{module}-{_digest(source, packages, stamps)}"
     if (target / ".complete").exists():
         return target
     if not shutil.which("go"):
         raise PeerError(f"{module} cannot be built: no Go on the path; see tools/setup cluster")
     building = target.with_name(f"{target.name}.{os.getpid()}")
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"}
-    run(["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{building}/", *packages], env=env, cwd=source,
-        seconds=1200)
+    link = " ".join(["-s -w", *(f"-X {stamp}" for stamp in stamps)])
+    run(["go", "build", "-trimpath", "-ldflags", link, "-o", f"{building}/", *packages], env=env, cwd=source,
+        seconds=BUILD_SECONDS_MAX)
     (building / ".complete").touch()
     if not target.exists():
         building.rename(target)
@@ -56,3 +61,25 @@ def rclone() -> Path:
 def versitygw() -> Path:
     """Folder of versitygw, an S3 server. Two minutes cold on 2 cores."""
     return build("versitygw", ["github.com/versity/versitygw/cmd/versitygw"])
+
+
+KUBERNETES = "1.36.3"
+
+
+def kubernetes() -> Path:
+    """Folder of kube-apiserver, kube-controller-manager, kubectl and kwok. Eight minutes cold on 2 cores."""
+    major, minor, _ = KUBERNETES.split(".")
+    stamps = [f"k8s.io/component-base/version.{name}={value}"
+              for name, value in (("gitVersion", f"v{KUBERNETES}"), ("gitMajor", major), ("gitMinor", minor))]
+    commands = [f"k8s.io/kubernetes/cmd/{name}" for name in ("kube-apiserver", "kube-controller-manager", "kubectl")]
+    return build("kubernetes", [*commands, "sigs.k8s.io/kwok/cmd/kwok"], stamps)
+
+
+def helm() -> Path:
+    """The program. Two minutes cold on 2 cores."""
+    return build("helm", ["helm.sh/helm/v4/cmd/helm"]) / "helm"
+
+
+def platform() -> Path:
+    """The strict platform double (peers.platform). Ten seconds cold."""
+    return build("platform", ["."]) / "platform"

@@ -1,0 +1,3 @@
+module holdfast/tests/peers/kubernetes/empty
+
+go 1.26.0
