@@ -85,6 +85,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     struct connection *c = user;
     struct call *call = call_of(c, id);
     (void)flags;
+    c->server->body_bytes += len;
     if (!c->server->deaf)
         nghttp2_session_consume(session, id, len);
     if (!call)
@@ -381,7 +382,7 @@ static err session_open(struct connection *c)
     nghttp2_option_set_no_auto_window_update(option, 1);
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->server->streams_max ? c->server->streams_max : 100},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, c->server->window_bytes ? c->server->window_bytes : 65535}};
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, c->server->window_bytes ? c->server->window_bytes : SERVER_WINDOW_BYTES}};
     if (nghttp2_session_server_new2(&c->session, on, c, option) == 0 &&
         nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) == 0)
         e = OK;

@@ -41,7 +41,8 @@ struct server_request {
     size_t len; /* of all of it; body holds the first of them */
 };
 
-#define SERVER_CALLS_MAX 80
+#define SERVER_CALLS_MAX    80
+#define SERVER_WINDOW_BYTES 65535 /* of a stream and of a connection that nobody enlarged, RFC 9113 §6.9.2 */
 
 struct server {
     /* the test's */
@@ -49,13 +50,14 @@ struct server {
     size_t (*make)(void *arg, const struct server_request *r, uint32_t index, uint8_t *out, size_t cap);
     void *arg;
     unsigned streams_max;   /* 0: 100 */
-    uint32_t window_bytes;  /* of what the client sends; 0: 65535 */
+    uint32_t window_bytes;  /* of what the client sends; 0: SERVER_WINDOW_BYTES */
     size_t frame_bytes_max; /* of DATA; 0: as nghttp2 likes */
     bool deaf;              /* reads, but gives no window back */
     struct tls_config *tls;
     /* counted */
     unsigned connections, requests, resets, goaways;
     uint32_t reset_code, goaway_code;
+    uint64_t body_bytes;                /* of DATA the client sent */
     uint64_t data_bytes;                /* of DATA the peer's windows let out */
     uint64_t data_of[SERVER_CALLS_MAX]; /* by request, in order of arrival */
     err last_error;
