@@ -77,6 +77,25 @@ void waitq_wake_all(struct waitq *q)
         (void)waitq_hand(q, OK);
 }
 
+/* --- bell --- */
+void bell_ring(struct bell *b)
+{
+    if (b == NULL)
+        return;
+    b->rung = true;
+    waitq_wake_all(&b->waiting);
+}
+
+err bell_wait(struct bell *b, ms deadline)
+{
+    if (fiber_canceled())
+        return E_CANCELED;
+    if (!b->rung)
+        TRY(waitq_wait(&b->waiting, deadline));
+    b->rung = false;
+    return OK;
+}
+
 /* --- semaphore --- */
 void sem_init_count(struct sem *s, unsigned count)
 {

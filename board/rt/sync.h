@@ -15,6 +15,15 @@ MUST_USE err waitq_wait(struct waitq *q, ms deadline);
 bool waitq_wake_one(struct waitq *q); /* false: nobody waited */
 void waitq_wake_all(struct waitq *q);
 
+/* "Something came": rung from anywhere in the loop, callbacks too, heard by one fiber. What rang since it was last heard is heard
+ * at once; any number of rings are one. Zeroed is valid and silent. */
+struct bell {
+    bool rung;
+    struct waitq waiting;
+};
+void bell_ring(struct bell *b); /* NULL is fine */
+MUST_USE err bell_wait(struct bell *b, ms deadline);
+
 struct sem {
     unsigned count;
     struct waitq waiting;

@@ -164,6 +164,37 @@ static void permits_are_conserved_under_random_schedules(void **state)
     }
 }
 
+/* --- bell --- */
+static struct bell bell;
+
+static void ring_of_timer(struct timer *t)
+{
+    (void)t;
+    bell_ring(&bell);
+}
+
+static err bell_body(void *arg)
+{
+    (void)arg;
+    struct timer later = {.fire = ring_of_timer};
+    CHECK(bell_wait(&bell, loop_now() - 1) == E_TIMEOUT);
+    bell_ring(&bell);
+    bell_ring(&bell);
+    bell_ring(NULL);
+    CHECK(bell_wait(&bell, loop_now() - 1) == OK); /* it rang before; twice is once */
+    CHECK(bell_wait(&bell, loop_now() + 2) == E_TIMEOUT);
+    timer_arm(&later, loop_now() + 2);
+    CHECK(bell_wait(&bell, loop_now() + SECONDS(10)) == OK);
+    CHECK(bell_wait(&bell, loop_now() - 1) == E_TIMEOUT);
+    return OK;
+}
+
+static void a_ring_is_heard_once_however_early(void **state)
+{
+    (void)state;
+    fibers_run(bell_body, NULL, OK);
+}
+
 /* --- channel --- */
 static struct channel channel;
 static uint32_t storage[4];
@@ -337,6 +368,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_queue_is_first_in_first_out),
+        cmocka_unit_test(a_ring_is_heard_once_however_early),
         cmocka_unit_test(a_permit_handed_over_is_not_lost_or_stolen),
         cmocka_unit_test(permits_are_conserved_under_random_schedules),
         cmocka_unit_test(a_channel_keeps_the_order_and_drains_after_closing),
