@@ -1,14 +1,17 @@
 #include "net/format/crypto.h"
 
+#include "board/rt/mem.h"
 #include "board/rt/os.h"
 #include "board/rt/secret.h"
 #include "net/format/cpu.h"
 #include "net/format/gcm.h"
 
 #include <mbedtls/aes.h>
+#include <mbedtls/ecdsa.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/error.h>
 #include <mbedtls/gcm.h>
+#include <mbedtls/md.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/platform_time.h>
 #include <psa/crypto.h>
@@ -120,6 +123,59 @@ err crypto_x25519(const uint8_t scalar[CRYPTO_X25519_BYTES], const uint8_t point
     if (bytes_equal_secret((struct bytes){out, CRYPTO_X25519_BYTES}, (struct bytes){zeroes, sizeof zeroes}))
         return trail(E_INVALID, "X25519: a point of low order");
     return OK;
+}
+
+/* --- ECDSA over P-256 --- */
+
+#define SCRUB_BYTES KIB(8) /* deeper than the library goes while it signs */
+
+static __attribute__((noinline)) int p256_sign(const uint8_t *scalar, const uint8_t *digest, uint8_t *signature)
+{
+    mbedtls_ecp_group group;
+    mbedtls_mpi d, r, s;
+    mbedtls_ecp_group_init(&group);
+    mbedtls_mpi_init(&d);
+    mbedtls_mpi_init(&r);
+    mbedtls_mpi_init(&s);
+    int code = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1);
+    if (code == 0)
+        code = mbedtls_mpi_read_binary(&d, scalar, CRYPTO_P256_BYTES);
+    if (code == 0)
+        code = mbedtls_ecp_check_privkey(&group, &d);
+    if (code == 0)
+        code = mbedtls_ecdsa_sign_det_ext(&group, &r, &s, &d, digest, 32, MBEDTLS_MD_SHA256, random_fill, NULL);
+    if (code == 0)
+        code = mbedtls_mpi_write_binary(&r, signature, CRYPTO_P256_BYTES);
+    if (code == 0)
+        code = mbedtls_mpi_write_binary(&s, signature + CRYPTO_P256_BYTES, CRYPTO_P256_BYTES);
+    mbedtls_mpi_free(&s);
+    mbedtls_mpi_free(&r);
+    mbedtls_mpi_free(&d);
+    mbedtls_ecp_group_free(&group);
+    return code;
+}
+
+/* ecdsa_sign_det_restartable() leaves the scalar in a local array of its own. */
+static __attribute__((noinline)) void stack_scrub(void)
+{
+    uint8_t below[SCRUB_BYTES];
+    wipe(below, sizeof below);
+}
+
+err crypto_p256_sign(const uint8_t scalar[CRYPTO_P256_BYTES], const uint8_t digest[32],
+                     uint8_t signature[CRYPTO_P256_SIGNATURE_BYTES])
+{
+    char words[CRYPTO_ERROR_TEXT_MAX];
+    bool wiping = mem_wipes_freed();
+    mem_wipe_freed(true);
+    int code = p256_sign(scalar, digest, signature);
+    mem_wipe_freed(wiping);
+    stack_scrub();
+    if (code == MBEDTLS_ERR_MPI_ALLOC_FAILED || code == MBEDTLS_ERR_ECP_ALLOC_FAILED || code == MBEDTLS_ERR_MD_ALLOC_FAILED)
+        return trail(E_BUDGET, "signing with P-256");
+    if (code == MBEDTLS_ERR_ECP_INVALID_KEY)
+        return trail(E_INVALID, "signing with P-256: the key is 0, or not below the curve's order");
+    return code == 0 ? OK : trail(E_UNSUPPORTED, "signing with P-256: %s", crypto_error_text(code, words, sizeof words));
 }
 
 /* --- AES-GCM ---

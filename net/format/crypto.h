@@ -24,4 +24,12 @@ bool crypto_cpu_has_aes(void); /* then AES-GCM is offered before ChaCha20-Poly13
 MUST_USE err crypto_x25519(const uint8_t scalar[CRYPTO_X25519_BYTES], const uint8_t point[CRYPTO_X25519_BYTES],
                            uint8_t out[CRYPTO_X25519_BYTES]);
 
+#define CRYPTO_P256_BYTES           32
+#define CRYPTO_P256_SIGNATURE_BYTES 64
+/* ECDSA over P-256 (FIPS 186-5) of a SHA-256 digest: r and s, 32 bytes each, big endian, as JWS has them (RFC 7518, 3.4). The
+ * nonce is RFC 6979's. A millisecond or more: on the pool. The scalar stays in no memory of the library, nor below this call's
+ * stack. E_INVALID the scalar is 0, or not below the curve's order; E_BUDGET. */
+MUST_USE err crypto_p256_sign(const uint8_t scalar[CRYPTO_P256_BYTES], const uint8_t digest[32],
+                              uint8_t signature[CRYPTO_P256_SIGNATURE_BYTES]);
+
 #endif
