@@ -147,6 +147,7 @@ static void zone_rules(const struct config *c, struct loader *l)
 
 void config_rules(void *config, struct loader *l)
 {
+    ingest_rules(config, l);
     etcd_rules(config, l);
     schedule_rules(config, l);
     rehearse_rules(config, l);

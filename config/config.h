@@ -35,6 +35,12 @@
 #define CONFIG_PREFIX_MAX      256 /* of object keys, with the last "/" */
 #define CONFIG_REGION_MAX      33
 
+#define CONFIG_KINDS_MAX        20
+#define CONFIG_KIND_BYTES       24   /* of "PersistentVolumeClaim", 21 and a zero */
+#define CONFIG_RATE_MAX         5000 /* events a second */
+#define CONFIG_CLUSTER_NAME_MAX 254
+#define CONFIG_UID_MAX          129
+
 enum destination_type { DESTINATION_DIRECTORY, DESTINATION_S3, DESTINATION_NFS };
 const char *destination_type_name(enum destination_type t); /* "s3", as it is configured; static */
 enum destination_compress { COMPRESS_NONE, COMPRESS_ZSTD };
@@ -72,6 +78,11 @@ struct config_guardian {  /* what the guardian may do; config.backup.guardian sa
 
 enum backup_source { SOURCE_ETCD, SOURCE_TALOS };
 
+enum ingest_source { INGEST_CRD, INGEST_CONFIG };
+enum ingest_event_types { EVENT_TYPES_LOWER, EVENT_TYPES_UPPER };
+enum ingest_environment { ENVIRONMENT_OFF, ENVIRONMENT_AUTO };
+extern const char *const config_ingest_kinds[CONFIG_KINDS_MAX + 1]; /* as they may be written; NULL ends */
+
 struct config {
     int64_t version;
     char data[OS_PATH_MAX];
@@ -101,6 +112,28 @@ struct config {
         unsigned destination_count;
         struct config_guardian etcd; /* backup.etcd.quota and below */
     } backup;
+    struct {
+        char kubeconfig[OS_PATH_MAX]; /* "": we are in a pod */
+        char context[254];            /* "": its current-context */
+    } kubernetes;
+    struct {
+        bool enabled, allow_plaintext, suppress_unchanged;
+        int source;                        /* enum ingest_source */
+        char platform_url[CONFIG_URL_MAX]; /* source: config, as the next ones up to the rate */
+        char cluster_name[CONFIG_CLUSTER_NAME_MAX];
+        char client_id_file[OS_PATH_MAX], private_key_file[OS_PATH_MAX];
+        ms sync_interval_ms;
+        int64_t events_per_second, burst_size;
+        char ca[OS_PATH_MAX];             /* "": the system's */
+        char cluster_uid[CONFIG_UID_MAX]; /* "": of kube-system */
+        char agent_version[64];           /* "": ours */
+        int event_types;                  /* enum ingest_event_types */
+        int environment;                  /* enum ingest_environment */
+        char kinds[CONFIG_KINDS_MAX][CONFIG_KIND_BYTES];
+        unsigned kind_count;          /* at least one */
+        char spool_path[OS_PATH_MAX]; /* "": data + "/ingest" */
+        int64_t spool_bytes_max, snapshot_bytes_max;
+    } ingest;
     struct {
         char webhook[CONFIG_URL_MAX], ping_url[CONFIG_URL_MAX]; /* "": none */
         char ca[OS_PATH_MAX];                                   /* "": the system's certificates */

@@ -1,121 +1,9 @@
 #include "config/schema.h"
 
+#include "config/schema_check.h"
 #include "net/format/age.h"
-#include "net/format/url.h"
 
 #include <string.h>
-
-/* --- what values may be --- */
-static bool is_name_char(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-}
-
-static const char *check_name(struct bytes value)
-{
-    for (size_t i = 0; i < value.len; i++)
-        if (!is_name_char(value.at[i]))
-            return "is not a name; use a-z, 0-9 and -, at most 32 of them";
-    return NULL;
-}
-
-static bool is_host_char(uint8_t c, bool ipv6)
-{
-    uint8_t lower = c | 0x20;
-    if (ipv6)
-        return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'f') || c == ':' || c == '.';
-    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-}
-
-static bool is_port(struct bytes text)
-{
-    uint64_t port;
-    return text.len <= 5 && text_to_u64(text, &port) && port >= 1 && port <= UINT16_MAX;
-}
-
-/* RFC 3986 authority without user information: HOST, HOST:PORT, [IPV6], [IPV6]:PORT. */
-static bool is_authority(struct bytes a)
-{
-    bool ipv6 = a.len > 0 && a.at[0] == '[';
-    size_t start = ipv6 ? 1 : 0, end = start;
-    while (end < a.len && is_host_char(a.at[end], ipv6))
-        end++;
-    if (end == start || (ipv6 && (end == a.len || a.at[end] != ']')))
-        return false;
-    end += ipv6 ? 1 : 0;
-    if (end == a.len)
-        return true;
-    return a.at[end] == ':' && is_port((struct bytes){a.at + end + 1, a.len - end - 1});
-}
-
-static const char *check_endpoint(struct bytes value)
-{
-    static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
-        size_t length = strlen(schemes[i]);
-        if (value.len < length || memcmp(value.at, schemes[i], length) != 0)
-            continue;
-        struct bytes rest = {value.at + length, value.len - length};
-        if (rest.len > 0 && rest.at[rest.len - 1] == '/')
-            rest.len--;
-        if (is_authority(rest))
-            return NULL;
-    }
-    return "is not an endpoint; write it like https://10.0.0.2:2379";
-}
-
-static const char *check_url(struct bytes value)
-{
-    char text[CONFIG_URL_MAX];
-    struct url url;
-    if (value.len >= sizeof text) /* told as too long */
-        return NULL;
-    memcpy(text, value.at, value.len);
-    text[value.len] = 0;
-    if (url_parse(text, &url) == OK)
-        return NULL;
-    trail_clear(); /* not its words: a token may be in them */
-    return "is not a URL without user and password; write it like https://hooks.lan/path";
-}
-
-/* An S3 server's: as an etcd endpoint, but with another example. */
-static const char *check_s3_endpoint(struct bytes value)
-{
-    return check_endpoint(value) ? "is not a server's URL without a path; write it like https://s3.lan:9000" : NULL;
-}
-
-/* Amazon's rule for bucket names, without those about words. */
-static const char *check_bucket(struct bytes value)
-{
-    bool good = value.len >= 3;
-    for (size_t i = 0; i < value.len; i++)
-        good = good && (is_name_char(value.at[i]) || value.at[i] == '.' || value.at[i] == '_');
-    return good ? NULL : "is not a bucket's name; use 3 to 63 of a-z, 0-9, - and .";
-}
-
-static const char *check_prefix(struct bytes value)
-{
-    bool good = value.len > 0 && value.at[0] != '/';
-    for (size_t i = 0; i < value.len; i++)
-        good = good && value.at[i] > ' ' && value.at[i] < 0x7F;
-    return good ? NULL : "is not a prefix of keys; write it like clusters/home/";
-}
-
-static const char *check_region(struct bytes value)
-{
-    bool good = value.len > 0;
-    for (size_t i = 0; i < value.len; i++)
-        good = good && is_name_char(value.at[i] | 0x20);
-    return good ? NULL : "is not a region; write it like eu-central-1";
-}
-
-static const char *check_server(struct bytes value)
-{
-    bool ipv6 = value.len > 0 && memchr(value.at, ':', value.len), good = value.len > 0;
-    for (size_t i = 0; i < value.len; i++)
-        good = good && is_host_char(value.at[i], ipv6);
-    return good ? NULL : "is not a server; write its name or address, without a port";
-}
 
 /* --- the rows --- */
 static const char *const levels[] = {
@@ -125,6 +13,30 @@ static const char *const destination_types[] = {
     [DESTINATION_DIRECTORY] = "directory", [DESTINATION_S3] = "s3", [DESTINATION_NFS] = "nfs", NULL};
 static const char *const compressions[] = {[COMPRESS_NONE] = "none", [COMPRESS_ZSTD] = "zstd", NULL};
 static const char *const addressings[] = {[ADDRESSING_PATH] = "path", [ADDRESSING_VIRTUAL] = "virtual", NULL};
+static const char *const ingest_sources[] = {[INGEST_CRD] = "crd", [INGEST_CONFIG] = "config", NULL};
+static const char *const event_types[] = {[EVENT_TYPES_LOWER] = "lower", [EVENT_TYPES_UPPER] = "upper", NULL};
+static const char *const environments[] = {[ENVIRONMENT_OFF] = "off", [ENVIRONMENT_AUTO] = "auto", NULL};
+const char *const config_ingest_kinds[CONFIG_KINDS_MAX + 1] = {"Namespace",
+                                                               "Pod",
+                                                               "Service",
+                                                               "Node",
+                                                               "Deployment",
+                                                               "StatefulSet",
+                                                               "DaemonSet",
+                                                               "Job",
+                                                               "CronJob",
+                                                               "Ingress",
+                                                               "NetworkPolicy",
+                                                               "ConfigMap",
+                                                               "Secret",
+                                                               "PersistentVolumeClaim",
+                                                               "ServiceAccount",
+                                                               "Role",
+                                                               "ClusterRole",
+                                                               "RoleBinding",
+                                                               "ClusterRoleBinding",
+                                                               "Event",
+                                                               NULL};
 static const char *const sources[] = {[SOURCE_ETCD] = "etcd", [SOURCE_TALOS] = "talos", NULL};
 
 #define SIZE_OF(type, member) sizeof(((type *)0)->member)
@@ -270,6 +182,51 @@ static const struct config_row rows[] = {
     {"backup.destinations[].retention.weekly", "The same of ISO weeks; 4 without `retention`.", RETENTION(3)},
     {"backup.destinations[].retention.monthly", "The same of months; 12 without `retention`.", RETENTION(4)},
     {"backup.destinations[].retention.yearly", "The same of years.", RETENTION(5)},
+    {"kubernetes", "The cluster's API server. Without `kubeconfig`: that of the pod we run in.", .type = CONFIG_SECTION},
+    {"kubernetes.kubeconfig", "A kubeconfig file; with a client certificate or a token in it.", .type = CONFIG_PATH,
+     AT(kubernetes.kubeconfig)},
+    {"kubernetes.context", "Which of its contexts; without it its current-context.", .type = CONFIG_STRING,
+     AT(kubernetes.context)},
+    {"ingest", "Streams what is in the cluster, never a Secret's value, to a platform.", .type = CONFIG_SECTION},
+    {"ingest.enabled", "Whether it does.", "false", .type = CONFIG_BOOL, AT(ingest.enabled)},
+    {"ingest.source", "Where platform and names are said: in ObsykAgent resources of the cluster, or below.", "crd",
+     ingest_sources, .type = CONFIG_CHOICE, AT(ingest.source)},
+    {"ingest.platform_url", "With `source: config`: URL of the platform; /api/v1/agent/… is added to it.", NULL, NULL,
+     check_platform_url, .type = CONFIG_STRING, AT(ingest.platform_url)},
+    {"ingest.allow_plaintext", "A platform that is not this machine may have an http:// URL.", "false", .type = CONFIG_BOOL,
+     AT(ingest.allow_plaintext)},
+    {"ingest.ca", "Certificates (PEM) that sign the platform's; without it the system's.", .type = CONFIG_PATH, AT(ingest.ca)},
+    {"ingest.cluster_name", "With `source: config`: what the platform shows.", NULL, NULL, check_cluster_name,
+     .type = CONFIG_STRING, AT(ingest.cluster_name)},
+    {"ingest.cluster_uid", "Who the cluster is; without it the UID of its namespace kube-system.", NULL, NULL, check_cluster_uid,
+     .type = CONFIG_STRING, AT(ingest.cluster_uid)},
+    {"ingest.agent_version", "What the platform is told of us; without it our version.", .type = CONFIG_STRING,
+     AT(ingest.agent_version)},
+    {"ingest.credentials", "With `source: config`: what the platform knows us by.", .type = CONFIG_SECTION},
+    {"ingest.credentials.client_id_file", "File with the client id.", .type = CONFIG_PATH, AT(ingest.client_id_file)},
+    {"ingest.credentials.private_key_file", "File with the P-256 key (PEM, SEC1 or PKCS#8); read anew when it changes.",
+     .type = CONFIG_PATH, AT(ingest.private_key_file)},
+    {"ingest.sync_interval", "With `source: config`: time between two heartbeats.", "5m", .type = CONFIG_DURATION,
+     AT(ingest.sync_interval_ms), .least = SECONDS(1), .most = HOURS(24)},
+    {"ingest.rate_limit", "With `source: config`: how fast events may leave.", .type = CONFIG_SECTION},
+    {"ingest.rate_limit.events_per_second", "So many a second.", "10", .type = CONFIG_INTEGER, AT(ingest.events_per_second),
+     .least = 1, .most = CONFIG_RATE_MAX},
+    {"ingest.rate_limit.burst_size", "So many at once after a pause.", "20", .type = CONFIG_INTEGER, AT(ingest.burst_size),
+     .least = 1, .most = CONFIG_RATE_MAX},
+    {"ingest.event_types", "lower: added, modified, deleted, as the platform takes them; upper: ADDED, UPDATED, DELETED.",
+     "lower", event_types, .type = CONFIG_CHOICE, AT(ingest.event_types)},
+    {"ingest.kinds", "Which kinds leave the cluster; without it all 20.", NULL, NULL, check_kind, .type = CONFIG_STRINGS,
+     LIST(ingest.kinds, ingest.kind_count)},
+    {"ingest.suppress_unchanged", "No event for an object of which nothing changed that would be sent.", "true",
+     .type = CONFIG_BOOL, AT(ingest.suppress_unchanged)},
+    {"ingest.environment", "auto: snapshots name the version of Kubernetes, the cloud and its region.", "off", environments,
+     .type = CONFIG_CHOICE, AT(ingest.environment)},
+    {"ingest.spool", "Where events wait that cannot be sent yet.", .type = CONFIG_SECTION},
+    {"ingest.spool.path", "The folder; without it `ingest` in `data`.", .type = CONFIG_PATH, AT(ingest.spool_path)},
+    {"ingest.spool.bytes_max", "For one platform. When it is full, a fresh snapshot takes the place of what waits.", "64MiB",
+     .type = CONFIG_SIZE, AT(ingest.spool_bytes_max), .least = MIB(1), .most = (int64_t)1 << 34},
+    {"ingest.snapshot_bytes_max", "A larger snapshot is not sent; a condition and a metric say so.", "256MiB",
+     .type = CONFIG_SIZE, AT(ingest.snapshot_bytes_max), .least = KIB(64), .most = (int64_t)1 << 34},
     {"notify", "Who is told of failures and recovery.", .type = CONFIG_SECTION},
     {"notify.webhook", "URL that gets a POST of JSON when a backup failed or is stale, and on recovery.", NULL, NULL, check_url,
      .type = CONFIG_STRING, AT(notify.webhook), .secret = true},

@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-#define CONFIG_ROWS_MAX 160
+#define CONFIG_ROWS_MAX 200
 #define CONFIG_PATH_MAX 96 /* of a key: "backup.destinations[0].name" */
 
 /*        type      what it is called         how it is written; the field in the struct */
@@ -56,7 +56,8 @@ struct schema {
 };
 
 extern const struct schema config_schema;
-void config_rules(void *config, struct loader *l); /* config_schema's; in config.c */
+void config_rules(void *config, struct loader *l);     /* config_schema's; in config.c */
+void ingest_rules(struct config *c, struct loader *l); /* of kubernetes and ingest, in ingest_rules.c */
 void config_item_rules(void *item, const struct config_row *list, struct loader *l);
 
 const char *config_type_name(enum config_type t); /* "a duration" */

@@ -19,18 +19,20 @@
 /* clang-format off */
 /*        task     heap         fibers stack    conns stall */
 #define EDGE16(TASK, BUFFERS)                                \
-    TASK(BOARD,   KIB(512),    4,     KIB(32), 4,    SECONDS(10)) \
-    TASK(METRICS, KIB(512),    6,     KIB(32), 24,   SECONDS(30)) \
-    TASK(BACKUP,  MIB(8),      8,     KIB(32), 8,    SECONDS(60)) \
-    TASK(GUARDIAN,KIB(384),    6,     KIB(32), 4,    SECONDS(60)) \
-    TASK(STORE,   KIB(1408),   2,     KIB(32), 0,    SECONDS(60)) \
-    TASK(CONTROL, KIB(256),    4,     KIB(32), 4,    SECONDS(60)) \
-    BUFFERS(0, KIB(4), 32) BUFFERS(1, KIB(16), 24) BUFFERS(2, KIB(256), 6)
+    TASK(BOARD,   KIB(512),    4,     KIB(24), 4,    SECONDS(10)) \
+    TASK(METRICS, KIB(512),    6,     KIB(24), 24,   SECONDS(30)) \
+    TASK(BACKUP,  MIB(8),      8,     KIB(24), 8,    SECONDS(60)) \
+    TASK(GUARDIAN,KIB(384),    6,     KIB(24), 4,    SECONDS(60)) \
+    TASK(INGEST,  KIB(1216),   5,     KIB(24), 6,    SECONDS(60)) \
+    TASK(STORE,   KIB(1408),   2,     KIB(24), 0,    SECONDS(60)) \
+    TASK(CONTROL, KIB(256),    4,     KIB(24), 4,    SECONDS(60)) \
+    BUFFERS(0, KIB(4), 32) BUFFERS(1, KIB(16), 24) BUFFERS(2, KIB(256), 5)
 #define HUB32(TASK, BUFFERS)                                 \
     TASK(BOARD,   KIB(768),    4,     KIB(32), 4,    SECONDS(10)) \
     TASK(METRICS, MIB(2),      10,    KIB(32), 48,   SECONDS(30)) \
     TASK(BACKUP,  MIB(14),     12,    KIB(32), 12,   SECONDS(60)) \
     TASK(GUARDIAN,KIB(768),    8,     KIB(32), 6,    SECONDS(60)) \
+    TASK(INGEST,  KIB(4224),   8,     KIB(32), 8,    SECONDS(60)) \
     TASK(STORE,   MIB(2),      2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, KIB(512),    6,     KIB(32), 8,    SECONDS(60)) \
     BUFFERS(0, KIB(4), 64) BUFFERS(1, KIB(16), 48) BUFFERS(2, KIB(256), 12)
@@ -39,14 +41,15 @@
     TASK(METRICS, MIB(4),      16,    KIB(32), 96,   SECONDS(30)) \
     TASK(BACKUP,  MIB(20),     16,    KIB(32), 16,   SECONDS(60)) \
     TASK(GUARDIAN,MIB(1),      8,     KIB(32), 8,    SECONDS(60)) \
+    TASK(INGEST,  MIB(12),     12,    KIB(32), 12,   SECONDS(60)) \
     TASK(STORE,   MIB(4),      2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, MIB(1),      8,     KIB(32), 16,   SECONDS(60)) \
     BUFFERS(0, KIB(4), 128) BUFFERS(1, KIB(16), 96) BUFFERS(2, KIB(256), 24)
 
 #define POOL_STACK KIB(128)
 /*              threads jobs series samples recv      send */
-#define EDGE16_REST 3, 24, 320, 40, KIB(256), KIB(128)
-#define HUB32_REST  4, 32, 512, 40, KIB(512), KIB(256)
+#define EDGE16_REST 3, 24, 384, 40, KIB(256), KIB(128)
+#define HUB32_REST  4, 32, 640, 40, KIB(512), KIB(256)
 #define HUB64_REST  6, 64, 1024, 40, KIB(1024), KIB(256)
 
 #define TASK_ROW(id, heap, fiber_count, stack, conns, stall) \
@@ -65,7 +68,7 @@
 #define THREADS_OF(...) THREADS_OF_(__VA_ARGS__)
 
 /* What is neither heap, stack nor buffer: static data, job slots, heap headers, libc. */
-#define STATIC_BYTES_MAX MIB(1)
+#define STATIC_BYTES_MAX KIB(768)
 
 #define PROFILE(id, label, mib, TABLE, REST_ROW)                                                              \
     const struct profile id = {.name = (label),                                                                \

@@ -7,13 +7,14 @@
 #include "board/rt/base.h"
 
 /* Who is charged. BOARD is the loop, the command line and everything before the agents start. GUARDIAN looks
- * after etcd (agents/guardian), STORE is the database (hal/store.h), CONTROL what commands ask of a running hub
- * (board/control.h). */
+ * after etcd (agents/guardian), INGEST streams the cluster (agents/ingest), STORE is the database (hal/store.h), CONTROL what
+ * commands ask of a running hub (board/control.h). */
 #define TASK_TABLE(X)                                                                                                            \
     X(BOARD, "board")                                                                                                            \
     X(METRICS, "metrics")                                                                                                        \
     X(BACKUP, "backup")                                                                                                          \
     X(GUARDIAN, "guardian")                                                                                                      \
+    X(INGEST, "ingest")                                                                                                          \
     X(STORE, "store")                                                                                                            \
     X(CONTROL, "control")
 

@@ -1,10 +1,12 @@
 /* url: a strict reader; what it does not know it refuses by name. */
 #include "net/format/url.h"
 
+#include "board/rt/addr.h"
 #include "board/rt/text.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define PORT_HTTP  80  /* RFC 9110 §4.2.1 */
 #define PORT_HTTPS 443 /* RFC 9110 §4.2.2 */
@@ -94,4 +96,14 @@ void url_authority(const struct url *u, char *out, size_t cap)
     if (u->port != (u->tls ? PORT_HTTPS : PORT_HTTP))
         (void)snprintf(number, sizeof number, ":%u", (unsigned)u->port);
     (void)snprintf(out, cap, six ? "[%s]%s" : "%s%s", u->host, number);
+}
+
+bool url_is_loopback(const struct url *u)
+{
+    struct addr a;
+    if (strcasecmp(u->host, "localhost") == 0 || strcmp(u->host, "::1") == 0)
+        return true;
+    bool literal = strncmp(u->host, "127.", 4) == 0 && addr_parse_ip(bytes_of(u->host), &a) == OK;
+    trail_clear();
+    return literal;
 }

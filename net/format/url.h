@@ -24,4 +24,7 @@ MUST_USE err url_parse(const char *text, struct url *out);
 #define URL_AUTHORITY_MAX (URL_HOST_MAX + 8)
 void url_authority(const struct url *u, char *out, size_t cap);
 
+/* This machine itself: localhost, 127.0.0.0/8 or ::1 (RFC 6761 §6.3, RFC 1122 §3.2.1.3, RFC 4291 §2.5.3). */
+bool url_is_loopback(const struct url *u);
+
 #endif

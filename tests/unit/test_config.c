@@ -27,10 +27,23 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
 }
 
 /* --- good files --- */
-#define SHOWN(listen, level, format, endpoints, tls, when, idle, total, destinations)                                            \
+#define SHOWN(...) SHOWN_(__VA_ARGS__, INGEST)
+#define SHOWN_(listen, level, format, endpoints, tls, when, idle, total, destinations, rest)                                     \
     V "data: \"/var/lib/holdfast\"\nlisten: \"" listen "\"\nlog:\n  level: " level "\n  format: " format                         \
       "\nbackup:\n  etcd:\n    endpoints:" endpoints "\n" tls GUARDIAN SOURCE when "  idle_timeout: " idle                       \
-      "\n  total_timeout: " total "\n  min_rate: 4MiB\n  verify:\n    scratch_max: 8GiB\n  destinations:" destinations "\n"
+      "\n  total_timeout: " total "\n  min_rate: 4MiB\n  verify:\n    scratch_max: 8GiB\n  destinations:" destinations "\n" rest
+#define INGEST "ingest:\n  enabled: false\n" INGEST_REST
+#define INGEST_REST                                                                                                              \
+    "  source: crd\n  allow_plaintext: false\n  sync_interval: 5m\n  rate_limit:\n    events_per_second: 10\n    burst_size: "   \
+    "20\n  event_types: lower\n  kinds:\n" KINDS                                                                                 \
+    "  suppress_unchanged: true\n  environment: off\n  spool:\n    bytes_max: 64MiB\n  snapshot_bytes_max: 256MiB\n"
+#define KIND(name) "    - \"" name "\"\n"
+#define KINDS                                                                                                                    \
+    KIND("Namespace")                                                                                                            \
+    KIND("Pod") KIND("Service") KIND("Node") KIND("Deployment") KIND("StatefulSet") KIND("DaemonSet") KIND("Job")                \
+        KIND("CronJob") KIND("Ingress") KIND("NetworkPolicy") KIND("ConfigMap") KIND("Secret") KIND("PersistentVolumeClaim")     \
+            KIND("ServiceAccount") KIND("Role") KIND("ClusterRole") KIND("RoleBinding") KIND("ClusterRoleBinding") KIND("Event")
+#define SHOWN_HEAD(rest) SHOWN_("127.0.0.1:9464", "info", "logfmt", " []", "", WHEN_DEFAULT, "30s", "2h", " []", rest)
 #define GUARDIAN                                                                                                                 \
     "    guardian: false\n    defrag: false\n    defrag_fragmentation: 50\n    defrag_floor: 100MiB\n    defrag_quota: 80\n"     \
     "    nospace: false\n"
@@ -92,6 +105,20 @@ static const struct {
      SHOWN_WHEN(
          WHEN_DEFAULT) "notify:\n  webhook: \"https://hooks.lan/a?b=c\"\n  ping_url: \"http://[fd00::1]:8000/ping\"\n  ca: "
                        "\"/ca.pem\"\n"},
+    {"ingest by resources", V "kubernetes: {kubeconfig: /k, context: home}\ningest: {enabled: true}\n",
+     SHOWN_HEAD("kubernetes:\n  kubeconfig: \"/k\"\n  context: \"home\"\ningest:\n  enabled: true\n" INGEST_REST)},
+    {"ingest by configuration",
+     V "ingest:\n  enabled: true\n  source: config\n  platform_url: http://localhost:8443/x\n  cluster_name: \"Oslo 1\"\n"
+       "  cluster_uid: 7f0e\n  credentials: {client_id_file: /i, private_key_file: /p}\n  kinds: [Pod, Event]\n"
+       "  rate_limit: {events_per_second: 5000, burst_size: 1}\n  event_types: upper\n  environment: auto\n"
+       "  spool: {path: /s, bytes_max: 1MiB}\n",
+     SHOWN_HEAD(
+         "ingest:\n  enabled: true\n  source: config\n  platform_url: \"http://localhost:8443/x\"\n  allow_plaintext: false\n"
+         "  cluster_name: \"Oslo 1\"\n  cluster_uid: \"7f0e\"\n  credentials:\n    client_id_file: \"/i\"\n"
+         "    private_key_file: \"/p\"\n  sync_interval: 5m\n  rate_limit:\n    events_per_second: 5000\n    burst_size: 1\n"
+         "  event_types: upper\n  kinds:\n" KIND("Pod")
+             KIND("Event") "  suppress_unchanged: true\n  environment: auto\n"
+                           "  spool:\n    path: \"/s\"\n    bytes_max: 1MiB\n  snapshot_bytes_max: 256MiB\n")},
     {"notify with nothing in it", V "notify:\n  # webhook: x\n", SHOWN_WHEN(WHEN_DEFAULT)},
     {"empty lists", V "backup: {etcd: {endpoints: []}, destinations: []}\n", SHOWN_DEFAULT("127.0.0.1:9464", "info", "logfmt")},
     {"destinations without endpoints", V "backup:\n  destinations:\n    - {name: a, type: directory, path: /b}\n",

@@ -28,10 +28,11 @@
 #define KEEPS_NONE                                                                                                               \
     "backup.destinations[0].retention: keeps no backup at all; write at least one rule, like daily: 7, or remove the key for "   \
     "the default\n"
-#define LONG_16            "0123456789abcdef"
-#define LONG_64            LONG_16 LONG_16 LONG_16 LONG_16
-#define LONG_256           LONG_64 LONG_64 LONG_64 LONG_64
-#define UNKNOWN(line, key) "h.yaml:" line ":1: " key ": unknown key; known here: version, data, listen, log, backup, notify\n"
+#define LONG_16  "0123456789abcdef"
+#define LONG_64  LONG_16 LONG_16 LONG_16 LONG_16
+#define LONG_256 LONG_64 LONG_64 LONG_64 LONG_64
+#define UNKNOWN(line, key)                                                                                                       \
+    "h.yaml:" line ":1: " key ": unknown key; known here: version, data, listen, log, backup, kubernetes, ingest, notify\n"
 
 /* Every wrong file and exactly what is said about it. */
 static const struct {
@@ -112,9 +113,11 @@ static const struct {
      "h.yaml:4:55: backup.destinations[0].export: is not a path on the server; begin it with a slash\n"},
     {"alias", V "data: &a /x\nlisten: *a\n", "h.yaml:3:9: aliases are not supported; write the value out\n"},
     {"alias bomb", "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b]\n",
-     "h.yaml:1:1: a: unknown key; known here: version, data, listen, log, backup, notify\nh.yaml:2:1: b: unknown key; known "
+     "h.yaml:1:1: a: unknown key; known here: version, data, listen, log, backup, kubernetes, ingest, notify\nh.yaml:2:1: b: "
+     "unknown key; known "
      "here: "
-     "version, data, listen, log, backup, notify\nh.yaml:2:8: aliases are not supported; write the value out\n"},
+     "version, data, listen, log, backup, kubernetes, ingest, notify\nh.yaml:2:8: aliases are not supported; write the value "
+     "out\n"},
     {"merge key", V "log: &l {level: info}\nbackup:\n  <<: *l\n",
      "h.yaml:4:3: backup.<<: unknown key; known here: etcd, source, talos, schedule, every, timezone, max_age, idle_timeout, "
      "total_timeout, min_rate, stage, verify, rehearse, destinations\nh.yaml:4:7: aliases are not supported; write the value "
@@ -142,7 +145,7 @@ static const struct {
     {"nested key twice", V "log:\n  level: info\n  level: warn\n",
      "h.yaml:4:3: log.level: given twice, first on line 3; keep one\n"},
     {"unknown key", V "colour: red\n",
-     "h.yaml:2:1: colour: unknown key; known here: version, data, listen, log, backup, notify\n"},
+     "h.yaml:2:1: colour: unknown key; known here: version, data, listen, log, backup, kubernetes, ingest, notify\n"},
     {"misspelt key", V "lisen: :9464\n", "h.yaml:2:1: lisen: unknown key; did you mean \"listen\"?\n"},
     {"swapped letters", V "lgo: {}\n", "h.yaml:2:1: lgo: unknown key; did you mean \"log\"?\n"},
     {"upper case key", V "Data: /a\n", "h.yaml:2:1: Data: unknown key; did you mean \"data\"?\n"},
@@ -151,14 +154,17 @@ static const struct {
     {"unknown nested key", V "log: {colour: true}\n", "h.yaml:2:7: log.colour: unknown key; known here: level, format\n"},
     {"key of another section", V "every: 6h\n", "h.yaml:2:1: every: unknown key; did you mean \"backup.every\"?\n"},
     {"key with a dot", V "log.level: info\n",
-     "h.yaml:2:1: log.level: unknown key; known here: version, data, listen, log, backup, notify\n"},
-    {"empty key", V "\"\": 1\n", "h.yaml:2:1: unknown key; known here: version, data, listen, log, backup, notify\n"},
+     "h.yaml:2:1: log.level: unknown key; known here: version, data, listen, log, backup, kubernetes, ingest, notify\n"},
+    {"empty key", V "\"\": 1\n",
+     "h.yaml:2:1: unknown key; known here: version, data, listen, log, backup, kubernetes, ingest, notify\n"},
     {"long key", V K100 ": 1\n",
-     "h.yaml:2:1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...: unknown key; known here: version, data, listen, log, backup, notify\n"},
+     "h.yaml:2:1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...: unknown key; known here: version, data, listen, log, backup, kubernetes, "
+     "ingest, notify\n"},
     {"key with an escape sequence", V "\"\\e[31m\": 1\n",
-     "h.yaml:2:1: ??31m: unknown key; known here: version, data, listen, log, backup, notify\n"},
+     "h.yaml:2:1: ??31m: unknown key; known here: version, data, listen, log, backup, kubernetes, ingest, notify\n"},
     {"unknown key with a tree below", V "extra: {a: [1, {b: 2}], c: 3}\nlisten: 99\n",
-     "h.yaml:2:1: extra: unknown key; known here: version, data, listen, log, backup, notify\nh.yaml:3:9: listen: \"99\" is not "
+     "h.yaml:2:1: extra: unknown key; known here: version, data, listen, log, backup, kubernetes, ingest, notify\nh.yaml:3:9: "
+     "listen: \"99\" is not "
      "an "
      "address; write it like 127.0.0.1:9464, [::1]:9464, :9464 or unix:/path\n"},
     {"key is a list", V "? [a, b]\n: c\n", "h.yaml:2:3: a key must be a text; put it in quotes\n"},
@@ -338,6 +344,25 @@ static const struct {
      "h.yaml:5:55: backup.destinations[1].retention: keeps no backup at all; write at least one rule, like daily: 7, or remove "
      "the "
      "key for the default\n"},
+    {"context of nothing", V "kubernetes: {context: a}\n",
+     "h.yaml:2:23: kubernetes.context: is a context of a kubeconfig; add kubernetes.kubeconfig\n"},
+    {"a kind nobody knows", V "ingest: {kinds: [Pod, Gateway]}\n",
+     "h.yaml:2:23: ingest.kinds[1]: \"Gateway\" is not one of the 20 kinds; write them like Pod, Service, "
+     "PersistentVolumeClaim\n"},
+    {"a kind twice", V "ingest: {kinds: [Pod, Pod]}\n", "h.yaml:2:17: ingest.kinds: names Pod twice; remove one\n"},
+    {"no kind", V "ingest: {kinds: []}\n", "h.yaml:2:17: ingest.kinds: names no kind; name some, or remove the key for all\n"},
+    {"tokens in plain text", V "ingest: {platform_url: \"http://platform.lan\"}\n",
+     "h.yaml:2:24: ingest.platform_url: would send tokens in plain text; write https://, or ingest.allow_plaintext: true if you "
+     "want that\n"},
+    {"ingest by a configuration that lacks everything", V "ingest: {enabled: true, source: config}\n",
+     "h.yaml:1:1: ingest.platform_url: is missing; with source: config it must be said here\n"
+     "h.yaml:1:1: ingest.cluster_name: is missing; with source: config it must be said here\n"
+     "h.yaml:1:1: ingest.credentials.client_id_file: is missing; with source: config it must be said here\n"
+     "h.yaml:1:1: ingest.credentials.private_key_file: is missing; with source: config it must be said here\n"},
+    {"said twice", V "ingest: {enabled: true, cluster_name: a}\n",
+     "h.yaml:2:39: ingest.cluster_name: is said by ObsykAgent resources; remove it, or write source: config\n"},
+    {"too fast", V "ingest: {rate_limit: {events_per_second: 5001}}\n",
+     "h.yaml:2:42: ingest.rate_limit.events_per_second: \"5001\" is more than 5000; write 5000 or less\n"},
     {"webhook of another scheme", V "notify: {webhook: \"ftp://h/secret\"}\n", "h.yaml:2:19: notify.webhook: " NO_URL},
     {"webhook with a password", V "notify: {webhook: \"https://u:p@h/\"}\n", "h.yaml:2:19: notify.webhook: " NO_URL},
     {"webhook with a fragment", V "notify: {webhook: \"https://h/#token\"}\n", "h.yaml:2:19: notify.webhook: " NO_URL},

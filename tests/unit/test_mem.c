@@ -362,7 +362,7 @@ static size_t spend_all(void)
 }
 
 /* Static data is part of what is touched at boot; nothing here has written to it before. */
-static uint8_t untouched[KIB(256)] __attribute__((aligned(4096)));
+static uint8_t untouched[KIB(64)] __attribute__((aligned(4096)));
 
 static size_t resident_bytes(void *at, size_t bytes)
 {
@@ -378,7 +378,7 @@ static size_t resident_bytes(void *at, size_t bytes)
  * given, and no guard page: VmData is what RLIMIT_DATA looks at, RssAnon what the board pays. */
 static void use_all_of_a_board(void)
 {
-    size_t heaps = 0, others = MIB(1); /* static data, the stack, the test's own */
+    size_t heaps = 0, others = KIB(384); /* static data, the stack, the test's own */
     bool counted = limit_data(board->total_bytes);
     ASSERT(mem_boot(board, MEM_TOUCH) == OK && mem_profile() == board);
     size_t maps = map_all();
