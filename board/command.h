@@ -82,6 +82,7 @@ enum exit_code command_backup_prune(const struct command_line *line);
 enum exit_code command_backup_retention(const struct command_line *line);
 enum exit_code command_etcd_status(const struct command_line *line);
 enum exit_code command_etcd_defrag(const struct command_line *line);
+enum exit_code command_crd(const struct command_line *line);
 enum exit_code command_budget(const struct command_line *line);
 enum exit_code command_top(const struct command_line *line);
 enum exit_code command_version(const struct command_line *line);

@@ -22,6 +22,7 @@ const struct command commands[] = {
      command_backup_retention, NULL, NULL},
     {"etcd status", "show etcd's members: size, leader, lag, alarms, certificates", "cpo", command_etcd_status, NULL, NULL},
     {"etcd defrag", "defragment members by the rules, one by one, the leader last", "cponasb", command_etcd_defrag, NULL, NULL},
+    {"crd", "print the CustomResourceDefinitions the hub understands, for kubectl apply -f -", "", command_crd, "[NAME]", NULL},
     {"budget", "print what the board profile gives to each task", "po", command_budget, NULL, NULL},
     {"top", "watch a running hub: tasks, heaps, stacks, connections", "c", command_top, NULL, NULL},
     {"version", "print the version; --licenses prints the licences of all parts", "l", command_version, NULL, NULL},
