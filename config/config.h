@@ -79,7 +79,7 @@ struct config_guardian {  /* what the guardian may do; config.backup.guardian sa
 enum backup_source { SOURCE_ETCD, SOURCE_TALOS };
 
 enum ingest_source { INGEST_CRD, INGEST_CONFIG };
-enum ingest_event_types { EVENT_TYPES_LOWER, EVENT_TYPES_UPPER };
+enum ingest_event_types { INGEST_TYPES_LOWER, INGEST_TYPES_UPPER };
 enum ingest_environment { ENVIRONMENT_OFF, ENVIRONMENT_AUTO };
 extern const char *const config_ingest_kinds[CONFIG_KINDS_MAX + 1]; /* as they may be written; NULL ends */
 

@@ -14,7 +14,7 @@ static const char *const destination_types[] = {
 static const char *const compressions[] = {[COMPRESS_NONE] = "none", [COMPRESS_ZSTD] = "zstd", NULL};
 static const char *const addressings[] = {[ADDRESSING_PATH] = "path", [ADDRESSING_VIRTUAL] = "virtual", NULL};
 static const char *const ingest_sources[] = {[INGEST_CRD] = "crd", [INGEST_CONFIG] = "config", NULL};
-static const char *const event_types[] = {[EVENT_TYPES_LOWER] = "lower", [EVENT_TYPES_UPPER] = "upper", NULL};
+static const char *const event_types[] = {[INGEST_TYPES_LOWER] = "lower", [INGEST_TYPES_UPPER] = "upper", NULL};
 static const char *const environments[] = {[ENVIRONMENT_OFF] = "off", [ENVIRONMENT_AUTO] = "auto", NULL};
 const char *const config_ingest_kinds[CONFIG_KINDS_MAX + 1] = {"Namespace",
                                                                "Pod",

@@ -21,9 +21,9 @@
 #define EDGE16(TASK, BUFFERS)                                \
     TASK(BOARD,   KIB(512),    4,     KIB(24), 4,    SECONDS(10)) \
     TASK(METRICS, KIB(512),    6,     KIB(24), 24,   SECONDS(30)) \
-    TASK(BACKUP,  MIB(8),      8,     KIB(24), 8,    SECONDS(60)) \
+    TASK(BACKUP,  KIB(7936),    8,     KIB(24), 8,    SECONDS(60)) \
     TASK(GUARDIAN,KIB(384),    6,     KIB(24), 4,    SECONDS(60)) \
-    TASK(INGEST,  KIB(1216),   5,     KIB(24), 6,    SECONDS(60)) \
+    TASK(INGEST,  KIB(1472),   9,     KIB(24), 6,    SECONDS(60)) \
     TASK(STORE,   KIB(1408),   2,     KIB(24), 0,    SECONDS(60)) \
     TASK(CONTROL, KIB(256),    4,     KIB(24), 4,    SECONDS(60)) \
     BUFFERS(0, KIB(4), 32) BUFFERS(1, KIB(16), 24) BUFFERS(2, KIB(256), 5)
@@ -32,7 +32,7 @@
     TASK(METRICS, MIB(2),      10,    KIB(32), 48,   SECONDS(30)) \
     TASK(BACKUP,  MIB(14),     12,    KIB(32), 12,   SECONDS(60)) \
     TASK(GUARDIAN,KIB(768),    8,     KIB(32), 6,    SECONDS(60)) \
-    TASK(INGEST,  KIB(4224),   8,     KIB(32), 8,    SECONDS(60)) \
+    TASK(INGEST,  KIB(4800),   12,    KIB(32), 8,    SECONDS(60)) \
     TASK(STORE,   MIB(2),      2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, KIB(512),    6,     KIB(32), 8,    SECONDS(60)) \
     BUFFERS(0, KIB(4), 64) BUFFERS(1, KIB(16), 48) BUFFERS(2, KIB(256), 12)
@@ -41,7 +41,7 @@
     TASK(METRICS, MIB(4),      16,    KIB(32), 96,   SECONDS(30)) \
     TASK(BACKUP,  MIB(20),     16,    KIB(32), 16,   SECONDS(60)) \
     TASK(GUARDIAN,MIB(1),      8,     KIB(32), 8,    SECONDS(60)) \
-    TASK(INGEST,  MIB(12),     12,    KIB(32), 12,   SECONDS(60)) \
+    TASK(INGEST,  MIB(12),     20,    KIB(32), 12,   SECONDS(60)) \
     TASK(STORE,   MIB(4),      2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, MIB(1),      8,     KIB(32), 16,   SECONDS(60)) \
     BUFFERS(0, KIB(4), 128) BUFFERS(1, KIB(16), 96) BUFFERS(2, KIB(256), 24)
