@@ -1,10 +1,10 @@
 /* custom: a custom resource of Kubernetes from one table: its CRD as YAML, its reader, and the patch of its status.
  *
  * Layer    format.                                 Blocks   never.      Threads  the loop's.
- * Owner    tables are static; the caller owns the  Memory   the caller's struct; custom_read() besides some 80 bytes a JSON
- *          struct that is read into.                        value, freed before return, of the calling task's heap.
- * Errors   E_CORRUPT no JSON object; E_RANGE more than JSON_READ_BYTES_MAX; E_INVALID fields are wrong, `errors` has a line
- *          each: "spec.rateLimit.burstSize: 6000: at most 5000"; E_BUDGET. Wrong rows are our bug, asserted.
+ * Owner    tables are static; the caller owns the  Memory   the caller's struct.
+ *          struct that is read into.
+ * Errors   E_INVALID fields are wrong, `errors` has a line each: "spec.rateLimit.burstSize: 6000: at most 5000"; E_FULL,
+ *          E_RANGE as said below. Wrong rows are our bug, asserted.
  *
  * A new resource: a struct that begins with struct custom_meta, rows, a struct custom, a line in board/crd.c. */
 #ifndef HOLDFAST_CUSTOM_H
@@ -12,6 +12,7 @@
 
 #include "board/rt/err.h"
 #include "board/rt/text.h"
+#include "net/format/json_pick.h"
 
 #define CUSTOM_NAME_MAX       254 /* RFC 1123 subdomain, and the zero */
 #define CUSTOM_UID_MAX        64
@@ -91,10 +92,13 @@ struct custom {
 /* The CustomResourceDefinition (apiextensions.k8s.io/v1), one YAML document without "---". */
 void custom_crd(const struct custom *c, struct text *out);
 
-/* One object as the API server gives it. Fields that are absent get their default, else zero; unknown ones are passed over. On
- * E_INVALID what is good was read, metadata too: the fault is this one object's, and can be told in its status. Of `status` what
- * is no good is taken for absent. */
-MUST_USE err custom_read(const struct custom *c, struct bytes object, void *out, struct text *errors);
+/* What is picked of an object: some of metadata, spec and status as they are, so that a value of a wrong kind harms only its own
+ * object. For kube_ask(), lists and watches. */
+extern const struct pick_field custom_fields[];
+/* One object as the API server gives it, picked by custom_fields. Fields that are absent get their default, else zero; unknown
+ * ones are passed over. On E_INVALID what is good was read, metadata too: the fault is this one object's, and can be told in its
+ * status. Of `status` what is no good is taken for absent. */
+MUST_USE err custom_read(const struct custom *c, const struct pick_node *object, void *out, struct text *errors);
 
 enum custom_change { CUSTOM_SAME, CUSTOM_TIMES, CUSTOM_CHANGED };
 /* The JSON merge patch (RFC 7396) that makes `old`'s status that of `new`: only fields of the table, only those that differ, null

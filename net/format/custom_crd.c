@@ -94,8 +94,9 @@ static void conditions(struct page *p)
         "    observedGeneration: {type: integer, format: int64, minimum: 0}",
         "    reason: {type: string, minLength: 1, maxLength: 1024, pattern: \"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$\"}",
         "    status: {type: string, enum: [\"True\", \"False\", \"Unknown\"]}",
-        "    type: {type: string, maxLength: 316, pattern: "
-        "\"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$\"}",
+        ("    type: {type: string, maxLength: 316, pattern: "
+         "\"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/"
+         ")?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$\"}"),
     };
     for (size_t i = 0; i < COUNT_OF(lines); i++)
         line(p, "%s", lines[i]);

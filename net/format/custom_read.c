@@ -2,7 +2,6 @@
 #include "net/format/custom_inside.h"
 
 #include "net/format/go_time.h"
-#include "net/format/json_read.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,19 +61,27 @@ static bool text_fault(const struct custom_row *row, const char *value, struct t
     return why->len > 0;
 }
 
-static void read_text(struct reader *r, const struct custom_row *row, const struct json *v)
+/* False: of another kind, or with a zero in it, or longer than fits: a field is a C text. */
+static bool node_text(const struct pick_node *v, char *out, size_t cap)
+{
+    struct bytes text = pick_text(v);
+    if (!v || pick_kind_of(v) != PICK_IS_TEXT || text.len >= cap || memchr(text.at ? (const void *)text.at : "", 0, text.len))
+        return false;
+    if (text.len > 0)
+        memcpy(out, text.at, text.len);
+    out[text.len] = 0;
+    return true;
+}
+
+static void read_text(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
     char *field = custom_field(row, r->out), storage[160], show[SHOWN_BYTES + 8];
     struct text why = text_over(storage, sizeof storage);
-    if (json_kind_of(v) != JSON_TEXT) {
+    if (pick_kind_of(v) != PICK_IS_TEXT)
         wrong(r, row->path, "no text");
-        return;
-    }
-    if (!json_to_text(v, field, row->bytes)) {
-        wrong(r, row->path, "longer than %zu bytes", row->bytes - 1);
-        return;
-    }
-    if (text_fault(row, field, &why)) {
+    else if (!node_text(v, field, row->bytes))
+        wrong(r, row->path, "longer than %zu bytes, or with a zero in it", row->bytes - 1);
+    else if (text_fault(row, field, &why)) {
         wrong(r, row->path, "%s: %s", shown(field, show), storage);
         memset(field, 0, row->bytes);
     }
@@ -99,11 +106,11 @@ static void fall_back(struct reader *r, const struct custom_row *row)
         ASSERT(row->fallback == NULL); /* it is none */
 }
 
-static void read_integer(struct reader *r, const struct custom_row *row, const struct json *v)
+static void read_integer(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
     int64_t value;
     bool has_bounds = row->least != 0 || row->most != 0;
-    if (json_kind_of(v) != JSON_NUMBER || !json_to_i64(v, &value))
+    if (pick_kind_of(v) != PICK_IS_NUMBER || !pick_to_i64(v, &value))
         wrong(r, row->path, "no whole number");
     else if (row->is_positive && value <= 0)
         fall_back(r, row);
@@ -117,19 +124,21 @@ static void read_integer(struct reader *r, const struct custom_row *row, const s
         *(int64_t *)custom_field(row, r->out) = value;
 }
 
-static void read_bool(struct reader *r, const struct custom_row *row, const struct json *v)
+static void read_bool(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
-    if (!json_to_bool(v, custom_field(row, r->out)))
+    if (pick_kind_of(v) != PICK_IS_TRUE && pick_kind_of(v) != PICK_IS_FALSE)
         wrong(r, row->path, "neither true nor false");
+    else
+        *(bool *)custom_field(row, r->out) = pick_is_true(v);
 }
 
-static void read_duration(struct reader *r, const struct custom_row *row, const struct json *v)
+static void read_duration(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
     char text[CUSTOM_NAME_MAX], show[SHOWN_BYTES + 8];
     int64_t ns;
-    if (json_kind_of(v) != JSON_TEXT)
+    if (pick_kind_of(v) != PICK_IS_TEXT)
         wrong(r, row->path, "no text; write it like \"5m\"");
-    else if (!json_to_text(v, text, sizeof text))
+    else if (!node_text(v, text, sizeof text))
         wrong(r, row->path, "longer than %zu bytes", sizeof text - 1);
     else if (!go_duration_read(bytes_of(text), &ns))
         wrong(r, row->path, "%s: no duration; write it like 30s, 5m or 1h30m", shown(text, show));
@@ -139,47 +148,52 @@ static void read_duration(struct reader *r, const struct custom_row *row, const 
         *(ms *)custom_field(row, r->out) = ns / MS_NS + (ns % MS_NS > 0);
 }
 
-static bool time_of(const struct json *v, int64_t *out)
+static bool time_of(const struct pick_node *v, int64_t *out)
 {
     char text[64];
-    return json_to_text(v, text, sizeof text) && rfc3339_read(bytes_of(text), out);
+    return node_text(v, text, sizeof text) && rfc3339_read(bytes_of(text), out);
 }
 
-static void read_time(struct reader *r, const struct custom_row *row, const struct json *v)
+static void read_time(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
     if (!time_of(v, custom_field(row, r->out)))
         wrong(r, row->path, "no time; write it like 2026-11-21T09:51:32Z");
 }
 
 /* --- lists --- */
-static void read_counts(struct reader *r, const struct custom_row *row, const struct json *v)
+static void read_counts(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
     int64_t *field = custom_field(row, r->out);
     for (size_t i = 0; row->keys[i]; i++)
-        if (!json_to_i64(json_get(v, row->keys[i]), &field[i]))
+        if (!pick_to_i64(pick_at(v, row->keys[i]), &field[i]))
             field[i] = 0;
 }
 
-static bool condition_read(const struct json *v, struct custom_condition *out)
+static bool condition_read(const struct pick_node *v, struct custom_condition *out)
 {
     char status[16];
     *out = (struct custom_condition){0};
-    if (!json_to_text(json_get(v, "type"), out->type, sizeof out->type) ||
-        !json_to_text(json_get(v, "reason"), out->reason, sizeof out->reason) ||
-        !json_to_text(json_get(v, "message"), out->message, sizeof out->message) ||
-        !json_to_text(json_get(v, "status"), status, sizeof status) ||
-        !time_of(json_get(v, "lastTransitionTime"), &out->last_transition_s))
+    if (!node_text(pick_at(v, "type"), out->type, sizeof out->type) ||
+        !node_text(pick_at(v, "reason"), out->reason, sizeof out->reason) ||
+        !node_text(pick_at(v, "message"), out->message, sizeof out->message) ||
+        !node_text(pick_at(v, "status"), status, sizeof status) ||
+        !time_of(pick_at(v, "lastTransitionTime"), &out->last_transition_s))
         return false;
-    if (!json_to_i64(json_get(v, "observedGeneration"), &out->observed_generation))
+    if (!pick_to_i64(pick_at(v, "observedGeneration"), &out->observed_generation))
         out->observed_generation = 0;
     out->status = strcmp(status, "True") == 0 ? CUSTOM_TRUE : strcmp(status, "False") == 0 ? CUSTOM_FALSE : CUSTOM_UNKNOWN;
     return true;
 }
 
-static void read_conditions(struct reader *r, const struct custom_row *row, const struct json *v)
+static const struct pick_node *list_first(const struct pick_node *v)
+{
+    return pick_kind_of(v) == PICK_IS_LIST ? pick_first(v) : NULL;
+}
+
+static void read_conditions(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
     struct custom_conditions *all = custom_field(row, r->out);
-    for (const struct json *at = NULL; (at = json_next(v, at));) {
+    for (const struct pick_node *at = list_first(v); at; at = pick_next(at)) {
         if (all->count == CUSTOM_CONDITIONS_MAX || !condition_read(at, &all->list[all->count]))
             all->more = true;
         else
@@ -188,9 +202,9 @@ static void read_conditions(struct reader *r, const struct custom_row *row, cons
 }
 
 /* --- the tree --- */
-static void read_field(struct reader *r, const struct custom_row *row, const struct json *v)
+static void read_field(struct reader *r, const struct custom_row *row, const struct pick_node *v)
 {
-    static void (*const readers[])(struct reader *, const struct custom_row *, const struct json *) = {
+    static void (*const readers[])(struct reader *, const struct custom_row *, const struct pick_node *) = {
         [CUSTOM_TEXT] = read_text,     [CUSTOM_INT32] = read_integer,
         [CUSTOM_INT64] = read_integer, [CUSTOM_BOOL] = read_bool,
         [CUSTOM_TIME] = read_time,     [CUSTOM_DURATION] = read_duration,
@@ -199,19 +213,17 @@ static void read_field(struct reader *r, const struct custom_row *row, const str
     readers[row->type](r, row, v);
 }
 
-static void read_fields(struct reader *r, const char *parent, const struct json *object, bool is_there)
+static void read_fields(struct reader *r, const char *parent, const struct pick_node *object, bool is_there)
 {
     for (const struct custom_row *row = NULL; (row = custom_row_next(r->custom, parent, row));) {
-        const struct json *v = json_get(object, custom_row_key(row));
-        enum json_kind kind = json_kind_of(v);
-        bool absent = kind == JSON_ABSENT || kind == JSON_NULL;
-        if (absent && row->required && is_there)
+        const struct pick_node *v = pick_at(object, custom_row_key(row)); /* null is absent */
+        if (!v && row->required && is_there)
             wrong(r, row->path, "missing");
-        else if (row->type == CUSTOM_OBJECT && !absent && kind != JSON_OBJECT)
+        else if (row->type == CUSTOM_OBJECT && v && pick_kind_of(v) != PICK_IS_OBJECT)
             wrong(r, row->path, "no object");
         else if (row->type == CUSTOM_OBJECT) /* a spec that is absent misses what it must have */
-            read_fields(r, row->path, v, !absent || strcmp(row->path, "spec") == 0);
-        else if (absent)
+            read_fields(r, row->path, v, v || strcmp(row->path, "spec") == 0);
+        else if (!v)
             fall_back(r, row);
         else
             read_field(r, row, v);
@@ -219,15 +231,15 @@ static void read_fields(struct reader *r, const char *parent, const struct json 
 }
 
 /* --- metadata --- */
-static void read_name(struct reader *r, const struct json *metadata, const char *key, char *out, size_t cap)
+static void read_name(struct reader *r, const struct pick_node *metadata, const char *key, char *out, size_t cap)
 {
     char path[32];
     (void)snprintf(path, sizeof path, "metadata.%s", key);
-    if (!json_to_text(json_get(metadata, key), out, cap) || !*out)
+    if (!node_text(pick_at(metadata, key), out, cap) || !*out)
         wrong(r, path, "missing, or longer than %zu bytes", cap - 1);
 }
 
-static void read_meta(struct reader *r, const struct json *metadata)
+static void read_meta(struct reader *r, const struct pick_node *metadata)
 {
     struct custom_meta *m = r->out;
     read_name(r, metadata, "name", m->name, sizeof m->name);
@@ -235,29 +247,34 @@ static void read_meta(struct reader *r, const struct json *metadata)
         read_name(r, metadata, "namespace", m->namespace, sizeof m->namespace);
     read_name(r, metadata, "uid", m->uid, sizeof m->uid);
     read_name(r, metadata, "resourceVersion", m->resource_version, sizeof m->resource_version);
-    if (!json_to_i64(json_get(metadata, "generation"), &m->generation))
+    if (!pick_to_i64(pick_at(metadata, "generation"), &m->generation))
         m->generation = 0;
-    m->is_ending = json_kind_of(json_get(metadata, "deletionTimestamp")) == JSON_TEXT;
+    m->is_ending = pick_at(metadata, "deletionTimestamp") != NULL;
 }
 
-err custom_read(const struct custom *c, struct bytes object, void *out, struct text *errors)
+static const struct pick_field meta_fields[] = {
+    {"name", PICK_SCALAR, NULL},
+    {"namespace", PICK_SCALAR, NULL},
+    {"uid", PICK_SCALAR, NULL},
+    {"resourceVersion", PICK_SCALAR, NULL},
+    {"generation", PICK_SCALAR, NULL},
+    {"deletionTimestamp", PICK_PRESENT, NULL},
+    {0},
+};
+
+const struct pick_field custom_fields[] = {
+    {"metadata", PICK_OBJECT, meta_fields},
+    {"spec", PICK_ANY, NULL},
+    {"status", PICK_ANY, NULL},
+    {0},
+};
+
+err custom_read(const struct custom *c, const struct pick_node *object, void *out, struct text *errors)
 {
     struct reader r = {.custom = c, .out = out, .errors = errors};
-    struct json *document = NULL;
-    unsigned at = 0;
-    memset(out, 0, c->bytes);
-    err e = json_parse(object, &document, &at);
-    if (e == OK && json_kind_of(document) != JSON_OBJECT)
-        e = E_CORRUPT;
-    if (e != OK) {
-        json_free(document);
-        return trail(e, "reading a %s, line %u", c->kind, at);
-    }
-    read_meta(&r, json_get(document, "metadata"));
-    read_fields(&r, "", document, true);
-    json_free(document);
-    if (!r.is_wrong)
-        return OK;
     const struct custom_meta *m = out;
-    return trail(E_INVALID, "%s %s/%s", c->kind, m->namespace, m->name);
+    memset(out, 0, c->bytes);
+    read_meta(&r, pick_at(object, "metadata"));
+    read_fields(&r, "", object, true);
+    return r.is_wrong ? trail(E_INVALID, "%s %s/%s", c->kind, m->namespace, m->name) : OK;
 }
