@@ -51,10 +51,11 @@ static bool der_take(struct bytes *in, uint8_t tag, struct bytes *out)
     return true;
 }
 
-static bool der_take_number(struct bytes *in, uint8_t value)
+/* A version: one byte, within its bounds. */
+static bool der_take_version(struct bytes *in, uint8_t least, uint8_t most)
 {
     struct bytes number;
-    return der_take(in, DER_INTEGER, &number) && number.len == 1 && number.at[0] == value;
+    return der_take(in, DER_INTEGER, &number) && number.len == 1 && number.at[0] >= least && number.at[0] <= most;
 }
 
 #define OID(...)                                                                                                                 \
@@ -116,7 +117,7 @@ static enum pem_key_fault scalar_of(struct bytes octets, struct pem_key *out)
 static enum pem_key_fault sec1_of(struct bytes key, bool curve_told, struct pem_key *out)
 {
     struct bytes body, octets, parameters;
-    if (!der_take(&key, DER_SEQUENCE, &body) || !der_take_number(&body, 1) || !der_take(&body, DER_OCTETS, &octets))
+    if (!der_take(&key, DER_SEQUENCE, &body) || !der_take_version(&body, 1, 1) || !der_take(&body, DER_OCTETS, &octets))
         return PEM_KEY_SHAPE;
     bool has_curve = der_take(&body, DER_CONTEXT_0, &parameters);
     enum pem_key_fault fault = has_curve ? curve_of(parameters) : curve_told ? PEM_KEY_NONE : PEM_KEY_CURVE;
@@ -127,8 +128,8 @@ static enum pem_key_fault sec1_of(struct bytes key, bool curve_told, struct pem_
 static enum pem_key_fault pkcs8_of(struct bytes key, struct pem_key *out)
 {
     struct bytes body, algorithm, oid, octets;
-    if (!der_take(&key, DER_SEQUENCE, &body) || (!der_take_number(&body, 0) && !der_take_number(&body, 1)) ||
-        !der_take(&body, DER_SEQUENCE, &algorithm) || !der_take(&algorithm, DER_OID, &oid))
+    if (!der_take(&key, DER_SEQUENCE, &body) || !der_take_version(&body, 0, 1) || !der_take(&body, DER_SEQUENCE, &algorithm) ||
+        !der_take(&algorithm, DER_OID, &oid))
         return PEM_KEY_SHAPE;
     enum pem_key_fault fault = PEM_KEY_NOT_ECDSA;
     for (size_t i = 0; i < COUNT_OF(algorithms); i++)
@@ -145,7 +146,7 @@ static enum pem_key_fault pkcs8_of(struct bytes key, struct pem_key *out)
 static bool is_pkcs1(struct bytes key)
 {
     struct bytes body, modulus;
-    return der_take(&key, DER_SEQUENCE, &body) && der_take_number(&body, 0) && der_take(&body, DER_INTEGER, &modulus);
+    return der_take(&key, DER_SEQUENCE, &body) && der_take_version(&body, 0, 0) && der_take(&body, DER_INTEGER, &modulus);
 }
 
 /* EncryptedPrivateKeyInfo (RFC 5958, 3): an algorithm, then octets. */
@@ -224,8 +225,8 @@ static enum pem_key_fault block_read(const struct block *b, uint8_t *space, stru
 {
     struct bytes der;
     size_t at;
-    if (find(b->inside, "ENCRYPTED", &at)) /* Proc-Type: 4,ENCRYPTED (RFC 1421); no base64 has a colon in front of it */
-        return find(b->inside, "Proc-Type:", &at) ? PEM_KEY_ENCRYPTED : PEM_KEY_BASE64;
+    if (find(b->inside, "Proc-Type:", &at) && find(b->inside, "ENCRYPTED", &at)) /* RFC 1421, 4.6.1.1 */
+        return PEM_KEY_ENCRYPTED;
     if (label_has(b, "CERTIFICATE") || label_has(b, "PUBLIC KEY"))
         return PEM_KEY_NOT_PRIVATE;
     enum pem_key_fault fault = decode(b->inside, space, &der);

@@ -9,6 +9,7 @@
 #include "board/rt/text.h"
 #include "net/format/crypto.h"
 #include "net/format/hex.h"
+#include "net/format/sha256.h"
 
 #include <mbedtls/platform_time.h>
 #include <mbedtls/ssl.h>
@@ -108,6 +109,39 @@ static void x25519_knows_the_vectors(void **state)
     trail_clear();
 }
 
+/* RFC 6979, A.2.5: P-256 with SHA-256. */
+#define P256_KEY "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721"
+static const struct {
+    const char *name, *key, *message, *r, *s; /* r NULL: the key is refused */
+} signatures[] = {
+    {"sample", P256_KEY, "sample", "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716",
+     "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"},
+    {"test, s with a leading 01", P256_KEY, "test", "f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367",
+     "019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083"},
+    {"zero", "0000000000000000000000000000000000000000000000000000000000000000", "x", NULL, NULL},
+    {"the order", "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551", "x", NULL, NULL},
+    {"all ones", "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", "x", NULL, NULL},
+};
+
+static void p256_signs_by_the_vectors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(signatures); i++) {
+        uint8_t key[32], digest[SHA256_BYTES], want[64], got[64];
+        unhex32(signatures[i].key, key);
+        sha256_of(bytes_of(signatures[i].message), digest);
+        err e = crypto_p256_sign(key, digest, got);
+        if (e != (signatures[i].r != NULL ? OK : E_INVALID))
+            fail_msg("%s: %s", signatures[i].name, err_name(e));
+        if (e != OK)
+            continue;
+        unhex32(signatures[i].r, want);
+        unhex32(signatures[i].s, want + 32);
+        assert_memory_equal(got, want, sizeof got);
+    }
+    trail_clear();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +149,7 @@ int main(void)
         cmocka_unit_test(tells_our_time),
         cmocka_unit_test(errors_have_words),
         cmocka_unit_test(x25519_knows_the_vectors),
+        cmocka_unit_test(p256_signs_by_the_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
