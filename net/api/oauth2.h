@@ -16,10 +16,11 @@
 #define HOLDFAST_OAUTH2_H
 
 #include "net/format/jwt.h"
+#include "net/format/url.h"
 #include "net/proto/dns.h"
 #include "net/proto/tls.h"
 
-#define OAUTH2_PATH           "/oauth/token" /* appended to the platform's URL, a slash at whose end is cut */
+#define OAUTH2_PATH           "/oauth/token" /* appended to the platform's URL */
 #define OAUTH2_USER_AGENT     "obsyk-operator/1.0"
 #define OAUTH2_ANSWER_MAX     KIB(16)
 #define OAUTH2_TOKEN_MAX      KIB(8)
@@ -30,6 +31,11 @@
 #define OAUTH2_RENEW_MS_MAX   SECONDS(10) /* one that could wait, for a token is there */
 #define OAUTH2_RENEW_PAUSE_MS SECONDS(15) /* from a renewal that failed to the next */
 
+/* A platform's URL, checked: http or https, no query; http only to loopback unless allow_plaintext. out->path becomes what paths
+ * are appended to: "" or "/base", without a slash at its end (by plain concatenation, which the original does, "https://x/" makes
+ * "//oauth/token"). E_INVALID with what to do in the trail. */
+MUST_USE err oauth2_platform(const char *platform_url, bool allow_plaintext, struct url *out);
+
 struct oauth2_options {
     const char *platform_url; /* as configured: the assertion's audience; copied */
     struct dns *dns;
@@ -39,7 +45,7 @@ struct oauth2_options {
 };
 
 struct oauth2;
-/* E_INVALID platform_url is no http or https URL, or is http to another host than loopback without allow_plaintext. */
+/* E_INVALID as oauth2_platform() has it; E_RANGE platform_url is longer than JWT_AUDIENCE_MAX. */
 MUST_USE err oauth2_open(const struct oauth2_options *o, struct oauth2 **out);
 /* No fiber may be inside, no token be held. NULL is fine. */
 void oauth2_close(struct oauth2 *o);
