@@ -12,7 +12,18 @@ void h2_die(struct h2 *h, err why)
     h->dead = why;
     for (struct h2_stream *s = h->streams; s; s = s->next)
         h2_stream_fail(s, why, h->why);
+    h2_changed(h);
+}
+
+void h2_changed(struct h2 *h)
+{
     waitq_wake_all(&h->changed);
+    bell_ring(h->bell);
+}
+
+void h2_hang(struct h2 *h, struct bell *b)
+{
+    h->bell = b;
 }
 
 err h2_dead(const struct h2 *h)
@@ -33,16 +44,68 @@ void h2_leave(struct h2 *h)
 
 /* --- bytes --- */
 
+/* Small frames go into h->out, until h->piece is what does not fit, or empty. */
+static err gather(struct h2 *h)
+{
+    for (;;) {
+        if (h->piece.len == 0)
+            TRY(h2_session_output(h, &h->piece));
+        if (h->piece.len == 0 || h->out_len + h->piece.len > H2_OUT_BYTES)
+            return OK;
+        if (!h->out && !(h->out = malloc(H2_OUT_BYTES)))
+            return E_BUDGET;
+        memcpy(h->out + h->out_len, h->piece.at, h->piece.len);
+        h->out_len += h->piece.len;
+        h->piece.len = 0;
+    }
+}
+
+bool h2_holds(const struct h2 *h)
+{
+    return h->out_len > 0 || h->piece.len > 0;
+}
+
+void h2_hold(struct h2 *h)
+{
+    if (!h->writing && h->dead == OK)
+        err_ignore(gather(h)); /* the flush meets it again */
+}
+
+static err write_piece(struct h2 *h, ms patience)
+{
+    struct bytes piece = h->piece;
+    h->piece.len = 0;
+    h->sent_bytes += piece.len;
+    return piece.len ? stream_write(h->under, piece.at, piece.len, loop_now() + patience) : OK;
+}
+
+static err write_gathered(struct h2 *h, ms patience)
+{
+    size_t len = h->out_len;
+    h->out_len = 0;
+    h->sent_bytes += len;
+    return len ? stream_write(h->under, h->out, len, loop_now() + patience) : OK;
+}
+
 static err write_all(struct h2 *h, ms patience)
 {
     for (;;) {
-        struct bytes out;
-        TRY(h2_session_output(h, &out));
-        if (out.len == 0)
-            return OK;
-        TRY(stream_write(h->under, out.at, out.len, loop_now() + patience));
-        h->sent_bytes += out.len;
+        err e = gather(h);
+        if (e != OK && e != E_BUDGET) /* frames can go one by one */
+            return e;
+        if (!h2_holds(h))
+            return e;
+        TRY(write_gathered(h, patience));
+        TRY(write_piece(h, patience));
     }
+}
+
+static void out_drop(struct h2 *h)
+{
+    if (h->out)
+        wipe(h->out, H2_OUT_BYTES); /* tokens among them */
+    free(h->out);
+    h->out = NULL;
 }
 
 /* Another fiber's write in work asks the session again before it ends, and so takes ours along. */
@@ -55,6 +118,7 @@ static err flush(struct h2 *h)
     fiber_shield(); /* half a frame would break the connection for every stream */
     err e = write_all(h, patience);
     fiber_unshield();
+    out_drop(h);
     h->writing = false;
     return e;
 }
@@ -79,15 +143,27 @@ err h2_flush(struct h2 *h)
     return h2_dead(h);
 }
 
+err h2_push(struct h2 *h)
+{
+    return h2_holds(h) ? h2_flush(h) : h2_dead(h);
+}
+
+static err take_in(struct h2 *h, size_t len)
+{
+    h->received_bytes += len;
+    h->delivered = false;
+    err e = h2_session_input(h, (struct bytes){h->read_buffer, len});
+    wipe(h->read_buffer, len); /* it lies in the streams' rings now */
+    return e;
+}
+
 static err read_once(struct h2 *h)
 {
     size_t got = 0;
-    TRY(stream_read(h->under, h->read_buffer, H2_READ_BYTES, FOREVER, &got));
+    TRY(stream_read(h->under, h->read_buffer, h->read_bytes, FOREVER, &got));
     if (got == 0)
         return trail(E_CLOSED, "HTTP/2 connection ended by %s", h->authority);
-    h->received_bytes += got;
-    h->delivered = false;
-    TRY(h2_session_input(h, (struct bytes){h->read_buffer, got}));
+    TRY(take_in(h, got));
     err e = h2_session_has_output(h) ? flush(h) : OK;
     if (e != OK && !is_hang_up(e)) /* else the next read tells why */
         return e;
@@ -137,6 +213,7 @@ static void h2_free(struct h2 *h)
         err_ignore(waitq_wait(&h->idle, FOREVER));
     fiber_unshield();
     h2_session_close(h);
+    out_drop(h);
     free(h->read_buffer);
     free(h);
 }
@@ -161,10 +238,11 @@ err h2_open(struct stream *under, const char *scheme, const char *authority, siz
     }
     h->under = under;
     h->task = mem_task();
-    h->window_bytes = size_min(size_max(window_bytes, 65535), MIB(4)); /* RFC 9113 §6.5.2: 65,535 is the least everyone has */
+    h->window_bytes = size_min(size_max(window_bytes, H2_WINDOW_BYTES_MIN), H2_WINDOW_BYTES_MAX);
+    h->read_bytes = h->window_bytes < H2_WINDOW_FAST ? H2_READ_BYTES : H2_READ_FAST;
     (void)snprintf(h->scheme, sizeof h->scheme, "%s", scheme);
     (void)snprintf(h->authority, sizeof h->authority, "%s", authority);
-    h->read_buffer = malloc(H2_READ_BYTES);
+    h->read_buffer = malloc(h->read_bytes);
     group_open(&h->group, h->task);
     err e = h->read_buffer ? h2_session_open(h) : E_BUDGET;
     if (e == OK)

@@ -67,7 +67,7 @@ static void frame_of_stream(struct h2_stream *s, const nghttp2_frame *frame)
         s->ended = true;
     if (frame->hd.type == NGHTTP2_WINDOW_UPDATE && s->out_deferred)
         return;
-    waitq_wake_all(&s->changed);
+    h2_stream_changed(s);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -76,7 +76,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct h2_stream *s = frame->hd.stream_id ? nghttp2_session_get_stream_user_data(session, frame->hd.stream_id) : NULL;
     if (s)
         frame_of_stream(s, frame);
-    if (frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
+    if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+        h->settings_taken = true;
+    else if (frame->hd.type == NGHTTP2_SETTINGS)
         h->settings_seen = true;
     else if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
         h->pings_answered++;
@@ -84,7 +86,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         h->goaway = true;
     else
         return 0;
-    waitq_wake_all(&h->changed);
+    h2_changed(h);
     return 0;
 }
 
@@ -104,9 +106,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         s->closed = true;
         if (!s->ended && s->error == OK)
             stream_reset(s, code);
-        waitq_wake_all(&s->changed);
+        h2_stream_changed(s);
     }
-    waitq_wake_all(&h->changed);
+    h2_changed(h);
     return 0;
 }
 
@@ -121,11 +123,20 @@ static int on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int 
     return 0;
 }
 
+/* A window of its own: WINDOW_UPDATE behind the HEADERS, RFC 9113 §6.9. */
+static void window_grant(nghttp2_session *session, const struct h2 *h, int32_t id)
+{
+    const struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    if (s && s->window_bytes > h->window_bytes)
+        (void)nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, id, (int32_t)s->window_bytes);
+}
+
 /* A GOAWAY of ours with an error: nghttp2 found the peer's frames wrong, and says of what (RFC 9113 §6.8, debug data). */
 static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h = user;
-    (void)session;
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        window_grant(session, h, frame->hd.stream_id);
     if (frame->hd.type != NGHTTP2_GOAWAY || frame->goaway.error_code == NGHTTP2_NO_ERROR)
         return 0;
     h->broken = true;
@@ -168,7 +179,7 @@ static err greet(struct h2 *h)
     };
     if (nghttp2_submit_settings(session_of(h), NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings)) != 0)
         return E_BUDGET;
-    size_t connection_window = size_min(h->window_bytes * H2_STREAMS_MAX, INT32_MAX);
+    size_t connection_window = size_min(size_max(h->window_bytes * H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX), INT32_MAX);
     if (nghttp2_session_set_local_window_size(session_of(h), NGHTTP2_FLAG_NONE, 0, (int32_t)connection_window) != 0)
         return E_BUDGET;
     return OK;
@@ -267,21 +278,19 @@ static nghttp2_nv pair(const char *name, const char *value)
                         NGHTTP2_NV_FLAG_NONE};
 }
 
-#define REQUEST_HEADERS_MAX 24
-
-int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const char *method, const char *path,
-                           const struct h2_header *headers, size_t count, bool end)
+int32_t h2_session_request(struct h2 *h, struct h2_stream *s, const struct h2_call *call)
 {
-    nghttp2_nv fields[REQUEST_HEADERS_MAX];
-    ASSERT(count + 4 <= REQUEST_HEADERS_MAX);
-    fields[0] = pair(":method", method);
+    nghttp2_nv fields[4 + H2_FIELDS_MAX];
+    ASSERT(call->count <= H2_FIELDS_MAX);
+    fields[0] = pair(":method", call->method);
     fields[1] = pair(":scheme", h->scheme);
     fields[2] = pair(":authority", h->authority);
-    fields[3] = pair(":path", path);
-    for (size_t i = 0; i < count; i++)
-        fields[4 + i] = pair(headers[i].name, headers[i].value);
+    fields[3] = pair(":path", call->path);
+    for (size_t i = 0; i < call->count; i++)
+        fields[4 + i] = pair(call->headers[i].name, call->headers[i].value);
     nghttp2_data_provider2 body = {.source.ptr = s, .read_callback = give_body};
-    return nghttp2_submit_request2(session_of(h), NULL, fields, count + 4, end ? NULL : &body, s);
+    bool bodiless = call->end && call->body.len == 0;
+    return nghttp2_submit_request2(session_of(h), NULL, fields, call->count + 4, bodiless ? NULL : &body, s);
 }
 
 void h2_session_resume(struct h2 *h, int32_t id)
@@ -305,7 +314,7 @@ void h2_session_reset(struct h2 *h, struct h2_stream *s)
     err_ignore(h2_flush(h));
 }
 
-unsigned h2_session_streams_max(struct h2 *h)
+unsigned h2_session_streams_max(const struct h2 *h)
 {
     uint32_t theirs = nghttp2_session_get_remote_settings(session_of(h), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     return theirs < H2_STREAMS_MAX ? theirs : H2_STREAMS_MAX;

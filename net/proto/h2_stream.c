@@ -7,8 +7,20 @@
 #include <string.h>
 
 #define RING_BYTES_MIN KIB(4)
+#define HEADERS_SPARE  256
 
 /* --- ring --- */
+
+static void ring_drop(struct h2_ring *r)
+{
+    size_t first = size_min(r->len, r->cap - r->head);
+    if (r->len) {
+        wipe(r->at + r->head, first);
+        wipe(r->at, r->len - first);
+    }
+    free(r->at);
+    *r = (struct h2_ring){0};
+}
 
 static err ring_grow(struct h2_ring *r, size_t need, size_t cap_max)
 {
@@ -28,8 +40,9 @@ static err ring_grow(struct h2_ring *r, size_t need, size_t cap_max)
         memcpy(at, r->at + r->head, first);
         memcpy(at + first, r->at, r->len - first);
     }
-    free(r->at);
-    *r = (struct h2_ring){.at = at, .cap = cap, .len = r->len};
+    size_t len = r->len;
+    ring_drop(r);
+    *r = (struct h2_ring){.at = at, .cap = cap, .len = len};
     return OK;
 }
 
@@ -48,6 +61,8 @@ static size_t ring_take(struct h2_ring *r, uint8_t *into, size_t cap)
     size_t first = size_min(n, r->cap - r->head);
     memcpy(into, r->at + r->head, first);
     memcpy(into + first, r->at, n - first);
+    wipe(r->at + r->head, first);
+    wipe(r->at, n - first);
     r->len -= n;
     r->head = r->len ? (r->head + n) % r->cap : 0;
     return n;
@@ -55,13 +70,19 @@ static size_t ring_take(struct h2_ring *r, uint8_t *into, size_t cap)
 
 /* --- from the session's callbacks --- */
 
+void h2_stream_changed(struct h2_stream *s)
+{
+    waitq_wake_all(&s->changed);
+    bell_ring(s->h->bell);
+}
+
 err h2_stream_data(struct h2_stream *s, const uint8_t *data, size_t len)
 {
     if (len == 0)
         return OK;
-    TRY(ring_grow(&s->ring, s->ring.len + len, size_max(s->h->window_bytes, RING_BYTES_MIN)));
+    TRY(ring_grow(&s->ring, s->ring.len + len, s->window_bytes));
     ring_put(&s->ring, data, len);
-    waitq_wake_all(&s->changed);
+    h2_stream_changed(s);
     return OK;
 }
 
@@ -70,8 +91,14 @@ err h2_stream_header_add(struct h2_stream *s, struct bytes name, struct bytes va
     size_t need = s->headers_len + name.len + value.len + 2;
     if (need > H2_HEADERS_BYTES_MAX)
         return E_RANGE;
-    if (!s->headers && !(s->headers = malloc(H2_HEADERS_BYTES_MAX)))
-        return E_BUDGET;
+    if (need > s->headers_cap) {
+        size_t cap = size_min(size_max(2 * s->headers_cap, need + HEADERS_SPARE), H2_HEADERS_BYTES_MAX);
+        char *grown = realloc(s->headers, cap);
+        if (!grown)
+            return E_BUDGET;
+        s->headers = grown;
+        s->headers_cap = cap;
+    }
     char *to = s->headers + s->headers_len;
     memcpy(to, name.at, name.len);
     to[name.len] = 0;
@@ -88,7 +115,7 @@ void h2_stream_fail(struct h2_stream *s, err e, const char *why)
         s->error = e;
         s->why = why;
     }
-    waitq_wake_all(&s->changed);
+    h2_stream_changed(s);
 }
 
 /* --- the caller's side --- */
@@ -109,7 +136,7 @@ static void leave(struct h2_stream *s)
     struct h2 *h = s->h;
     if (--s->users == 0 && s->released) {
         free(s->headers);
-        free(s->ring.at);
+        ring_drop(&s->ring);
         free(s);
     }
     h2_leave(h);
@@ -124,50 +151,26 @@ static unsigned streams_live(const struct h2 *h)
     return count;
 }
 
-static err wait_for_room(struct h2 *h, ms deadline)
+unsigned h2_room(const struct h2 *h)
 {
-    while (streams_live(h) >= h2_session_streams_max(h)) {
+    unsigned live = streams_live(h), most = h2_session_streams_max(h);
+    return h2_usable(h) && live < most ? most - live : 0;
+}
+
+/* Whoever waits has nothing held back any more. */
+static err wait_in(struct h2 *h, struct waitq *q, ms deadline)
+{
+    TRY(h2_push(h));
+    return waitq_wait(q, deadline);
+}
+
+static err wait_for_room(struct h2 *h, size_t window_bytes, ms deadline)
+{
+    while (streams_live(h) >= h2_session_streams_max(h) || (window_bytes > h->window_bytes && !h->settings_taken)) {
         TRY(h2_dead(h));
-        TRY(waitq_wait(&h->changed, deadline));
+        TRY(wait_in(h, &h->changed, deadline));
     }
     return OK;
-}
-
-static err request(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end,
-                   ms deadline, struct h2_stream **out)
-{
-    TRY(wait_for_room(h, deadline));
-    if (!h2_usable(h))
-        return h->dead != OK ? h2_dead(h) : trail(E_CLOSED, "%s is going away", h->authority);
-    struct h2_stream *s = calloc(1, sizeof *s);
-    if (!s)
-        return E_BUDGET;
-    s->h = h;
-    s->ended_by_us = end;
-    s->id = h2_session_request(h, s, method, path, headers, count, end);
-    if (s->id < 0) {
-        free(s);
-        return E_BUDGET;
-    }
-    s->next = h->streams;
-    h->streams = s;
-    h->stream_count++;
-    err e = h2_flush(h);
-    if (e == OK)
-        *out = s;
-    else
-        h2_stream_close(s);
-    return e;
-}
-
-err h2_stream_open(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end,
-                   ms deadline, struct h2_stream **out)
-{
-    *out = NULL;
-    h2_enter(h);
-    err e = request(h, method, path, headers, count, end, deadline, out);
-    h2_leave(h);
-    return e;
 }
 
 static err write_all(struct h2_stream *s, ms deadline)
@@ -180,6 +183,73 @@ static err write_all(struct h2_stream *s, ms deadline)
             e = waitq_wait(&s->changed, deadline);
     }
     return e;
+}
+
+/* The caller's bytes are borrowed no longer. */
+static void written(struct h2_stream *s, err e)
+{
+    s->out_len = 0;
+    if (e != OK)
+        s->out_end = false; /* half a body has no good end */
+}
+
+static struct h2_stream *stream_new(struct h2 *h, const struct h2_call *call)
+{
+    struct h2_stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->h = h;
+    s->window_bytes = size_min(size_max(call->window_bytes, h->window_bytes), H2_WINDOW_BYTES_MAX);
+    s->out = call->body.at;
+    s->out_len = call->body.len;
+    s->out_end = call->end;
+    s->ended_by_us = call->end && call->body.len == 0;
+    s->id = h2_session_request(h, s, call);
+    if (s->id < 0) {
+        free(s);
+        return NULL;
+    }
+    s->next = h->streams;
+    h->streams = s;
+    h->stream_count++;
+    return s;
+}
+
+static err request(struct h2 *h, const struct h2_call *call, ms deadline, struct h2_stream **out)
+{
+    TRY(wait_for_room(h, call->window_bytes, deadline));
+    if (!h2_usable(h))
+        return h->dead != OK ? h2_dead(h) : trail(E_CLOSED, "%s is going away", h->authority);
+    struct h2_stream *s = stream_new(h, call);
+    if (!s)
+        return E_BUDGET;
+    if (call->more)
+        h2_hold(h);
+    enter(s);
+    err e = call->more && s->out_len == 0 && (s->ended_by_us || !call->end) ? OK : write_all(s, deadline);
+    written(s, e);
+    if (e == OK)
+        *out = s;
+    else
+        h2_stream_close(s);
+    leave(s);
+    return e;
+}
+
+err h2_stream_begin(struct h2 *h, const struct h2_call *call, ms deadline, struct h2_stream **out)
+{
+    *out = NULL;
+    h2_enter(h);
+    err e = request(h, call, deadline, out);
+    h2_leave(h);
+    return e;
+}
+
+err h2_stream_open(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count, bool end,
+                   ms deadline, struct h2_stream **out)
+{
+    struct h2_call call = {.method = method, .path = path, .headers = headers, .count = count, .end = end};
+    return h2_stream_begin(h, &call, deadline, out);
 }
 
 err h2_stream_write(struct h2_stream *s, const void *from, size_t len, bool end, ms deadline)
@@ -195,22 +265,26 @@ err h2_stream_write(struct h2_stream *s, const void *from, size_t len, bool end,
         h2_session_resume(s->h, s->id);
     }
     err e = write_all(s, deadline);
-    s->out_len = 0; /* the caller's bytes are borrowed no longer */
-    if (e != OK)
-        s->out_end = false; /* half a body has no good end */
+    written(s, e);
     leave(s);
     return e;
 }
 
+/* E_AGAIN: it has not come yet. */
+static err response_look(const struct h2_stream *s, int *status)
+{
+    *status = s->status;
+    return s->response ? OK : s->error != OK ? failure(s) : E_AGAIN;
+}
+
 static err await_response(struct h2_stream *s, ms deadline, int *status)
 {
-    while (!s->response) {
-        if (s->error != OK)
-            return failure(s);
-        TRY(waitq_wait(&s->changed, deadline));
+    for (;;) {
+        err e = response_look(s, status);
+        if (e != E_AGAIN)
+            return e;
+        TRY(wait_in(s->h, &s->changed, deadline));
     }
-    *status = s->status;
-    return OK;
 }
 
 err h2_stream_response(struct h2_stream *s, ms deadline, int *status)
@@ -221,19 +295,30 @@ err h2_stream_response(struct h2_stream *s, ms deadline, int *status)
     return e;
 }
 
-static err read_some(struct h2_stream *s, void *into, size_t cap, ms deadline, size_t *got)
+err h2_stream_response_now(struct h2_stream *s, int *status)
 {
-    while (s->ring.len == 0) {
-        if (s->error != OK)
-            return failure(s);
-        if (s->ended)
-            return OK;
-        TRY(waitq_wait(&s->changed, deadline));
-    }
+    return response_look(s, status);
+}
+
+/* E_AGAIN: nothing is there. Telling the server of the room may wait for the socket. */
+static err take(struct h2_stream *s, void *into, size_t cap, size_t *got)
+{
+    if (s->ring.len == 0)
+        return s->error != OK ? failure(s) : s->ended ? OK : E_AGAIN;
     *got = ring_take(&s->ring, into, cap);
     if (!s->closed && s->h->dead == OK)
         h2_session_consumed(s->h, s->id, *got);
     return OK;
+}
+
+static err read_some(struct h2_stream *s, void *into, size_t cap, ms deadline, size_t *got)
+{
+    for (;;) {
+        err e = take(s, into, cap, got);
+        if (e != E_AGAIN)
+            return e;
+        TRY(wait_in(s->h, &s->changed, deadline));
+    }
 }
 
 err h2_stream_read(struct h2_stream *s, void *into, size_t cap, ms deadline, size_t *got)
@@ -241,6 +326,15 @@ err h2_stream_read(struct h2_stream *s, void *into, size_t cap, ms deadline, siz
     *got = 0;
     enter(s);
     err e = read_some(s, into, cap, deadline, got);
+    leave(s);
+    return e;
+}
+
+err h2_stream_read_now(struct h2_stream *s, void *into, size_t cap, size_t *got)
+{
+    *got = 0;
+    enter(s);
+    err e = take(s, into, cap, got);
     leave(s);
     return e;
 }
@@ -281,7 +375,7 @@ void h2_stream_close(struct h2_stream *s)
     h2_session_reset(s->h, s);
     if (s->error == OK) /* for another fiber that waits in it */
         s->error = E_CLOSED;
-    waitq_wake_all(&s->changed);
-    waitq_wake_all(&s->h->changed);
+    h2_stream_changed(s);
+    h2_changed(s->h);
     leave(s);
 }

@@ -71,11 +71,21 @@ bool http_reusable(const struct http_connection *c)
     return !c->broken && (c->phase == PHASE_IDLE || (c->phase == PHASE_END && c->head.keep_alive));
 }
 
+/* What was received and not handed on is wiped; what was, is already. */
+static void buffer_drop(struct http_connection *c)
+{
+    if (c->buf)
+        wipe(c->buf->at, c->in_len);
+    c->in_at = c->in_len = 0;
+    buf_release(c->buf);
+    c->buf = NULL;
+}
+
 void http_disconnect(struct http_connection *c)
 {
     if (!c)
         return;
-    buf_release(c->buf);
+    buffer_drop(c);
     stream_close(c->stream);
     free(c);
 }
@@ -84,6 +94,12 @@ static err broken(struct http_connection *c, err e)
 {
     c->broken = true;
     return e;
+}
+
+/* One may wait again. */
+static err broken_unless_late(struct http_connection *c, err e)
+{
+    return e == E_TIMEOUT ? e : broken(c, e);
 }
 
 /* --- the request's head --- */
@@ -99,7 +115,7 @@ static bool method_find(const char *name, enum http1_method *out)
 }
 
 /* What frames a message, or tells whom it is for, is not the caller's to write. */
-static bool header_is_ours(const char *name)
+bool http_header_is_ours(const char *name)
 {
     static const char *const ours[] = {"host", "content-length", "transfer-encoding", "connection", "expect", "te", "upgrade"};
     for (size_t i = 0; i < COUNT_OF(ours); i++)
@@ -112,7 +128,7 @@ static err put_headers(struct text *t, const struct http_call *call)
 {
     for (size_t i = 0; i < call->header_count; i++) {
         const struct http_header *h = &call->headers[i];
-        if (!http1_is_token(bytes_of(h->name)) || !http1_value_is_valid(bytes_of(h->value)) || header_is_ours(h->name))
+        if (!http1_is_token(bytes_of(h->name)) || !http1_value_is_valid(bytes_of(h->value)) || http_header_is_ours(h->name))
             return trail(E_INVALID, "request header %.40s", h->name);
         http1_put_field_text(t, h->name, h->value);
     }
@@ -158,6 +174,20 @@ static void exchange_begin(struct http_connection *c, const struct http_call *ca
     c->continued = c->answered_early = false;
 }
 
+static void put_body(struct http_connection *c, const struct http_call *call)
+{
+    if (call->body.len == 0 || call->body.len != c->left || c->wait_for_continue || call->body.len > BUFFER_BYTES - c->buf->len)
+        return;
+    memcpy(c->buf->at + c->buf->len, call->body.at, call->body.len);
+    c->buf->len += call->body.len;
+    c->left = 0;
+}
+
+bool http_body_sent(const struct http_connection *c)
+{
+    return c->left == 0 && !c->chunked;
+}
+
 err http_send(struct http_connection *c, const struct http_call *call, ms deadline)
 {
     if (!http_reusable(c))
@@ -166,6 +196,7 @@ err http_send(struct http_connection *c, const struct http_call *call, ms deadli
         TRY(buf_wait(BUFFER_BYTES, deadline, &c->buf));
     TRY(put_head(c, call));
     exchange_begin(c, call);
+    put_body(c, call);
     err e = stream_write(c->stream, c->buf->at, c->buf->len, deadline);
     wipe(c->buf->at, c->buf->len); /* tokens and signatures; the buffer will be somebody else's */
     return e == OK ? OK : broken(c, trail(e, "sending the request to %s", c->host));
@@ -232,7 +263,7 @@ err http_receive_head(struct http_connection *c, ms deadline, const struct http1
         return trail(E_INVALID, "no request is open");
     err e = c->answered_early ? OK : answer_begin(c, deadline);
     if (e != OK)
-        return broken(c, trail(e, "waiting for the answer of %s", c->host));
+        return broken_unless_late(c, trail(e, "waiting for the answer of %s", c->host));
     c->phase = PHASE_BODY;
     if (c->left > 0 || c->chunked || c->head.status == 101)
         c->broken = true; /* the rest of our body would be taken for a request */
@@ -246,8 +277,7 @@ static err answer_end(struct http_connection *c)
     c->phase = PHASE_END;
     if (c->in_at < c->in_len || c->head.framing == HTTP1_UNTIL_CLOSE)
         c->broken = true;
-    buf_release(c->buf);
-    c->buf = NULL;
+    buffer_drop(c);
     return OK;
 }
 
@@ -297,14 +327,25 @@ err http_receive_body(struct http_connection *c, void *into, size_t cap, ms dead
         return trail(E_INVALID, "no answer is open");
     err e = body_receive(c, deadline, &ended);
     if (e != OK)
-        return broken(c, trail(e, "reading the answer of %s", c->host));
+        return broken_unless_late(c, trail(e, "reading the answer of %s", c->host));
     if (ended)
         return answer_end(c);
     *got = size_min(cap, c->data.len);
     memcpy(into, c->data.at, *got);
+    wipe(c->buf->at + (c->data.at - c->buf->at), *got);
     c->data.at += *got;
     c->data.len -= *got;
     return OK;
+}
+
+err http_rest(struct http_connection *c, void (*on_readable)(void *arg), void *arg)
+{
+    return stream_rest(c->stream, on_readable, arg);
+}
+
+void http_wake(struct http_connection *c)
+{
+    stream_wake(c->stream);
 }
 
 /* --- the request's body --- */

@@ -2,8 +2,9 @@
  *
  * Layer    proto.                                       Blocks   parks the fiber.
  * Owner    the caller owns the connection; one exchange at a time.
- * Memory   one 16 KiB buffer while an exchange is open. Errors   E_PROTOCOL with what was wrong; E_REMOTE is never made up here:
- * a status is the caller's business; E_CLOSED the peer closed before the whole answer; E_RANGE a head over 16 KiB. */
+ * Memory   one 16 KiB buffer while an exchange is open; an answer's bytes are wiped in it once they were handed on. Errors
+ * E_PROTOCOL with what was wrong; E_REMOTE is never made up here: a status is the caller's business; E_CLOSED the peer closed
+ * before the whole answer; E_RANGE a head over 16 KiB. */
 #ifndef HOLDFAST_HTTP_CLIENT_H
 #define HOLDFAST_HTTP_CLIENT_H
 
@@ -23,20 +24,27 @@ void http_disconnect(struct http_connection *c);     /* NULL is fine */
 struct http_header { /* one request header line */
     const char *name, *value;
 };
+bool http_header_is_ours(const char *name); /* it frames a message or tells whom it is for: no caller may send it */
 struct http_call {
     const char *method, *path; /* "GET", "/metrics?x=1" */
     const struct http_header *headers;
     size_t header_count;
     int64_t body_bytes;   /* 0 none; -1 chunked */
     bool expect_continue; /* wait up to 1 s for 100 before the body */
+    struct bytes body;    /* when body_bytes is its length and it is small, it leaves with the head, in one write */
 };
 /* Sends the head; then http_send_body() as much as promised; then http_receive_head(). */
 MUST_USE err http_send(struct http_connection *c, const struct http_call *call, ms deadline);
 MUST_USE err http_send_body(struct http_connection *c, const void *from, size_t len,
                             ms deadline);             /* len 0: the end of a chunked body */
+bool http_body_sent(const struct http_connection *c); /* as much as was promised */
 bool http_continued(const struct http_connection *c); /* of this exchange: 100 came, so the body was wanted */
-/* Skips 1xx. The response's views are valid until the next call on this connection. */
+/* Skips 1xx. The response's views are valid until the next call on this connection. After E_TIMEOUT it may be called again, and
+ * so may http_receive_body(). */
 MUST_USE err http_receive_head(struct http_connection *c, ms deadline, const struct http1_head **out);
 MUST_USE err http_receive_body(struct http_connection *c, void *into, size_t cap, ms deadline, size_t *got); /* *got 0: the end */
+/* At rest until there is something to read, as stream_rest(); http_wake() before the next call. */
+MUST_USE err http_rest(struct http_connection *c, void (*on_readable)(void *arg), void *arg);
+void http_wake(struct http_connection *c);
 
 #endif

@@ -127,12 +127,12 @@ static err head_send(struct s3_slot *s, const struct s3_call *call)
     for (size_t i = 1; i < count; i++) /* the first, Host, is the connection's */
         headers[i] = (struct http_header){fields[i].name, fields[i].value};
     headers[0] = (struct http_header){"authorization", s->authorization};
-    struct http_call h = {call->method,
-                          s->target,
-                          headers,
-                          count,
-                          (int64_t)call->body_bytes,
-                          call->body_bytes >= EXPECT_LEAST && !s->client->never_continues};
+    struct http_call h = {.method = call->method,
+                          .path = s->target,
+                          .headers = headers,
+                          .header_count = count,
+                          .body_bytes = (int64_t)call->body_bytes,
+                          .expect_continue = call->body_bytes >= EXPECT_LEAST && !s->client->never_continues};
     return http_send(s->connection, &h, s3_silence(call));
 }
 
