@@ -1,0 +1,100 @@
+/* json_pick_tree: reading the tree. */
+#include "board/rt/text.h"
+#include "net/format/json_pick_inside.h"
+
+#include <string.h>
+
+static const struct pick_node *node_by(const struct pick_node *n, uint32_t distance)
+{
+    return distance == 0 ? NULL : (const struct pick_node *)(const void *)((const uint8_t *)n + distance);
+}
+
+static bool has_children(const struct pick_node *n)
+{
+    return n && (n->kind == PICK_IS_OBJECT || n->kind == PICK_IS_LIST);
+}
+
+const struct pick_node *json_pick_root(const struct json_pick *reader)
+{
+    const struct pick *p = pick_of(reader);
+    return p->state == PICK_AT_TOP ? NULL : (const struct pick_node *)(const void *)p->arena;
+}
+
+const struct pick_node *pick_first(const struct pick_node *parent)
+{
+    return has_children(parent) ? node_by(parent, parent->first) : NULL;
+}
+
+const struct pick_node *pick_next(const struct pick_node *n)
+{
+    return n ? node_by(n, n->next) : NULL;
+}
+
+enum pick_kind pick_kind_of(const struct pick_node *n)
+{
+    return (enum pick_kind)n->kind;
+}
+
+struct bytes pick_key(const struct pick_node *n)
+{
+    if (!n)
+        return (struct bytes){NULL, 0};
+    if (n->key > 0)
+        return (struct bytes){(const uint8_t *)n - n->key, n->key_bytes};
+    return n->field && n->field->key ? bytes_of(n->field->key) : (struct bytes){NULL, 0};
+}
+
+struct bytes pick_text(const struct pick_node *n)
+{
+    if (!n || (n->kind != PICK_IS_TEXT && n->kind != PICK_IS_NUMBER))
+        return (struct bytes){NULL, 0};
+    return (struct bytes){(const uint8_t *)n + n->first, n->count};
+}
+
+uint64_t pick_count(const struct pick_node *n)
+{
+    return n && (has_children(n) || n->kind == PICK_IS_MARK) ? n->count : 0;
+}
+
+bool pick_is_true(const struct pick_node *n)
+{
+    return n && n->kind == PICK_IS_TRUE;
+}
+
+bool pick_to_i64(const struct pick_node *n, int64_t *out)
+{
+    struct bytes text = pick_text(n);
+    bool minus = text.len > 0 && text.at[0] == '-';
+    uint64_t value = 0;
+    if (!n || n->kind != PICK_IS_NUMBER || !text_to_u64(bytes_after(text, minus), &value))
+        return false;
+    if (value > (uint64_t)INT64_MAX + minus)
+        return false;
+    *out = minus ? (int64_t)(0 - value) : (int64_t)value;
+    return true;
+}
+
+static const struct pick_node *child(const struct pick_node *object, struct bytes key)
+{
+    if (!object || object->kind != PICK_IS_OBJECT)
+        return NULL;
+    for (const struct pick_node *n = pick_first(object); n; n = pick_next(n))
+        if (bytes_equal(pick_key(n), key))
+            return n;
+    return NULL;
+}
+
+const struct pick_node *pick_at(const struct pick_node *object, const char *path)
+{
+    while (object && *path) {
+        size_t len = strcspn(path, ".");
+        object = child(object, (struct bytes){(const uint8_t *)path, len});
+        path += len + (path[len] == '.');
+    }
+    return object;
+}
+
+struct bytes pick_text_at(const struct pick_node *object, const char *path)
+{
+    return pick_text(pick_at(object, path));
+}
