@@ -7,31 +7,39 @@
 
 #include "net/format/json_pick.h"
 
-/*    id                     name on the wire        path prefix                           plural                   snapshot key
- * status count key     namespaced */
+/* Where the API server has them. */
+#define INGEST_CORE       "/api/v1"
+#define INGEST_APPS       "/apis/apps/v1"
+#define INGEST_BATCH      "/apis/batch/v1"
+#define INGEST_NETWORKING "/apis/networking.k8s.io/v1"
+#define INGEST_RBAC       "/apis/rbac.authorization.k8s.io/v1"
+
+/* Columns: id, name on the wire, path prefix, plural, key in the snapshot, key in status.resourceCounts, namespaced?, projection
+ * (in kinds.c). */
 #define INGEST_KIND_TABLE(X)                                                                                                     \
-    X(NAMESPACE, "Namespace", "/api/v1", "namespaces", "namespaces", "namespaces", false)                                        \
-    X(POD, "Pod", "/api/v1", "pods", "pods", "pods", true)                                                                       \
-    X(SERVICE, "Service", "/api/v1", "services", "services", "services", true)                                                   \
-    X(NODE, "Node", "/api/v1", "nodes", "nodes", "nodes", false)                                                                 \
-    X(DEPLOYMENT, "Deployment", "/apis/apps/v1", "deployments", "deployments", "deployments", true)                              \
-    X(STATEFUL_SET, "StatefulSet", "/apis/apps/v1", "statefulsets", "statefulsets", "statefulSets", true)                        \
-    X(DAEMON_SET, "DaemonSet", "/apis/apps/v1", "daemonsets", "daemonsets", "daemonSets", true)                                  \
-    X(JOB, "Job", "/apis/batch/v1", "jobs", "jobs", "jobs", true)                                                                \
-    X(CRON_JOB, "CronJob", "/apis/batch/v1", "cronjobs", "cronjobs", "cronJobs", true)                                           \
-    X(INGRESS, "Ingress", "/apis/networking.k8s.io/v1", "ingresses", "ingresses", "ingresses", true)                             \
-    X(NETWORK_POLICY, "NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies", "network_policies", "networkPolicies",   \
-      true)                                                                                                                      \
-    X(CONFIG_MAP, "ConfigMap", "/api/v1", "configmaps", "configmaps", "configMaps", true)                                        \
-    X(SECRET, "Secret", "/api/v1", "secrets", "secrets", "secrets", true)                                                        \
-    X(VOLUME_CLAIM, "PersistentVolumeClaim", "/api/v1", "persistentvolumeclaims", "pvcs", "pvcs", true)                          \
-    X(SERVICE_ACCOUNT, "ServiceAccount", "/api/v1", "serviceaccounts", "service_accounts", "serviceAccounts", true)              \
-    X(ROLE, "Role", "/apis/rbac.authorization.k8s.io/v1", "roles", "roles", "roles", true)                                       \
-    X(CLUSTER_ROLE, "ClusterRole", "/apis/rbac.authorization.k8s.io/v1", "clusterroles", "cluster_roles", "clusterRoles", false) \
-    X(ROLE_BINDING, "RoleBinding", "/apis/rbac.authorization.k8s.io/v1", "rolebindings", "role_bindings", "roleBindings", true)  \
-    X(CLUSTER_ROLE_BINDING, "ClusterRoleBinding", "/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings",                   \
-      "cluster_role_bindings", "clusterRoleBindings", false)                                                                     \
-    X(EVENT, "Event", "/api/v1", "events", "events", "events", true)
+    X(NAMESPACE, "Namespace", INGEST_CORE, "namespaces", "namespaces", "namespaces", false, namespace_fields)                    \
+    X(POD, "Pod", INGEST_CORE, "pods", "pods", "pods", true, pod_fields)                                                         \
+    X(SERVICE, "Service", INGEST_CORE, "services", "services", "services", true, service_fields)                                 \
+    X(NODE, "Node", INGEST_CORE, "nodes", "nodes", "nodes", false, node_fields)                                                  \
+    X(DEPLOYMENT, "Deployment", INGEST_APPS, "deployments", "deployments", "deployments", true, deployment_fields)               \
+    X(STATEFUL_SET, "StatefulSet", INGEST_APPS, "statefulsets", "statefulsets", "statefulSets", true, stateful_set_fields)       \
+    X(DAEMON_SET, "DaemonSet", INGEST_APPS, "daemonsets", "daemonsets", "daemonSets", true, daemon_set_fields)                   \
+    X(JOB, "Job", INGEST_BATCH, "jobs", "jobs", "jobs", true, job_fields)                                                        \
+    X(CRON_JOB, "CronJob", INGEST_BATCH, "cronjobs", "cronjobs", "cronJobs", true, cron_job_fields)                              \
+    X(INGRESS, "Ingress", INGEST_NETWORKING, "ingresses", "ingresses", "ingresses", true, ingress_fields)                        \
+    X(NETWORK_POLICY, "NetworkPolicy", INGEST_NETWORKING, "networkpolicies", "network_policies", "networkPolicies", true,        \
+      network_policy_fields)                                                                                                     \
+    X(CONFIG_MAP, "ConfigMap", INGEST_CORE, "configmaps", "configmaps", "configMaps", true, config_map_fields)                   \
+    X(SECRET, "Secret", INGEST_CORE, "secrets", "secrets", "secrets", true, secret_fields)                                       \
+    X(VOLUME_CLAIM, "PersistentVolumeClaim", INGEST_CORE, "persistentvolumeclaims", "pvcs", "pvcs", true, claim_fields)          \
+    X(SERVICE_ACCOUNT, "ServiceAccount", INGEST_CORE, "serviceaccounts", "service_accounts", "serviceAccounts", true,            \
+      service_account_fields)                                                                                                    \
+    X(ROLE, "Role", INGEST_RBAC, "roles", "roles", "roles", true, role_fields)                                                   \
+    X(CLUSTER_ROLE, "ClusterRole", INGEST_RBAC, "clusterroles", "cluster_roles", "clusterRoles", false, role_fields)             \
+    X(ROLE_BINDING, "RoleBinding", INGEST_RBAC, "rolebindings", "role_bindings", "roleBindings", true, role_binding_fields)      \
+    X(CLUSTER_ROLE_BINDING, "ClusterRoleBinding", INGEST_RBAC, "clusterrolebindings", "cluster_role_bindings",                   \
+      "clusterRoleBindings", false, role_binding_fields)                                                                         \
+    X(EVENT, "Event", INGEST_CORE, "events", "events", "events", true, event_fields)
 
 enum ingest_kind {
 #define X(id, ...) INGEST_##id,

@@ -9,6 +9,11 @@ struct json_writer json_write_to(struct text *out)
     return (struct json_writer){.out = out};
 }
 
+struct json_writer json_write_as_go(struct text *out)
+{
+    return (struct json_writer){.out = out, .as_go = true};
+}
+
 static uint32_t level_bit(const struct json_writer *w)
 {
     return 1u << (w->depth - 1);
@@ -39,7 +44,12 @@ static void begin_value(struct json_writer *w)
     w->complete = w->depth == 0;
 }
 
-static void put_character(struct text *t, uint8_t c)
+static bool is_plain(const struct json_writer *w, uint8_t c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && !(w->as_go && (c == '<' || c == '>' || c == '&'));
+}
+
+static void put_escaped(struct text *t, uint8_t c)
 {
     static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* RFC 8259 7: byte, letter */
     for (const char *s = short_forms; *s != 0; s += 2) {
@@ -48,25 +58,35 @@ static void put_character(struct text *t, uint8_t c)
             return;
         }
     }
-    if (c < 0x20)
-        text_addf(t, "\\u%04x", (unsigned)c);
+    text_addf(t, "\\u%04x", (unsigned)c);
+}
+
+/* What is not plain ASCII; how many bytes it was. */
+static size_t put_character(struct json_writer *w, struct bytes value)
+{
+    size_t n = utf8_char(value);
+    if (n == 0)
+        text_add(w->out, w->as_go ? "\\ufffd" : "\xEF\xBF\xBD"); /* U+FFFD */
+    else if (n == 1)
+        put_escaped(w->out, value.at[0]);
+    else if (w->as_go && n == 3 && value.at[0] == 0xE2 && value.at[1] == 0x80 && (value.at[2] & 0xFE) == 0xA8)
+        text_add(w->out, value.at[2] == 0xA8 ? "\\u2028" : "\\u2029"); /* line ends to JavaScript */
     else
-        text_add_bytes(t, (struct bytes){&c, 1});
+        text_add_bytes(w->out, (struct bytes){value.at, n});
+    return size_max(n, 1);
 }
 
 static void put_string(struct json_writer *w, struct bytes value)
 {
     text_add(w->out, "\"");
     while (value.len > 0) {
-        size_t n = utf8_char(value);
-        if (n == 0)
-            text_add(w->out, "\xEF\xBF\xBD"); /* U+FFFD */
-        else if (n == 1)
-            put_character(w->out, value.at[0]);
-        else
-            text_add_bytes(w->out, (struct bytes){value.at, n});
-        n = size_max(n, 1);
-        value = (struct bytes){value.at + n, value.len - n};
+        size_t plain = 0;
+        while (plain < value.len && is_plain(w, value.at[plain]))
+            plain++;
+        text_add_bytes(w->out, (struct bytes){value.at, plain});
+        value = bytes_after(value, plain);
+        if (value.len > 0)
+            value = bytes_after(value, put_character(w, value));
     }
     text_add(w->out, "\"");
 }
@@ -112,9 +132,14 @@ void json_array_end(struct json_writer *w)
 
 void json_key(struct json_writer *w, const char *key)
 {
+    json_key_bytes(w, bytes_of(key));
+}
+
+void json_key_bytes(struct json_writer *w, struct bytes key)
+{
     ASSERT(in_object(w) && !w->keyed);
     separate(w);
-    put_string(w, bytes_of(key));
+    put_string(w, key);
     text_add(w->out, ":");
     w->keyed = true;
 }
@@ -155,6 +180,12 @@ void json_null(struct json_writer *w)
 {
     begin_value(w);
     text_add(w->out, "null");
+}
+
+void json_raw(struct json_writer *w, struct bytes value)
+{
+    begin_value(w);
+    text_add_bytes(w->out, value);
 }
 
 void json_put_text(struct json_writer *w, const char *key, const char *value)

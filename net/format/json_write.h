@@ -19,20 +19,26 @@ struct json_writer {
     uint32_t has_items; /* bit d: level d+1 has one already */
     bool keyed;         /* a key waits for its value */
     bool complete;      /* the top value was written */
+    bool as_go;         /* texts as Go's encoding/json has them */
 };
 
 struct json_writer json_write_to(struct text *out);
+/* The same values, escaped byte for byte as Go's encoding/json (1.22 and later) does: < > & U+2028 U+2029 as \u003c …, bytes that
+ * are no UTF-8 as \ufffd. */
+struct json_writer json_write_as_go(struct text *out);
 void json_object(struct json_writer *w);
 void json_object_end(struct json_writer *w);
 void json_array(struct json_writer *w);
 void json_array_end(struct json_writer *w);
 void json_key(struct json_writer *w, const char *key);
+void json_key_bytes(struct json_writer *w, struct bytes key);
 void json_text(struct json_writer *w, const char *value); /* NULL writes null */
 void json_bytes(struct json_writer *w, struct bytes value);
 void json_u64(struct json_writer *w, uint64_t value);
 void json_i64(struct json_writer *w, int64_t value);
 void json_bool(struct json_writer *w, bool value);
 void json_null(struct json_writer *w);
+void json_raw(struct json_writer *w, struct bytes value); /* one JSON value that is written already; not looked at */
 /* key and value in one call */
 void json_put_text(struct json_writer *w, const char *key, const char *value);
 void json_put_u64(struct json_writer *w, const char *key, uint64_t value);
