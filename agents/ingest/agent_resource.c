@@ -33,21 +33,10 @@ static const char *check_name(struct bytes value)
 
 /* --- the rows --- */
 static const char *const count_keys[] = {
-#define X(key, kind) #key,
-    OBSYK_COUNT_TABLE(X)
+#define X(id, name, prefix, plural, snapshot_key, count_key, ...) (count_key),
+    INGEST_KIND_TABLE(X)
 #undef X
         NULL};
-
-static const char *const count_kinds[] = {
-#define X(key, kind) [OBSYK_COUNT_##key] = (kind),
-    OBSYK_COUNT_TABLE(X)
-#undef X
-};
-
-const char *obsyk_count_kind(enum obsyk_count c)
-{
-    return count_kinds[c];
-}
 
 #define AT(member) .offset = offsetof(struct obsyk_agent, member), .bytes = sizeof(((struct obsyk_agent *)0)->member)
 

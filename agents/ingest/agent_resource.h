@@ -5,41 +5,15 @@
 #ifndef HOLDFAST_INGEST_AGENT_RESOURCE_H
 #define HOLDFAST_INGEST_AGENT_RESOURCE_H
 
+#include "agents/ingest/kinds.h"
 #include "net/format/custom.h"
 
 #define OBSYK_URL_MAX          256
 #define OBSYK_CLUSTER_NAME_MAX (4 * 253 + 1) /* 253 characters */
 #define OBSYK_RATE_MAX         5000
 
-/* status.resourceCounts, in the order of the CRD.     key                   kind on the wire */
-#define OBSYK_COUNT_TABLE(X)                                                                                                     \
-    X(namespaces, "Namespace")                                                                                                   \
-    X(pods, "Pod")                                                                                                               \
-    X(services, "Service")                                                                                                       \
-    X(nodes, "Node")                                                                                                             \
-    X(deployments, "Deployment")                                                                                                 \
-    X(statefulSets, "StatefulSet")                                                                                               \
-    X(daemonSets, "DaemonSet")                                                                                                   \
-    X(jobs, "Job")                                                                                                               \
-    X(cronJobs, "CronJob")                                                                                                       \
-    X(ingresses, "Ingress")                                                                                                      \
-    X(networkPolicies, "NetworkPolicy")                                                                                          \
-    X(configMaps, "ConfigMap")                                                                                                   \
-    X(secrets, "Secret")                                                                                                         \
-    X(pvcs, "PersistentVolumeClaim")                                                                                             \
-    X(serviceAccounts, "ServiceAccount")                                                                                         \
-    X(roles, "Role")                                                                                                             \
-    X(clusterRoles, "ClusterRole")                                                                                               \
-    X(roleBindings, "RoleBinding")                                                                                               \
-    X(clusterRoleBindings, "ClusterRoleBinding")                                                                                 \
-    X(events, "Event")
-
-enum obsyk_count {
-#define X(key, kind) OBSYK_COUNT_##key,
-    OBSYK_COUNT_TABLE(X)
-#undef X
-        OBSYK_COUNT_COUNT
-};
+/* Of several replicas one acts: the original operator's Lease, in our namespace, so that the two never act together. */
+#define OBSYK_LEASE "obsyk-operator.obsyk.io"
 
 struct obsyk_agent {
     struct custom_meta meta;
@@ -54,12 +28,10 @@ struct obsyk_agent {
     struct custom_conditions conditions;
     int64_t last_sync_s, last_snapshot_s; /* 0: never */
     int64_t observed_generation;
-    int64_t counts[OBSYK_COUNT_COUNT];
+    int64_t counts[INGEST_KIND_COUNT]; /* by enum ingest_kind: status.resourceCounts */
 };
 
 extern const struct custom obsyk_agent_resource;
-
-const char *obsyk_count_kind(enum obsyk_count c); /* "Namespace" */
 
 /* Every condition that is ever written. The last three are ours, the others the original operator's.
  *    state                type         status  reason */
