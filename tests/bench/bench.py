@@ -1,6 +1,7 @@
 """bench: what `make bench` prints. One table, medians of interleaved rounds, ratios within this run.
 
-    tests/bench/bench.py [--rounds 5] [--system] [--mib 320] [--realtime] [--skip snapshot,offsite,verify,start,idle,switch]
+    tests/bench/bench.py [--rounds 5] [--system] [--mib 320] [--realtime]
+                         [--json-mib 40] [--skip snapshot,offsite,verify,start,idle,switch,json]
 
 snapshot  `holdfast backup now` beside `etcdctl snapshot save` of the same etcd over mutual TLS, to the same disk. etcd 3.7
           and a 1.2 GiB database (made once, kept in the cache; needs Go), or with --system the installed version and one of
@@ -12,6 +13,7 @@ verify    `holdfast backup verify` beside `etcdutl snapshot status` (3.4: etcdct
 start     from exec to the first 200 of /readyz
 idle      wake-ups and CPU over 20 s of a hub that waits for its next backup, the first being done
 switch    from one fiber to the other, by bench/bench_switch beside the binary
+json      the JSON reader over lists of pods, beside cJSON and simdjson: readers.py
 --realtime puts etcd and both clients into SCHED_RR (needs root): on a machine that does other work, all three else wait
 for the CPU most of the time, and so take the same time.
 Exit code 0 unless a measurement failed; a goal that is not met is marked, not failed: machines differ.
@@ -36,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import offsite  # noqa: E402  (beside this file)
+import readers  # noqa: E402
 from peers import bigdb  # noqa: E402  (the path comes first)
 from peers.backup import check_file  # noqa: E402
 from peers.ca import Ca, Cert  # noqa: E402
@@ -305,7 +308,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--system", action="store_true", help="the installed etcd: no Go needed")
     parser.add_argument("--mib", type=int, default=320, help="size of the database of --system")
-    parser.add_argument("--skip", default="", help="any of snapshot,offsite,verify,start,idle,switch")
+    parser.add_argument("--json-mib", type=int, default=40, help="size of each list of pods that the JSON readers read")
+    parser.add_argument("--skip", default="", help="any of snapshot,offsite,verify,start,idle,switch,json")
     parser.add_argument("--binary", type=Path, default=Path(os.environ.get("HOLDFAST_BIN", ROOT / "build/x86_64/holdfast")))
     parser.add_argument("--realtime", action="store_true", help="SCHED_RR for etcd and both clients: for busy machines")
     return parser.parse_args()
@@ -337,6 +341,7 @@ def main() -> int:
         attempt("start", lambda: bench_start(table, folder, binary))
         attempt("idle", lambda: bench_idle(table, folder, binary))
         attempt("switch", lambda: bench_switch(table, binary.parent / "bench" / "bench_switch"))
+        attempt("json", lambda: readers.bench(table, folder, binary.parent / "bench" / "bench_json", options.rounds, options.json_mib))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print()
