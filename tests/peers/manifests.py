@@ -7,6 +7,7 @@
 """
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Iterable, NamedTuple
@@ -79,12 +80,18 @@ def one(documents: Iterable[dict], kind: str) -> dict:
     return found[0]
 
 
+def values_file(folder: Path, values: dict) -> Path:
+    """As JSON: YAML 1.1, which Helm reads, takes a plain n for false."""
+    path = folder / "values.yaml"
+    path.write_text(json.dumps(values))
+    return path
+
+
 def chart(helm: Path, *words: object, values: dict | None = None, folder: Path | None = None) -> list[dict]:
     """`helm template` with the CRD; PeerError with Helm's words when it refuses."""
     more = []
     if values is not None:
         assert folder
-        (folder / "values.yaml").write_text(yaml.safe_dump(values))
-        more = ["--values", folder / "values.yaml"]
+        more = ["--values", values_file(folder, values)]
     done = run([helm, "template", "hf", CHART, "--namespace", "holdfast", "--include-crds", *more, *words])
     return [document for document in yaml.safe_load_all(done.stdout) if document]
