@@ -27,6 +27,11 @@
     X('u', "--unconfined", NULL, "give up no privileges after start: for strace, gdb and perf")                                  \
     X('a', "--all", NULL, "every member, whatever there is to win")                                                              \
     X('s', "--nospace", NULL, "also end a NOSPACE alarm: compact, defragment all, disarm")                                       \
+    X('K', "-k", "KIND", "read what `kubectl get -o json` prints, of this kind, instead of one JSON object a line")              \
+    X('E', "--event-types", "T", "lower (added, modified, deleted; the default) or upper (ADDED, UPDATED, DELETED)")             \
+    X('U', "--cluster-uid", "S", "the cluster's uid in what is sent; 00000000-0000-0000-0000-000000000000 by default")           \
+    X('N', "--cluster-name", "S", "the cluster's name in a snapshot; preview by default")                                        \
+    X('V', "--agent-version", "S", "the agent's version in snapshot and heartbeat; left out by default")                         \
     X('b', "--without-backup", NULL, "although no verified backup is fresh")                                                     \
     X('h', "--help", NULL, "print this help")
 
@@ -82,7 +87,7 @@ static err take_level(struct command_line *line, const char *value)
     return OK;
 }
 
-static const char TEXT_LETTERS[] = "cdktIT", FLAG_LETTERS[] = "ienPlwuhasb";
+static const char TEXT_LETTERS[] = "cdktITKEUNV", FLAG_LETTERS[] = "ienPlwuhasb";
 
 /* One that takes a value. */
 static err value_take(struct command_line *line, const struct option *o, const char *value)
@@ -99,7 +104,9 @@ static err value_take(struct command_line *line, const struct option *o, const c
     default:
         break;
     }
-    const char **texts[] = {&line->config_path, &line->destination, &line->keep, &line->now, &line->identity, &line->to};
+    const char **texts[] = {&line->config_path, &line->destination,  &line->keep,         &line->now,
+                            &line->identity,    &line->to,           &line->kind,         &line->event_types,
+                            &line->cluster_uid, &line->cluster_name, &line->agent_version};
     const char *letter = strchr(TEXT_LETTERS, o->letter);
     ASSERT(letter);
     *texts[letter - TEXT_LETTERS] = value;
@@ -282,7 +289,7 @@ void command_help(const struct command *one)
     for (const struct command *c = commands; c->words; c++) {
         char left[40];
         (void)snprintf(left, sizeof left, "%s%s%s", c->words, c->file ? " " : "", c->file ? c->file : "");
-        (void)printf("  %-20s %s\n", left, c->help);
+        (void)printf("  %-20s %.*s\n", left, (int)strcspn(c->help, "\n"), c->help);
     }
     (void)printf("\n");
     print_options(NULL, NULL);

@@ -25,7 +25,8 @@ struct command_line {
     const char *now;         /* --now T; NULL: not given */
     const char *identity;    /* --identity FILE; NULL: not given */
     const char *to;          /* --to FILE; NULL: not given */
-    unsigned level;          /* --level; 0: not given */
+    const char *kind, *event_types, *cluster_uid, *cluster_name, *agent_version; /* `ingest preview`; NULL: not given */
+    unsigned level;                                                              /* --level; 0: not given */
     bool json, licenses, help, dry_run, print, from_stdin, explain;
     bool wait;                         /* --wait: `run` without a usable configuration waits for one */
     bool all, nospace, without_backup; /* `etcd defrag` */
@@ -33,11 +34,12 @@ struct command_line {
 };
 
 struct command {
-    const char *words; /* "backup now" */
-    const char *help;
+    const char *words;   /* "backup now" */
+    const char *help;    /* one line; what follows it is printed by its own --help only */
     const char *options; /* the letters of those it takes: c --config, p --profile, o -o, v --level, d --destination, I
                             --identity, T --to, k --keep, t --now, i --stdin, e --explain, n --dry-run, P --print, l --licenses, w
-                            --wait, u --unconfined, a --all, s --nospace, b --without-backup */
+                            --wait, u --unconfined, a --all, s --nospace, b --without-backup, K -k, E --event-types, U
+                            --cluster-uid, N --cluster-name, V --agent-version */
     enum exit_code (*run)(const struct command_line *line);
     const char *file;   /* "BACKUP": what its last word is called, needed, but with "[" around it; NULL: takes none */
     const char *levels; /* the digits --level may be: "24"; NULL where it takes no --level */
@@ -83,6 +85,7 @@ enum exit_code command_backup_retention(const struct command_line *line);
 enum exit_code command_etcd_status(const struct command_line *line);
 enum exit_code command_etcd_defrag(const struct command_line *line);
 enum exit_code command_crd(const struct command_line *line);
+enum exit_code command_ingest_preview(const struct command_line *line);
 enum exit_code command_budget(const struct command_line *line);
 enum exit_code command_top(const struct command_line *line);
 enum exit_code command_version(const struct command_line *line);

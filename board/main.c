@@ -23,6 +23,17 @@ const struct command commands[] = {
     {"etcd status", "show etcd's members: size, leader, lag, alarms, certificates", "cpo", command_etcd_status, NULL, NULL},
     {"etcd defrag", "defragment members by the rules, one by one, the leader last", "cponasb", command_etcd_defrag, NULL, NULL},
     {"crd", "print the CustomResourceDefinitions the hub understands, for kubectl apply -f -", "", command_crd, "[NAME]", NULL},
+    {"ingest preview",
+     "show, byte for byte, what of the objects on standard input or in FILE would leave the cluster\n"
+     "\n"
+     "One JSON object a line, one line out for each:\n"
+     "  {\"kind\":K,\"object\":{}}                                    the object's Info\n"
+     "  {\"type\":\"added|modified|deleted\",\"kind\":K,\"object\":{}}  the event\n"
+     "  {\"heartbeat\":{}}                                          the heartbeat\n"
+     "  {\"snapshot\":[{\"kind\":K,\"object\":{}}]}                   the snapshot\n"
+     "A line has at most 8 MiB, and what the profile has room for. Empty lines are passed over. A bad line is told as\n"
+     "`line N: ...`, the rest goes on, and the exit code is 1. With -k it reads what kubectl prints, of any size.",
+     "pKEUNV", command_ingest_preview, "[FILE]", NULL},
     {"budget", "print what the board profile gives to each task", "po", command_budget, NULL, NULL},
     {"top", "watch a running hub: tasks, heaps, stacks, connections", "c", command_top, NULL, NULL},
     {"version", "print the version; --licenses prints the licences of all parts", "l", command_version, NULL, NULL},
