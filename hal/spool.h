@@ -15,7 +15,9 @@
  *
  * The law. After a kill or a power cut at any moment: every record that was committed and neither acknowledged nor superseded is
  * given again, in order; nothing else is but what was appended; repeated are at most the acknowledgements that were not yet
- * committed. Per key never an older state after a newer.
+ * committed. Per key never an older state after a newer, also over a crash: a record is not given before the disk knows that the
+ * older ones of its key that it has are done or superseded; nor is a mark before it knows of all in front of it, nor what follows
+ * a mark before it knows of the mark. That is at most twice gather_ms, and only where something of the key was written.
  *
  * Coalescing. A record whose key has one that waits (not given out, no mark between) takes its place in the order:
  *   waits \ comes   added      modified   deleted
