@@ -3,6 +3,7 @@
 # A variant is one way to compile the tree, with its own folder build/<variant>:
 #   x86_64 aarch64                  what ships: musl, static-pie, stripped
 #   x86_64-checked aarch64-checked  the same with heap red zones; runs the unit and simulation tests
+#   x86_64-unwiped                  what ships, but nothing is wiped: for the test that must find what it then leaves behind
 #   asan tsan fuzz clang            the host's libc, for sanitizers, libFuzzer and the second compiler
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -32,9 +33,12 @@ LDFLAGS  := -Wl,--gc-sections -Wl,--wrap=mbedtls_gcm_crypt_and_tag,--wrap=mbedtl
 LDLIBS   := -lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lyaml -lcjson -lzstd -lsqlite3
 CC        = $(DEPS)/bin/cc
 
-ifeq ($(KIND),release)
+ifneq ($(filter release unwiped,$(KIND)),)
   CFLAGS  += -fPIE -fstack-protector-strong
   LDFLAGS += -static-pie -Wl,-z,relro,-z,now -Wl,--build-id=none
+endif
+ifeq ($(KIND),unwiped)
+  CPPFLAGS += -DHOLDFAST_NO_WIPE
 endif
 ifeq ($(KIND),checked)
   CFLAGS   += -fPIE -g1

@@ -2,9 +2,17 @@
 
 #include <string.h>
 
+#if defined(HOLDFAST_CHECKED) || defined(HOLDFAST_HOST_LIBC)
+bool wipe_is_off;
+#elif defined(HOLDFAST_NO_WIPE)
+static const bool wipe_is_off = true;
+#else
+static const bool wipe_is_off = false;
+#endif
+
 void wipe(void *at, size_t len)
 {
-    if (len > 0)
+    if (len > 0 && !wipe_is_off)
         explicit_bzero(at, len);
 }
 

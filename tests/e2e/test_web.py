@@ -1,0 +1,94 @@
+"""Our client that speaks HTTP/2 or HTTP/1.1 against nginx. The program is tests/e2e/web.c: e2e/web beside the binary under test."""
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from peers.ca import Ca
+from peers.nginx import Nginx
+from peers.proc import run
+
+
+@pytest.fixture(scope="module")
+def program(holdfast) -> Path:
+    path = holdfast.parent / "e2e" / "web"
+    assert os.access(path, os.X_OK), f"{path} is not there: run `make probes`"
+    return path
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory) -> Ca:
+    return Ca(tmp_path_factory.mktemp("ca"))
+
+
+def told(program: Path, *args: object, code: int = 0) -> tuple[dict[str, str], str]:
+    done = run([program, *map(str, args)], check=False)
+    assert done.returncode == code, done.stderr
+    return dict(re.findall(r"(\w+)=(\S+)", done.stderr.decode())), done.stdout.decode(errors="replace")
+
+
+CASES = [  # name, offers h2, options, protocol, its words
+    ("h2", True, [], "h2", "HTTP/2.0"),
+    ("h2 not asked for", True, ["-1"], "http/1.1", "HTTP/1.1"),
+    ("h2 not offered", False, [], "http/1.1", "HTTP/1.1"),
+]
+
+
+@pytest.mark.parametrize("name, h2, options, protocol, words", CASES, ids=[case[0] for case in CASES])
+def test_protocols(program, ca, tmp_path, name, h2, options, protocol, words):
+    with Nginx(tmp_path, tls=ca.server("www"), alpn_h2=h2) as nginx:
+        line, body = told(program, f"{nginx.url}/a?b=c", ca.cert, "-m", "POST", "-b", 700, "-n", 3, "-p", *options)
+    assert line["protocol"] == protocol and line["exchanges"] == "3" and line["connections"] == "1" and line["other"] == "0"
+    assert body.startswith(f"POST /a?b=c {words} host=127.0.0.1:{nginx.port} ")
+
+
+def test_plain_http_is_http1(program, tmp_path):
+    with Nginx(tmp_path) as nginx:
+        line, body = told(program, f"{nginx.url}/x", "-n", 5, "-p")
+    assert line["protocol"] == "http/1.1" and line["connections"] == "1" and body.startswith("GET /x HTTP/1.1")
+
+
+@pytest.mark.parametrize("options", [[], ["-1"]], ids=["h2", "http/1.1"])
+def test_a_server_that_ends_connections(program, ca, tmp_path, options):
+    """After keepalive_requests nginx says GOAWAY, or Connection: close: what it refused is sent again, and nothing is lost."""
+    flight = 1 if options else 32
+    with Nginx(tmp_path, tls=ca.server("www"), alpn_h2=True, server="keepalive_requests 100;") as nginx:
+        line, _ = told(program, f"{nginx.url}/", ca.cert, "-m", "POST", "-b", 300, "-n", 1000, "-k", flight, *options)
+        served = sum(1 for at in (tmp_path / "access.log").read_text().splitlines() if " 200 " in at)
+    assert line["exchanges"] == "1000" and line["other"] == "0" and 10 <= int(line["connections"]) <= 20
+    assert served >= 1000
+
+
+@pytest.mark.parametrize("window", [8192, 16384, 262144])
+def test_a_large_body_through_a_small_window(program, ca, tmp_path, window):
+    www = tmp_path / "www"
+    www.mkdir()
+    (www / "large").write_bytes(bytes(at * 7 % 251 for at in range(2_000_000)))
+    with Nginx(tmp_path / "nginx", tls=ca.server("www"), alpn_h2=True, serve=www) as nginx:
+        line, body = told(program, f"{nginx.url}/large", ca.cert, "-n", 21, "-k", 21, "-w", window)
+    assert line["protocol"] == "h2" and line["bytes"] == str(21 * 2_000_000) and line["connections"] == "1"
+    assert int(line["peak"]) < 250_000 + 21 * (max(window, 16384) + 1024)
+
+
+def test_cut_in_its_body(program, ca, tmp_path):
+    """The server's backend dies within the body: an error, no shorter body."""
+    import socket
+    import threading
+
+    backend = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(2):
+            peer, _address = backend.accept()
+            peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 1000)
+            peer.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    with Nginx(tmp_path, tls=ca.server("www"), alpn_h2=True, proxy=f"http://127.0.0.1:{backend.getsockname()[1]}") as nginx:
+        for options in ([], ["-1"]):
+            done = run([program, nginx.url + "/", ca.cert, "-a", "0", *options], check=False)
+            assert done.returncode == 1 and re.search(r"web: E_(RESET|CLOSED|PROTOCOL)", done.stderr.decode()), done.stderr
