@@ -27,6 +27,7 @@ const struct command commands[] = {{"run", "be the hub", "cp", nothing, NULL, NU
                                    {"backup prune", "remove old ones", "copdn", nothing, NULL, NULL},
                                    {"backup retention", "tell which", "cokidte", nothing, NULL, NULL},
                                    {"etcd defrag", "make it small", "cponasb", nothing, NULL, NULL},
+                                   {"ingest preview", "show it", "pKEUNV", nothing, "[FILE]", NULL},
                                    {"version", "tell it", "l", nothing, NULL, NULL},
                                    {0}};
 
@@ -35,6 +36,7 @@ struct line {
     err want;
     const char *command, *config, *profile;
     const char *file, *destination, *keep, *now, *identity, *to;
+    const char *kind, *event_types, *cluster_uid, *cluster_name, *agent_version;
     unsigned level;
     bool json, licenses, help, dry_run, print, from_stdin, explain, all, nospace, without_backup;
     const char *says; /* on stderr */
@@ -78,6 +80,10 @@ static const struct line lines[] = {
     {TAKEN("etcd", "defrag", "--all", "--dry-run"), .command = "etcd defrag", .all = true, .dry_run = true},
     {TAKEN("etcd", "defrag", "--nospace"), .command = "etcd defrag", .nospace = true},
     {TAKEN("etcd", "defrag", "--without-backup"), .command = "etcd defrag", .without_backup = true},
+    {TAKEN("ingest", "preview", "-k", "Pod", "x.json"), .command = "ingest preview", .kind = "Pod", .file = "x.json"},
+    {TAKEN("ingest", "preview", "--event-types=upper", "--cluster-uid=u", "--cluster-name=n", "--agent-version=v"),
+     .command = "ingest preview", .event_types = "upper", .cluster_uid = "u", .cluster_name = "n", .agent_version = "v"},
+    {REFUSED("does not take -k", "backup", "now", "-k", "Pod")},
     {REFUSED("\"etcd\" needs another word", "etcd")},
     {REFUSED("does not take --all", "backup", "now", "--all")},
     {REFUSED("--nospace takes no value", "etcd", "defrag", "--nospace=1")},
@@ -156,6 +162,11 @@ static void check_line(const struct command_line *got, const struct line *l)
     check_text(got->now, l->now);
     check_text(got->identity, l->identity);
     check_text(got->to, l->to);
+    check_text(got->kind, l->kind);
+    check_text(got->event_types, l->event_types);
+    check_text(got->cluster_uid, l->cluster_uid);
+    check_text(got->cluster_name, l->cluster_name);
+    check_text(got->agent_version, l->agent_version);
     assert_int_equal(got->level, l->level);
     assert_true(got->json == l->json && got->licenses == l->licenses && got->help == l->help);
     assert_true(got->dry_run == l->dry_run && got->print == l->print);
