@@ -22,8 +22,8 @@
 #define DELIVER_RETRY_AFTER_MAX SECONDS(300)
 #define DELIVER_PAUSE_MAX       SECONDS(60)
 #define DELIVER_IN_FLIGHT_MAX   32
-#define DELIVER_CHUNK           KIB(64)
-#define DELIVER_ANSWER_KEPT     1024 /* of an answer that is no success */
+#define DELIVER_CHUNK           KIB(16) /* one TLS record, one buffer of the middle class */
+#define DELIVER_ANSWER_KEPT     1024    /* of an answer that is no success */
 
 /*        id            what it means */
 #define DELIVER_OUTCOME_TABLE(X)                                                                                                 \

@@ -146,6 +146,14 @@ static void put_framing(const struct http_connection *c, struct text *t, const s
         http1_put_field_text(t, "expect", "100-continue");
 }
 
+bool http_headers_have(const struct http_header *headers, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcasecmp(headers[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static err put_head(struct http_connection *c, const struct http_call *call)
 {
     struct bytes target = bytes_of(call->path);
@@ -154,7 +162,8 @@ static err put_head(struct http_connection *c, const struct http_call *call)
     struct text t = text_over((char *)c->buf->at, BUFFER_BYTES);
     http1_put_request_line(&t, c->method, target);
     http1_put_field_text(&t, "host", c->host);
-    http1_put_field_text(&t, "user-agent", "holdfast");
+    if (!http_headers_have(call->headers, call->header_count, "user-agent"))
+        http1_put_field_text(&t, "user-agent", "holdfast");
     put_framing(c, &t, call);
     TRY(put_headers(&t, call));
     http1_put_end(&t);

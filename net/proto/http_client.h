@@ -24,6 +24,7 @@ void http_disconnect(struct http_connection *c);     /* NULL is fine */
 struct http_header { /* one request header line */
     const char *name, *value;
 };
+bool http_headers_have(const struct http_header *headers, size_t count, const char *name); /* user-agent is ours unless told */
 bool http_header_is_ours(const char *name); /* it frames a message or tells whom it is for: no caller may send it */
 struct http_call {
     const char *method, *path; /* "GET", "/metrics?x=1" */

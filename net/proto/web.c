@@ -148,7 +148,8 @@ static err h2_begin(struct web *w, const struct web_call *call, ms deadline, str
     char length[24];
     size_t n = 0;
     TRY(fields_check(call));
-    fields[n++] = (struct h2_header){"user-agent", "holdfast"};
+    if (!http_headers_have(call->headers, call->header_count, "user-agent"))
+        fields[n++] = (struct h2_header){"user-agent", "holdfast"};
     if (x->left > 0 || (x->left == 0 && body_is_usual(call->method))) {
         (void)snprintf(length, sizeof length, "%lld", (long long)x->left);
         fields[n++] = (struct h2_header){"content-length", length};

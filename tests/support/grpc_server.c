@@ -73,7 +73,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                   {"grpc-timeout", r->timeout, sizeof r->timeout},
                   {"te", r->te, sizeof r->te},
                   {"content-type", r->content_type, sizeof r->content_type},
-                  {":authority", r->authority, sizeof r->authority}};
+                  {":authority", r->authority, sizeof r->authority},
+                  {":method", r->method, sizeof r->method},
+                  {"authorization", r->authorization, sizeof r->authorization},
+                  {"user-agent", r->user_agent, sizeof r->user_agent}};
     for (size_t i = 0; i < COUNT_OF(wanted); i++)
         if (strcmp((const char *)name, wanted[i].name) == 0)
             keep(wanted[i].out, wanted[i].cap, value, len);

@@ -36,7 +36,7 @@ struct server_step {
 };
 
 struct server_request {
-    char path[128], timeout[16], te[16], content_type[32], authority[64];
+    char path[128], timeout[16], te[16], content_type[48], authority[64], method[8], authorization[64], user_agent[32];
     uint8_t body[256];
     size_t len; /* of all of it; body holds the first of them */
 };
