@@ -11,8 +11,8 @@
 #include "board/rt/err.h"
 #include "board/rt/secret.h"
 
-#define KUBECONFIG_BYTES_MAX KIB(256)
-#define KUBECONFIG_NAME_MAX  256 /* of a context, cluster or user */
+#define KUBECONFIG_BYTES_MAX KIB(255) /* with its zero in the largest buffer */
+#define KUBECONFIG_NAME_MAX  256      /* of a context, cluster or user */
 #define KUBECONFIG_PATH_MAX  512
 #define KUBECONFIG_URL_MAX   512
 #define KUBECONFIG_DATA_MAX  KIB(64) /* of a -data value, decoded, and of a token */

@@ -98,7 +98,7 @@ struct kube_status {
     char reason[48];   /* "Forbidden", "AlreadyExists", "Expired" */
     char message[256]; /* the server's, cut, printable */
     int retry_after_s; /* -1: not told */
-    char missing[256]; /* of a 403: "list on pods in all namespaces: give ClusterRole …"; else "" */
+    char missing[384]; /* of a 403: "list on pods in all namespaces: give ClusterRole …"; else "" */
 };
 /* Where an answer goes; the fields of its object that are wanted. NULL for `into`: the answer is not wanted. */
 struct kube_into {

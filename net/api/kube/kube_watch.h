@@ -73,6 +73,7 @@ bool kube_watch_ready(const struct kube_watches *s); /* more of what was receive
 struct kube_watch_state {
     bool there, open; /* open: the server has answered 200 */
     ms heard_at;      /* the last event or bookmark; 0: none */
+    err error;        /* what it was last reset for; OK since it is open */
     uint64_t events, opens, resets, oversized;
     char resource_version[KUBE_OPAQUE_MAX];
 };
