@@ -6,6 +6,7 @@ import time
 import pytest
 
 from peers.agentclient import AgentClient
+from peers.clientgo import ClientGo
 from peers.infos import event_body, go_json, info
 from peers.kube import ControlPlane
 from peers.kube_law import Law
@@ -199,6 +200,25 @@ def test_the_law_sees_each_difference(plane, filled, platform, agent):
     agent.event("deleted", "ConfigMap", {"metadata": {"name": gone[1], "namespace": gone[0], "uid": uid}})
     agent.event("added", "ConfigMap", new)
     law.holds()
+
+
+def test_a_client_go_program_keeps_the_law(plane, filled, platform, tmp_path):
+    """The bench's opponent, a real watcher: through its lists, changes, deletions, and an API server that ends."""
+    law = Law(plane, platform, ["Pod"])
+    with ClientGo(tmp_path, plane, platform, rate=5000, burst=5000, initial=True, kinds="Pod").start() as rival:
+        rival.synced()
+        law.holds()
+        bump(plane, "Pod", filled.named["Pod"][:50], 3)
+        gone = [filled.named["Pod"].pop() for _ in range(10)]
+        remove(plane, "Pod", gone)
+        law.holds()
+        plane.api.restart()
+        bump(plane, "Pod", filled.named["Pod"][:10], 4)
+        law.holds()
+        told = rival.stop()
+    assert told["sent"] == platform.count("events") >= PODS + 60 and platform.count("deleted") == 10
+    for version, changed in ((3, 50), (4, 10)):
+        assert len({one["uid"] for one in platform.delivered() if one.get("version") == version}) == changed, "each change arrives"
 
 
 def test_parts_end_and_come_back(plane, filled):

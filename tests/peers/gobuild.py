@@ -29,8 +29,8 @@ def _digest(module: Path, packages: Sequence[str], stamps: Sequence[str]) -> str
 def build(module: str, packages: Sequence[str], stamps: Sequence[str] = ()) -> Path:
     """The folder with one binary per package, named by the last part of its path (less a version). `stamps` are
     variable=value of the linker: some programs learn their version so."""
-    source = HERE / module
-    target = cache_folder("go") / f"{module}-{_digest(source, packages, stamps)}"
+    source = (HERE / module).resolve()
+    target = cache_folder("go") / f"{source.name}-{_digest(source, packages, stamps)}"
     if (target / ".complete").exists():
         return target
     if not shutil.which("go"):
@@ -100,3 +100,8 @@ def helm() -> Path:
 def platform() -> Path:
     """The strict platform double (peers.platform). Ten seconds cold."""
     return build("platform", ["."]) / "platform"
+
+
+def client_go() -> Path:
+    """The ingest bench's opponent (tests/bench/ingest). Half a minute, with Kubernetes' libraries compiled two minutes."""
+    return build("../bench/ingest", ["."]) / "ingest"

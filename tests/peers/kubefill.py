@@ -218,9 +218,10 @@ def write_directly(plane: ControlPlane, kind: str, objects: Iterable[dict]) -> i
 
 
 def wait_running(plane: ControlPlane, at_least: int, seconds: float | None = None) -> None:
-    """Until so many pods run; kwok sees to some 100 to 300 a second on 2 cores."""
+    """Until there are so many pods and all run; kwok sees to some 100 to 300 a second on 2 cores."""
     def enough() -> bool:
-        return plane.client.count("Pod", "&fieldSelector=status.phase%3DRunning") >= at_least
+        others = plane.client.call("GET", "/api/v1/pods?limit=1&fieldSelector=status.phase%21%3DRunning")["items"]
+        return not others and plane.client.count("Pod") >= at_least
     plane.wait(enough, f"{at_least} pods running", seconds or 60 + at_least / 20)
 
 
