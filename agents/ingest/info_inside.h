@@ -27,11 +27,10 @@ void info_rows(struct info *i, const struct info_row *rows, const struct pick_no
 void info_fail(struct info *i, err e); /* keeps the first */
 
 /* --- in info_value.c: always written --- */
-info_value put_text, put_number, put_number_or_one, put_bool, put_quantity, put_time, put_count, put_port_text, put_object,
-    put_true, put_false;
+info_value put_text, put_number, put_number_or_one, put_bool, put_quantity, put_time, put_count, put_object, put_true, put_false;
 /* --- left out when empty --- */
-info_value add_text, add_number, add_bool, add_quantity, add_time, add_map, add_annotations, add_keys, add_texts, add_names,
-    add_objects, add_object;
+info_value add_text, add_port, add_number, add_bool, add_quantity, add_time, add_map, add_annotations, add_keys, add_texts,
+    add_names, add_objects, add_object;
 
 /* --- rows that more than one file has --- */
 extern const struct info_row info_pod_rows[], info_node_rows[]; /* info_pod.c, info_node.c */

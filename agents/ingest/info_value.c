@@ -36,10 +36,12 @@ void add_text(struct info *i, const struct info_row *row, const struct pick_node
 }
 
 /* IntOrString, as text; absent it is the number 0. */
-void put_port_text(struct info *i, const struct info_row *row, const struct pick_node *node)
+void add_port(struct info *i, const struct info_row *row, const struct pick_node *node)
 {
-    json_key(&i->w, row->name);
-    json_bytes(&i->w, node ? pick_text(node) : bytes_of("0"));
+    if (node)
+        add_text(i, row, node);
+    else
+        json_put_text(&i->w, row->name, "0");
 }
 
 /* --- numbers and truth --- */

@@ -168,6 +168,8 @@ static const struct {
      "'service_type':'LoadBalancer','cluster_ip':'10.0.0.1','ports':[{'name':'http','protocol':'TCP','port':80,'targetPort':"
      "'8080'},{'protocol':'UDP','port':53,'targetPort':'dns'},{'protocol':'TCP','port':443,'targetPort':'0'}],'selector':{'a':"
      "'1','b':'2'}," TAIL},
+    {"service, targetPort an empty text", INGEST_SERVICE, "{" META ",'spec':{'ports':[{'targetPort':''}]}}",
+     HEAD "'ports':[{'protocol':'','port':0}]," TAIL},
     {"service, headless", INGEST_SERVICE, "{" META ",'spec':{'clusterIP':'None'}}", HEAD "'cluster_ip':'None'," TAIL},
     {"AC-35 deployment", INGEST_DEPLOYMENT,
      "{" META
