@@ -25,7 +25,7 @@
 ROWS(namespace_rows, OF_CLUSTER, {"phase", "status.phase", add_text, NULL}, INFO_CREATED);
 
 ROWS(service_port_rows, {"name", "name", add_text, NULL}, {"protocol", "protocol", put_text, NULL},
-     {"port", "port", put_number, NULL}, {"targetPort", "targetPort", NULL});
+     {"port", "port", put_number, NULL}, {"targetPort", "targetPort", add_port, NULL});
 ROWS(service_rows, OF_NAMESPACE, {"service_type", "spec.type", add_text, NULL}, {"cluster_ip", "spec.clusterIP", add_text, NULL},
      {"ports", "spec.ports", add_objects, service_port_rows}, {"selector", "spec.selector", add_map, NULL}, INFO_CREATED);
 
