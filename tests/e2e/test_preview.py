@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import threading
 
 import pytest
 
+from peers.infos import CONVERTERS, go_json, info
 from peers.limits import Watch
 
 POD = {"metadata": {"name": "p", "namespace": "s", "uid": "u", "labels": {"b": "2", "a": "<1>"}, "managedFields": [{"f": {}}],
@@ -95,6 +97,138 @@ def test_white_space_and_ends(preview):
     assert preview('\r\n{"heartbeat":{}}\r\n\r\n {"heartbeat":{}} \t\r\n')[0] == [heartbeat] * 2
     object_first = '{"object":{"metadata":{"name":"x"}},"more":[1,{"kind":"Node"}],"type":"deleted","kind":"Node"}'
     assert preview(object_first)[0] == ['{"cluster_uid":"%s","type":"deleted","kind":"Node","uid":"","name":"x"}' % ZERO]
+
+
+TEXTS = ["a", "b", "web", "<&>\u2028", "ä🌊", "\x7f\x01\b\f\n\"\\/", "Ready", "True", "False", "CronJob", "x" * 300, "\ufffd"]
+LABELS = ["a", "B", "app.kubernetes.io/x", "kubernetes.io/y", "kubectl.kubernetes.io/z", "é", "<k>", "node-role.kubernetes.io/master",
+          "node-role.kubernetes.io/worker", "node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/"]
+QUANTITIES = ["100m", "1", "1000m", "1.5", "2048Mi", "1.5Gi", "16393236Ki", "12e6", "1.250", "0", "110", "1000k", 4]
+
+
+class Shapes:
+    """Random objects: wanted members with values of all sorts, or not there, or null, among unwanted ones."""
+
+    def __init__(self, seed: int):
+        self.draw = random.Random(seed)
+
+    def text(self) -> str:
+        return self.draw.choice(TEXTS)
+
+    def number(self) -> int:
+        return self.draw.choice([0, 1, 7, 2147483647])
+
+    def yes(self) -> bool:
+        return self.draw.random() < 0.5
+
+    def time(self) -> str:
+        return f"20{self.draw.randrange(10, 38)}-0{self.draw.randrange(1, 10)}-1{self.draw.randrange(10)}T0{self.draw.randrange(10)}:30:59Z"
+
+    def quantity(self) -> str | int:
+        return self.draw.choice(QUANTITIES)
+
+    def map(self) -> dict:
+        return {key: self.text() for key in self.draw.sample(LABELS, self.draw.randrange(len(LABELS)))}
+
+    def texts(self) -> list:
+        return [self.text() for _ in range(self.draw.randrange(4))]
+
+    def each(self, **members) -> list:
+        return [self.object(**members) for _ in range(self.draw.randrange(4))]
+
+    def object(self, needed: dict | None = None, **members) -> dict:
+        """Of `members`, functions by name, some; of `needed` all."""
+        made = {name: make() for name, make in (needed or {}).items()}
+        made.update((name, make() if self.draw.random() < 0.9 else None) for name, make in members.items() if self.draw.random() < 0.7)
+        made[self.text() + "?"] = {"skipped": [1, {"kind": "x"}, None]}
+        order = list(made.items())
+        self.draw.shuffle(order)
+        return dict(order)
+
+    def container(self) -> dict:
+        def resources():
+            return self.object(requests=lambda: self.object(cpu=self.quantity, memory=self.quantity), limits=lambda: self.object(cpu=self.quantity, memory=self.quantity))
+        return self.object(
+            {"name": lambda: self.draw.choice("abc")}, image=self.text, resources=resources,
+            ports=lambda: self.each(containerPort=lambda: 80, protocol=self.text, name=self.text),
+            volumeMounts=lambda: self.each(needed={"name": self.text, "mountPath": self.text}, readOnly=self.yes),
+            env=lambda: self.each(needed={"name": self.text}, value=self.text),
+            securityContext=lambda: self.object(privileged=self.yes, runAsUser=self.number, runAsNonRoot=self.yes,
+                                                capabilities=lambda: self.object(add=self.texts, drop=self.texts)))
+
+    def status(self) -> dict:
+        return self.object({"name": lambda: self.draw.choice("abc"), "ready": self.yes, "restartCount": self.number},
+                           state=lambda: {self.draw.choice(["running", "waiting", "terminated"]): {"reason": "r"}})
+
+    def volume(self) -> dict:
+        some = {name: self.text for name in ("name", "secretName", "claimName", "path", "driver", "server")}
+        kinds = "emptyDir configMap secret persistentVolumeClaim hostPath projected downwardAPI csi nfs ephemeral iscsi".split()
+        return self.object({"name": self.text}, **{kind: lambda: self.object(**some) for kind in self.draw.sample(kinds, 2)})
+
+    def several(self, make) -> list:
+        return [make() for _ in range(self.draw.randrange(4))]
+
+    def workload(self) -> dict:
+        """All that a spec or status of any kind has, of the right sort."""
+        template = {"spec": lambda: self.object(containers=lambda: self.several(self.container), nodeSelector=self.map)}
+        backend = {"service": lambda: self.object(name=self.text, port=lambda: {self.draw.choice(["number", "name"]): self.number()})}
+        http = {"paths": lambda: self.each(path=self.text, pathType=self.text, backend=lambda: self.object(**backend))}
+        return dict(
+            phase=self.text, nodeName=self.text, serviceAccountName=self.text, priorityClassName=self.text, qosClass=self.text, hostIP=self.text,
+            podIP=self.text, conditions=lambda: self.each(needed={"type": self.text, "status": self.text}), type=self.text, clusterIP=self.text,
+            containers=lambda: self.several(self.container), initContainers=lambda: self.several(self.container),
+            containerStatuses=lambda: self.several(self.status), initContainerStatuses=lambda: self.several(self.status),
+            volumes=lambda: self.several(self.volume), replicas=self.number, readyReplicas=self.number, availableReplicas=self.number,
+            updatedReplicas=self.number, currentReplicas=self.number, strategy=lambda: self.object(type=self.text),
+            updateStrategy=lambda: self.object(type=self.text), serviceName=self.text, template=lambda: self.object(**template),
+            desiredNumberScheduled=self.number, currentNumberScheduled=self.number, numberReady=self.number, numberAvailable=self.number,
+            completions=self.number, parallelism=self.number, succeeded=self.number, failed=self.number, startTime=self.time,
+            completionTime=self.time, schedule=self.text, suspend=self.yes, concurrencyPolicy=self.text, lastScheduleTime=self.time,
+            ingressClassName=self.text, rules=lambda: self.each(host=self.text, http=lambda: self.object(**http)),
+            tls=lambda: self.each(hosts=self.texts, secretName=self.text), podSelector=lambda: self.object(matchLabels=self.map),
+            policyTypes=self.texts, egress=self.texts, storageClassName=self.text, accessModes=self.texts, volumeName=self.text,
+            volumeMode=self.text, loadBalancer=lambda: self.object(ingress=lambda: self.each(ip=self.text, hostname=self.text)),
+            nodeInfo=lambda: self.object(kubeletVersion=self.text, containerRuntimeVersion=self.text, osImage=self.text, architecture=self.text),
+            capacity=lambda: self.object(cpu=self.quantity, memory=self.quantity, pods=self.quantity),
+            resources=lambda: self.object(requests=lambda: self.object(storage=self.quantity)))
+
+    def of(self, kind: str) -> dict:
+        """An object of that kind."""
+        own = {"Service": {"selector": self.map, "ports": lambda: self.each(name=self.text, protocol=self.text, port=self.number,
+                                                                           targetPort=lambda: self.draw.choice(["http", 80, 0]))},
+               "NetworkPolicy": {"ingress": self.texts}}
+        spec = {**self.workload(), "selector": lambda: self.object(matchLabels=self.map), **own.get(kind, {})}
+        status = {**self.workload(), "active": self.texts if kind == "CronJob" else self.number}
+        owners = {"ownerReferences": lambda: self.each(needed={"kind": self.text, "name": self.text})}
+        meta = dict(uid=self.text, name=self.text, namespace=self.text, labels=self.map, annotations=self.map, **owners)
+        named = dict(kind=self.text, name=self.text, namespace=self.text, uid=self.text)
+        return self.object(
+            {"metadata": lambda: {k: v for k, v in self.object(creationTimestamp=self.time, **meta).items() if v is not None}},
+            spec=lambda: self.object(**spec), status=lambda: self.object(**status), data=self.map, binaryData=self.map, immutable=self.yes,
+            type=self.text, secrets=lambda: self.each(name=self.text), imagePullSecrets=lambda: self.each(name=self.text),
+            automountServiceAccountToken=self.yes, rules=lambda: self.each(resources=self.texts, verbs=self.texts),
+            roleRef=lambda: self.object(**named), subjects=lambda: self.each(**named), reason=self.text, message=self.text, count=self.number,
+            involvedObject=lambda: self.object(**named), source=lambda: self.object(component=self.text, host=self.text),
+            firstTimestamp=self.time, lastTimestamp=self.time)
+
+
+def without_nulls(value):
+    """What null means: not there."""
+    if isinstance(value, dict):
+        return {key: without_nulls(one) for key, one in value.items() if one is not None}
+    return [without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_against_the_second_opinion(preview, seed):
+    """Random objects of every kind, as peers.infos has them, byte for byte; as kubectl's list the same."""
+    shapes = Shapes(seed)
+    for kind in CONVERTERS:
+        objects = [shapes.of(kind) for _ in range(15)]
+        wanted = [go_json(info(kind, without_nulls(one))).replace(b"\\u0008", b"\\b").replace(b"\\u000c", b"\\f").decode() for one in objects]
+        out, _ = preview(lines(*({"object": one, "kind": kind} for one in objects)))
+        for one, got, want in zip(objects, out, wanted, strict=True):
+            assert got == want, f"seed {seed}, {kind}: {json.dumps(one)}"
+        assert preview(json.dumps({"items": objects, "kind": f"{kind}List"}, indent=1), "-k", kind)[0] == wanted
 
 
 WRONG = [

@@ -278,7 +278,10 @@ CONVERTERS: dict[str, Callable[[dict], dict]] = {
 
 def info(kind: str, body: dict) -> dict:
     """The Info of an object, members in the order of the wire."""
-    return {**CONVERTERS[kind](body), **_created(body)}
+    made = CONVERTERS[kind](body)
+    if kind in ("Role", "RoleBinding") and not made["namespace"]:  # spec 3.16 and 3.18: "namespace?"
+        del made["namespace"]
+    return {**made, **_created(body)}
 
 
 def event_body(cluster_uid: str, change: str, kind: str, body: dict, upper: bool = False) -> dict:
