@@ -142,6 +142,8 @@ static void first_round(struct round *r, const struct config *c, unsigned *order
         add(r, doctor_talos, 0, order);
     for (unsigned i = 0; c->backup.source == SOURCE_ETCD && i < c->backup.endpoint_count; i++)
         add(r, doctor_etcd, i, order);
+    if (c->ingest.enabled)
+        add(r, doctor_kube, 0, order);
     if (*c->notify.webhook)
         add(r, doctor_notify, 0, order);
     if (*c->notify.ping_url)

@@ -88,9 +88,12 @@ void doctor_talos(struct doctor *d, const struct doctor_probe *p);
 void doctor_destination(struct doctor *d, const struct doctor_probe *p);
 void doctor_s3(struct doctor *d, const struct doctor_probe *p);
 void doctor_keys(struct doctor *d, const struct doctor_probe *p);   /* recipients and the identity file */
+void doctor_kube(struct doctor *d, const struct doctor_probe *p);   /* the cluster, with ingest.enabled; in doctor_kube.c */
 void doctor_notify(struct doctor *d, const struct doctor_probe *p); /* index 0: webhook, 1: ping_url */
 void doctor_clock(struct doctor *d, const struct doctor_probe *p);
 /* Our clock is so far ahead of that of `host`; the largest difference is told by doctor_clock(). */
 void doctor_clock_seen(struct doctor *d, const char *host, int64_t ahead_ms);
+/* HEAD / of u: any answer is good, its Date is compared with our clock. tls: of https. */
+MUST_USE err doctor_ask_date(struct doctor *d, const struct url *u, struct tls_config *tls);
 
 #endif

@@ -46,7 +46,7 @@ void doctor_clock(struct doctor *d, const struct doctor_probe *p)
 }
 
 /* --- reaching --- */
-static err ask_date(struct doctor *d, const struct url *u, struct tls_config *tls)
+err doctor_ask_date(struct doctor *d, const struct url *u, struct tls_config *tls)
 {
     struct http_connection *c = NULL;
     const struct http1_head *head = NULL;
@@ -72,7 +72,7 @@ void doctor_notify(struct doctor *d, const struct doctor_probe *p)
         doctor_tls(d, p, &f, &tls);
     if (e == OK && u.tls && !tls)
         doctor_say(d, p, DOCTOR_UNKNOWN, option, "not asked: the CA is not usable, see notify.ca");
-    else if (e == OK && (e = ask_date(d, &u, tls)) == OK)
+    else if (e == OK && (e = doctor_ask_date(d, &u, tls)) == OK)
         doctor_say(d, p, DOCTOR_GOOD, option, "%s answers", u.host);
     if (e != OK)
         doctor_failed(d, p, DOCTOR_BAD, option, e, doctor_advice(e));
