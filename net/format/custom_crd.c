@@ -181,6 +181,7 @@ static void schema(struct page *p)
     begin(p, "openAPIV3Schema");
     quoted(p, "description", p->custom->help);
     line(p, "type: object");
+    required(p, "");
     begin(p, "properties");
     line(p, "apiVersion: {type: string}");
     line(p, "kind: {type: string}");

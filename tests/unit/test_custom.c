@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #define META       "\"metadata\":{\"name\":\"a\",\"namespace\":\"obsyk\",\"uid\":\"u-1\",\"resourceVersion\":\"7\",\"generation\":3}"
+#define WIDGET     "\"metadata\":{\"name\":\"w\",\"uid\":\"u\",\"resourceVersion\":\"1\"}"
 #define NEED       "\"platformURL\":\"https://api.obsyk.ai\",\"clusterName\":\"home\",\"credentialsSecretRef\":{\"name\":\"keys\"}"
 #define SPEC(more) "{" META ",\"spec\":{" NEED more "}}"
 
@@ -19,7 +20,7 @@ static struct obsyk_agent one;
 static uint64_t arena[KIB(2)];
 
 /* Whole, or what json_pick says of it. */
-static err read_text(const char *text, struct obsyk_agent *out, char errors[CUSTOM_ERRORS_BYTES])
+static err read_as(const struct custom *c, const char *text, void *out, char errors[CUSTOM_ERRORS_BYTES])
 {
     struct text t = text_over(errors, CUSTOM_ERRORS_BYTES);
     struct json_pick pick;
@@ -29,9 +30,14 @@ static err read_text(const char *text, struct obsyk_agent *out, char errors[CUST
     json_pick_begin(&pick);
     err e = json_pick_feed(&pick, bytes_of(text), &used, &done);
     if (e == OK)
-        e = done ? custom_read(&obsyk_agent_resource, json_pick_root(&pick), out, &t) : E_CORRUPT;
+        e = done ? custom_read(c, json_pick_root(&pick), out, &t) : E_CORRUPT;
     trail_clear();
     return e;
+}
+
+static err read_text(const char *text, struct obsyk_agent *out, char errors[CUSTOM_ERRORS_BYTES])
+{
+    return read_as(&obsyk_agent_resource, text, out, errors);
 }
 
 static void read_good(const char *text, struct obsyk_agent *out)
@@ -172,12 +178,137 @@ static void a_bad_status_does_no_harm(void **state)
     assert_true(one.conditions.more);
 }
 
+/* --- a resource of another shape: what ObsykAgent has not --- */
+struct widget {
+    struct custom_meta meta;
+    bool is_on, is_loud;
+    int64_t size;
+    char mood[16];
+    int64_t last_seen_s, parts[3];
+    bool is_done;
+};
+
+#define AT(member) .offset = offsetof(struct widget, member), .bytes = sizeof(((struct widget *)0)->member)
+static const char *const part_keys[] = {"a", "b", "c", NULL};
+static const struct custom_row widget_rows[] = {
+    {"spec", "What \"it\" is: a \\.", .type = CUSTOM_OBJECT, .required = true},
+    {"spec.on", "On.", .type = CUSTOM_BOOL, AT(is_on), .fallback = "true"},
+    {"spec.loud", "Loud.", .type = CUSTOM_BOOL, AT(is_loud)},
+    {"spec.size", "Size.", .type = CUSTOM_INT64, AT(size), .required = true},
+    {"spec.mood", "Mood.", .type = CUSTOM_TEXT, AT(mood), .fallback = "calm"},
+    {"status", "Status.", .type = CUSTOM_OBJECT},
+    {"status.seen", "Seen.", .type = CUSTOM_OBJECT},
+    {"status.seen.last", "Last.", .type = CUSTOM_TIME, AT(last_seen_s)},
+    {"status.seen.parts", "Parts.", .type = CUSTOM_COUNTS, AT(parts), .keys = part_keys},
+    {"status.done", "Done.", .type = CUSTOM_BOOL, AT(is_done)},
+};
+static const struct custom widgets = {.group = "t.io",
+                                      .version = "v1",
+                                      .kind = "Widget",
+                                      .list_kind = "WidgetList",
+                                      .plural = "widgets",
+                                      .singular = "widget",
+                                      .help = "A widget.",
+                                      .rows = widget_rows,
+                                      .row_count = COUNT_OF(widget_rows),
+                                      .bytes = sizeof(struct widget)};
+
+static const struct {
+    const char *object, *errors; /* "": good */
+    bool is_on, is_loud;
+    int64_t size;
+    const char *mood;
+} widget_cases[] = {
+    {"{" WIDGET ",\"spec\":{\"size\":1}}", "", true, false, 1, "calm"},
+    {"{" WIDGET ",\"spec\":{\"size\":-9223372036854775808,\"on\":false,\"loud\":true,\"mood\":\"\"}}", "", false, true, INT64_MIN,
+     ""},
+    {"{" WIDGET ",\"spec\":{\"size\":1,\"on\":\"yes\",\"loud\":1}}",
+     "spec.on: neither true nor false\nspec.loud: neither true nor false", false, false, 1, "calm"},
+    {"{" WIDGET ",\"spec\":{\"mood\":\"sixteen bytes....\"}}",
+     "spec.size: missing\nspec.mood: longer than 15 bytes, or with a zero in it", true, false, 0, ""},
+    {"{" WIDGET ",\"spec\":{\"size\":1,\"mood\":\"a\\u0000b\"}}", "spec.mood: longer than 15 bytes, or with a zero in it", true,
+     false, 1, ""},
+    {"{" WIDGET "}", "spec: missing", false, false, 0, ""},
+};
+
+static void another_resource_is_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(widget_cases); i++) {
+        struct widget w;
+        char errors[CUSTOM_ERRORS_BYTES];
+        err e = read_as(&widgets, widget_cases[i].object, &w, errors);
+        assert_string_equal(errors, widget_cases[i].errors);
+        assert_int_equal(e, *errors ? E_INVALID : OK);
+        if (w.is_on != widget_cases[i].is_on || w.is_loud != widget_cases[i].is_loud || w.size != widget_cases[i].size ||
+            strcmp(w.mood, widget_cases[i].mood) != 0)
+            fail_msg("%s: %d %d %lld %s", widget_cases[i].object, w.is_on, w.is_loud, (long long)w.size, w.mood);
+    }
+}
+
+static const struct {
+    const char *name;
+    struct widget old, new;
+    enum custom_change change;
+    const char *patch;
+} widget_patches[] = {
+    {"done", {.is_done = false}, {.is_done = true}, CUSTOM_CHANGED, "{\"done\":true}"},
+    {"seen", {.last_seen_s = 0}, {.last_seen_s = 1}, CUSTOM_CHANGED, "{\"seen\":{\"last\":\"1970-01-01T00:00:01Z\"}}"},
+    {"seen later", {.last_seen_s = 1}, {.last_seen_s = 2}, CUSTOM_TIMES, "{\"seen\":{\"last\":\"1970-01-01T00:00:02Z\"}}"},
+    {"parts", {.parts = {1, 2, 0}}, {.parts = {1, 0, 3}}, CUSTOM_CHANGED, "{\"seen\":{\"parts\":{\"b\":null,\"c\":3}}}"},
+    {"a spec is none of it", {.size = 1}, {.size = 2}, CUSTOM_SAME, ""},
+};
+
+static void another_status_is_patched(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(widget_patches); i++) {
+        char storage[512], wanted[512] = "";
+        struct text out = text_over(storage, sizeof storage);
+        enum custom_change change;
+        assert_int_equal(custom_patch(&widgets, &widget_patches[i].old, &widget_patches[i].new, &out, &change), OK);
+        if (*widget_patches[i].patch)
+            (void)snprintf(wanted, sizeof wanted, "{\"metadata\":{\"resourceVersion\":\"\"},\"status\":%s}",
+                           widget_patches[i].patch);
+        if (change != widget_patches[i].change || strcmp(storage, wanted) != 0)
+            fail_msg("%s: %d, %s", widget_patches[i].name, (int)change, storage);
+    }
+}
+
+static const char *const crd_lines[] = {
+    "metadata: {name: widgets.t.io}\n",
+    "  scope: Cluster\n",
+    "              description: \"What \\\"it\\\" is: a \\\\.\"\n",
+    "          required: [spec]\n",
+    "              required: [size]\n",
+    "                  type: boolean\n                  default: true\n",
+    "                  default: \"calm\"\n",
+    "                    a: {type: integer, format: int32}\n",
+    "      subresources: {status: {}}\n",
+};
+
+static void another_crd_is_written(void **state)
+{
+    (void)state;
+    char storage[KIB(8)];
+    struct text out = text_over(storage, sizeof storage);
+    custom_crd(&widgets, &out);
+    assert_false(out.cut);
+    for (size_t i = 0; i < COUNT_OF(crd_lines); i++)
+        if (!strstr(storage, crd_lines[i]))
+            fail_msg("no %s in %s", crd_lines[i], storage);
+    assert_null(strstr(storage, "shortNames"));
+    assert_null(strstr(storage, "additionalPrinterColumns"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_of_it_is_read),       cmocka_unit_test(what_is_absent_has_a_default),
-        cmocka_unit_test(a_fault_names_its_field), cmocka_unit_test(a_name_is_counted_in_characters),
-        cmocka_unit_test(nothing_is_no_object),    cmocka_unit_test(a_bad_status_does_no_harm),
+        cmocka_unit_test(all_of_it_is_read),        cmocka_unit_test(what_is_absent_has_a_default),
+        cmocka_unit_test(a_fault_names_its_field),  cmocka_unit_test(a_name_is_counted_in_characters),
+        cmocka_unit_test(nothing_is_no_object),     cmocka_unit_test(a_bad_status_does_no_harm),
+        cmocka_unit_test(another_resource_is_read), cmocka_unit_test(another_status_is_patched),
+        cmocka_unit_test(another_crd_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
