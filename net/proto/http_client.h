@@ -2,9 +2,9 @@
  *
  * Layer    proto.                                       Blocks   parks the fiber.
  * Owner    the caller owns the connection; one exchange at a time.
- * Memory   one 16 KiB buffer while an exchange is open; an answer's bytes are wiped in it once they were handed on. Errors
- * E_PROTOCOL with what was wrong; E_REMOTE is never made up here: a status is the caller's business; E_CLOSED the peer closed
- * before the whole answer; E_RANGE a head over 16 KiB. */
+ * Memory   one 16 KiB buffer while an exchange is open; an answer's bytes are wiped in it once they were handed on.
+ * Errors   E_PROTOCOL with what was wrong; E_REMOTE is never made up here: a status is the caller's business; E_CLOSED the peer
+ *          closed before the whole answer; E_RANGE a head over 16 KiB. */
 #ifndef HOLDFAST_HTTP_CLIENT_H
 #define HOLDFAST_HTTP_CLIENT_H
 
