@@ -83,6 +83,7 @@ enum exit_code command_backup_rehearse(const struct command_line *line);
 enum exit_code command_backup_prune(const struct command_line *line);
 enum exit_code command_backup_retention(const struct command_line *line);
 enum exit_code command_etcd_status(const struct command_line *line);
+enum exit_code command_ingest_status(const struct command_line *line);
 enum exit_code command_etcd_defrag(const struct command_line *line);
 enum exit_code command_crd(const struct command_line *line);
 enum exit_code command_ingest_preview(const struct command_line *line);

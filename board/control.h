@@ -12,7 +12,7 @@
  *
  *   POST /backup/now?level=2|4&destination=NAME    POST /backup/prune?dry_run=0|1&destination=NAME
  *   POST /etcd/defrag?dry_run=0|1&all=1&nospace=1&without_backup=1
- *   POST /backup/rehearse?destination=NAME
+ *   POST /backup/rehearse?destination=NAME         GET /ingest/status
  * What only reads (list, retention, verify, restore) reads the files itself. */
 #ifndef HOLDFAST_CONTROL_H
 #define HOLDFAST_CONTROL_H

@@ -4,6 +4,7 @@
 #include "agents/ingest/agent_resource.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CRD_BYTES_MAX KIB(32)
@@ -18,18 +19,25 @@ static bool is_meant(const struct custom *c, const char *name)
     return strncmp(name, c->plural, plural) == 0 && name[plural] == '.' && strcmp(name + plural + 1, c->group) == 0;
 }
 
-enum exit_code command_crd(const struct command_line *line)
+static unsigned print_meant(const char *name, char *page)
 {
-    static char page[CRD_BYTES_MAX];
     unsigned printed = 0;
     for (size_t i = 0; i < COUNT_OF(resources); i++) {
-        struct text out = text_over(page, sizeof page);
-        if (!is_meant(resources[i], line->file))
+        struct text out = text_over(page, CRD_BYTES_MAX);
+        if (!is_meant(resources[i], name))
             continue;
         custom_crd(resources[i], &out);
         ASSERT(!out.cut);
         (void)printf("%s%s", printed++ ? "---\n" : "", page);
     }
+    return printed;
+}
+
+enum exit_code command_crd(const struct command_line *line)
+{
+    char *page = malloc(CRD_BYTES_MAX); /* no static of a hub that never prints it */
+    unsigned printed = page ? print_meant(line->file, page) : 0;
+    free(page);
     if (printed > 0)
         return EXIT_GOOD;
     (void)fprintf(stderr, "holdfast: there is no resource \"%s\"; there are:", line->file);

@@ -169,6 +169,8 @@ err epoch_start(struct hub *h, struct config *c)
     err e = start_backup(h);
     if (e == OK)
         e = hub_guardian_start(h);
+    if (e == OK)
+        e = hub_ingest_start(h);
     if (e != OK) {
         (void)epoch_stop(h, loop_now() + STOP_MS_MAX);
         return e;
@@ -187,6 +189,7 @@ struct config *epoch_stop(struct hub *h, ms deadline)
         return NULL;
     group_cancel(&e->agents);
     group_cancel(&e->guards);
+    group_cancel(&e->streams);
     if (h->metrics)
         metrics_set_lines(h->metrics, NULL, 0);
     if (h->metrics)
@@ -196,6 +199,7 @@ struct config *epoch_stop(struct hub *h, ms deadline)
         log_error("an agent did not end in time", F_ERR(ended));
     group_close(&e->agents);
     hub_guardian_stop(h, deadline);
+    hub_ingest_stop(h, deadline);
     backup_close(e->backup);
     notify_close(e->notify);
     *e = (struct hub_epoch){0};
@@ -309,6 +313,8 @@ static void stop(struct hub *h)
         group_cancel(&h->epoch.agents);
     if (h->epoch.config)
         group_cancel(&h->epoch.guards);
+    if (h->epoch.config)
+        group_cancel(&h->epoch.streams);
     metrics_stop(h->metrics, loop_now() + SERVER_MS_MAX);
     h->metrics = NULL;
     config_free(epoch_stop(h, deadline));

@@ -16,6 +16,7 @@
 #include "agents/backup/backup.h"
 #include "agents/backup/notify.h"
 #include "agents/guardian/guardian.h"
+#include "agents/ingest/ingest.h"
 #include "agents/metrics/metrics.h"
 #include "board/rt/sync.h"
 #include "hal/confine.h"
@@ -31,6 +32,8 @@ struct hub_epoch {
     struct notify *notify;
     struct group guards;       /* the guardian's fibers */
     struct guardian *guardian; /* NULL: there is no etcd. Its fibers run where backup.etcd.guardian says so */
+    struct group streams;      /* the ingest agent's fiber */
+    struct ingest *ingest;     /* NULL: ingest.enabled is false */
     struct zone zone;          /* backup.timezone */
     struct ready_line lines[HUB_LINES_MAX];
     size_t line_count;
@@ -88,6 +91,11 @@ MUST_USE err hub_listen(struct hub *h, const struct addr *at);
 MUST_USE err hub_guardian_start(struct hub *h); /* after the backups; on an error hub_guardian_stop() is still to be called */
 bool hub_guardian_is_holding(void *epoch);      /* for struct backup_options: a member is being defragmented */
 void hub_guardian_stop(struct hub *h, ms deadline);
+
+/* --- hub_ingest.c --- */
+MUST_USE err hub_ingest_start(struct hub *h); /* on an error hub_ingest_stop() is still to be called */
+void hub_ingest_stop(struct hub *h, ms deadline);
+err hub_ingest_status(void *hub, struct http_exchange *x); /* GET /ingest/status of the control socket */
 
 /* --- hub_config.c --- */
 /* E_CONFIG: h->why has the lines of what is wrong. */

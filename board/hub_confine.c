@@ -4,6 +4,7 @@
 #include "board/rt/file.h"
 #include "board/rt/log.h"
 #include "board/rt/metric.h"
+#include "net/api/kube/kube.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -43,8 +44,8 @@ static const struct confine_path always[] = {
 static const char *const linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/localtime", "/etc/ssl/certs/ca-certificates.crt"};
 
 /* Files and folders that a configuration names; "" ones are not counted. */
-#define FILES_MAX   (6 + 4 * CONFIG_DESTINATIONS_MAX)
-#define WRITTEN_MAX (2 + CONFIG_DESTINATIONS_MAX)
+#define FILES_MAX   (11 + 4 * CONFIG_DESTINATIONS_MAX)
+#define WRITTEN_MAX (3 + CONFIG_DESTINATIONS_MAX)
 #define FOLDERS_MAX (2 * (FILES_MAX + 1 + 4)) /* of the files, of the configuration itself, of `linked` */
 _Static_assert(FOLDERS_MAX + WRITTEN_MAX + 1 + 5 <= CONFINE_PATHS_MAX, "with `data` and `always`");
 
@@ -59,8 +60,18 @@ static size_t keep_named(const char **list, size_t count)
 
 static size_t files_read(const struct config *c, const char *out[FILES_MAX])
 {
-    const char *const common[] = {c->backup.ca,           c->backup.cert,          c->backup.key,
-                                  c->backup.talos_config, c->backup.identity_file, c->notify.ca};
+    bool in_pod = c->ingest.enabled && !*c->kubernetes.kubeconfig;
+    const char *const common[] = {c->backup.ca,
+                                  c->backup.cert,
+                                  c->backup.key,
+                                  c->backup.talos_config,
+                                  c->backup.identity_file,
+                                  c->notify.ca,
+                                  c->kubernetes.kubeconfig, /* and what it names, in its folder */
+                                  in_pod ? KUBE_ACCOUNT_FOLDER "/token" : "",
+                                  c->ingest.ca,
+                                  c->ingest.client_id_file,
+                                  c->ingest.private_key_file};
     size_t n = 0;
     for (size_t i = 0; i < COUNT_OF(common); i++)
         out[n++] = common[i];
@@ -81,6 +92,7 @@ static size_t folders_written(const struct config *c, const char *out[WRITTEN_MA
         out[n++] = c->backup.destinations[i].path; /* "" of s3 */
     out[n++] = c->backup.stage;
     out[n++] = c->backup.scratch;
+    out[n++] = c->ingest.enabled ? c->ingest.spool_path : "";
     return keep_named(out, n);
 }
 

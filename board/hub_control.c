@@ -220,7 +220,8 @@ err hub_control_start(struct hub *h, const char *data, struct control **out)
     const struct control_route routes[] = {{"POST", "/backup/now", ask_now, h},
                                            {"POST", "/backup/prune", ask_prune, h},
                                            {"POST", "/backup/rehearse", ask_rehearse, h},
-                                           {"POST", "/etcd/defrag", ask_defrag, h}};
+                                           {"POST", "/etcd/defrag", ask_defrag, h},
+                                           {"GET", "/ingest/status", hub_ingest_status, h}};
     return control_start(data, routes, COUNT_OF(routes), out);
 }
 

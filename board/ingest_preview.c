@@ -116,9 +116,8 @@ static ssize_t piece_read(const struct input *in, uint8_t *into)
     return got;
 }
 
-static enum exit_code input_read(struct input *in)
+static enum exit_code input_read(struct input *in, uint8_t *piece)
 {
-    static uint8_t piece[PIECE_BYTES];
     ssize_t got;
     bool going = true;
     while (going && (got = piece_read(in, piece)) != 0) {
@@ -207,7 +206,8 @@ enum exit_code command_ingest_preview(const struct command_line *line)
         return read_failed(&in);
     if (!in.by_line)
         preview_objects(&in.preview, kind);
-    code = input_read(&in);
+    uint8_t *piece = malloc(PIECE_BYTES);
+    code = piece ? input_read(&in, piece) : no_room();
     if (line->file)
         (void)close(in.fd);
     return code;

@@ -20,6 +20,8 @@ const struct command commands[] = {
     {"backup prune", "remove the snapshots that the destinations' rules do not keep", "cpodn", command_backup_prune, NULL, NULL},
     {"backup retention", "explain which backups stay and which go, by which rule; removes nothing", "cpokidte",
      command_backup_retention, NULL, NULL},
+    {"ingest status", "show what a running hub streams: kinds, spool, token, refused events", "cpo", command_ingest_status, NULL,
+     NULL},
     {"etcd status", "show etcd's members: size, leader, lag, alarms, certificates", "cpo", command_etcd_status, NULL, NULL},
     {"etcd defrag", "defragment members by the rules, one by one, the leader last", "cponasb", command_etcd_defrag, NULL, NULL},
     {"crd", "print the CustomResourceDefinitions the hub understands, for kubectl apply -f -", "", command_crd, "[NAME]", NULL},

@@ -19,7 +19,7 @@ enum { OWN_HEAPS = 1 };
 #define HEAP_GRAIN      KIB(64)
 #define HEAP_GRAINS_MAX 2048u    /* 128 MiB of heaps and gaps */
 #define BOOT_HEAP_BYTES KIB(64)  /* serves malloc before mem_boot() */
-#define TABLE_BYTES     KIB(256) /* what mem_map() gives beyond stacks and buffers: descriptors, job slots, sockets */
+#define TABLE_BYTES     KIB(192) /* what mem_map() gives beyond stacks and buffers: descriptors, job slots, sockets */
 #define TABLES_MAX      32u      /* pieces mem_map() may give beyond stacks; each has a guard page of its own */
 
 static struct {

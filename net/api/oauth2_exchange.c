@@ -70,6 +70,8 @@ err oauth2_read(struct bytes answer, struct oauth2_token **out, int64_t *life_s)
         trail_rewind(mark);
         e = trail(E_PROTOCOL, "the answer is no JSON (line %u)", line);
     }
+    if (e == OK && memmem(answer.at, answer.len, "\\u0000", 6)) /* cut the text there, the library would */
+        e = trail(E_PROTOCOL, "the answer has a zero in a text");
     if (e == OK) {
         *life_s = life_of(document);
         e = token_of(document, answer.len, out);

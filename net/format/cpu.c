@@ -10,8 +10,10 @@
 #define LEAF1_ECX_SSSE3     (1u << 9)
 #define LEAF1_ECX_SSE41     (1u << 19)
 #define LEAF1_ECX_SSE42     (1u << 20)
+#define LEAF1_ECX_POPCNT    (1u << 23)
 #define LEAF1_ECX_AES       (1u << 25)
 #define LEAF1_ECX_OSXSAVE   (1u << 27)
+#define LEAF7_EBX_BMI1      (1u << 3)
 #define LEAF7_EBX_AVX2      (1u << 5)
 #define LEAF7_EBX_SHA       (1u << 29)
 #define XCR0_SSE_AVX        6u /* vol. 1, 13.3 */
@@ -38,7 +40,7 @@ static unsigned cpu_ask(void)
         return found;
     if (__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx) != 0 && has_all(ebx7, LEAF7_EBX_SHA))
         found |= CPU_SHA256;
-    if (has_all(ebx7, LEAF7_EBX_AVX2) && kernel_keeps_avx(ecx))
+    if (has_all(ebx7, LEAF7_EBX_AVX2 | LEAF7_EBX_BMI1) && has_all(ecx, LEAF1_ECX_POPCNT) && kernel_keeps_avx(ecx))
         found |= CPU_AVX2;
     if (has_all(ecx, LEAF1_ECX_AES | LEAF1_ECX_PCLMULQDQ))
         found |= CPU_AES;

@@ -11,7 +11,7 @@ enum cpu_feature {
     CPU_SHA256 = 2, /* x86: SHA, SSSE3, SSE4.1; ARMv8: SHA2 */
     CPU_AES = 4,    /* x86: AES-NI, PCLMULQDQ, SSSE3, SSE4.1; ARMv8: AES, PMULL */
     CPU_CRC32C = 8, /* x86: SSE4.2; ARMv8: CRC32 */
-    CPU_AVX2 = 16   /* x86, and the kernel keeps its registers */
+    CPU_AVX2 = 16   /* x86, with BMI1 and POPCNT, as all have had; and the kernel keeps its registers */
 };
 
 bool cpu_has(enum cpu_feature f);

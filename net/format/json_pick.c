@@ -44,7 +44,7 @@ void json_pick_begin(struct json_pick *reader)
 /* "spec.containers[].image: ": the names that the projection has for what is open. */
 static void path_add(const struct pick *p, struct text *t)
 {
-    const struct pick_node *names[PATH_NAMES_MAX];
+    const struct pick_node *names[PATH_NAMES_MAX] = {NULL};
     size_t count = 0, before = t->len;
     for (const struct pick_node *n = p->open; n && n->next > 0 && count < PATH_NAMES_MAX;
          n = (const struct pick_node *)(const void *)((const uint8_t *)n - n->next))

@@ -182,10 +182,18 @@ uint32_t pick_children(const struct pick_node *parent)
 
 /* --- a key against the names of the fields --- */
 
+static inline bool is_name(const char *name, struct bytes key)
+{
+    size_t at = 0;
+    while (at < key.len && (uint8_t)name[at] == key.at[at]) /* no key has a zero byte, so not beyond the name's */
+        at++;
+    return at == key.len && name[at] == 0;
+}
+
 const struct pick_field *pick_field_find(const struct pick_field *fields, struct bytes key)
 {
     for (; fields->key; fields++)
-        if (strncmp(fields->key, (const char *)key.at, key.len) == 0 && fields->key[key.len] == 0)
+        if (is_name(fields->key, key))
             return fields;
     return NULL;
 }

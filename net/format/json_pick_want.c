@@ -1,6 +1,8 @@
 /* json_pick_want: the grammar where something is wanted, step by step, a mark each. */
 #include "net/format/json_pick_inside.h"
 
+#include <string.h>
+
 /* Kinds that a wanted value may be of, a bit each, and how that is told. */
 #define IS(kind)  (1u << PICK_IS_##kind)
 #define IS_SCALAR (IS(TEXT) | IS(NUMBER) | IS(TRUE) | IS(FALSE))
@@ -136,11 +138,10 @@ static err key_part(struct pick *p, struct bytes part)
 
 static const struct pick_field *key_match(struct pick *p, struct bytes part)
 {
-    const struct pick_field *fields = p->open->field->fields, *f = NULL;
-    if (p->matched == 0 && p->escape == 0)
-        f = pick_field_find(fields, part);
-    if (f)
-        return f;
+    const struct pick_field *fields = p->open->field->fields;
+    bool whole_key = p->matched == 0 && p->escape == 0;
+    if (whole_key && (part.len == 0 || !memchr(part.at, '\\', part.len)))
+        return pick_field_find(fields, part);
     pick_match(p, fields, part);
     return pick_match_end(p, fields);
 }

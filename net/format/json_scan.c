@@ -142,20 +142,20 @@ static struct json_masks masks_portable(const uint8_t *at)
 
 void json_scan_portable(struct json_scan *s, struct bytes window, struct json_marks *marks)
 {
-    json_scan_over(s, window, marks, masks_portable);
+    json_scan_over(s, window, marks, masks_portable, json_scan_parity_shifts);
 }
 
 static const struct implementation {
-    json_scan_kernel *kernel; /* NULL: not in this build */
-    enum cpu_feature needs;   /* CPU_ASKED: nothing but the architecture */
+    json_scan_kernel *kernel;    /* NULL: not in this build */
+    enum cpu_feature needs, too; /* CPU_ASKED: nothing but the architecture */
 } implementations[JSON_SCAN_KIND_COUNT] = {
-    [JSON_SCAN_PORTABLE] = {json_scan_portable, CPU_ASKED},
+    [JSON_SCAN_PORTABLE] = {json_scan_portable, CPU_ASKED, CPU_ASKED},
 #ifdef JSON_SCAN_HAS_X86
-    [JSON_SCAN_X86_SSE2] = {json_scan_sse2, CPU_ASKED},
-    [JSON_SCAN_X86_AVX2] = {json_scan_avx2, CPU_AVX2},
+    [JSON_SCAN_X86_SSE2] = {json_scan_sse2, CPU_ASKED, CPU_ASKED},
+    [JSON_SCAN_X86_AVX2] = {json_scan_avx2, CPU_AVX2, CPU_AES},
 #endif
 #ifdef JSON_SCAN_HAS_ARM
-    [JSON_SCAN_ARM_NEON] = {json_scan_neon, CPU_ASKED},
+    [JSON_SCAN_ARM_NEON] = {json_scan_neon, CPU_ASKED, CPU_ASKED},
 #endif
 };
 
@@ -165,7 +165,7 @@ bool json_scan_force(enum json_scan_kind kind)
 {
     ASSERT(kind < JSON_SCAN_KIND_COUNT);
     const struct implementation *i = &implementations[kind];
-    if (!i->kernel || !cpu_has(i->needs))
+    if (!i->kernel || !cpu_has(i->needs) || !cpu_has(i->too))
         return false;
     atomic_store_explicit(&chosen, i->kernel, memory_order_relaxed);
     return true;

@@ -42,6 +42,6 @@ static inline struct json_masks masks_neon(const uint8_t *at)
 
 void json_scan_neon(struct json_scan *s, struct bytes window, struct json_marks *marks)
 {
-    json_scan_over(s, window, marks, masks_neon);
+    json_scan_over(s, window, marks, masks_neon, json_scan_parity_shifts);
 }
 #endif

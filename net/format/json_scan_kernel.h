@@ -46,7 +46,8 @@ void json_scan_utf8(struct json_scan *s, struct bytes window, size_t from, size_
 void json_scan_hex(struct json_scan *s, struct bytes window, size_t from, struct json_scan_wrong *w);
 
 /* Bit i: the number of bits up to i, with it, is odd. */
-static inline uint64_t json_scan_parity(uint64_t bits)
+typedef uint64_t json_scan_parity(uint64_t bits);
+static inline uint64_t json_scan_parity_shifts(uint64_t bits)
 {
     for (unsigned by = 1; by < 64; by *= 2)
         bits ^= bits << by;
@@ -58,7 +59,7 @@ static inline uint64_t json_scan_below(size_t bit)
     return bit >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << bit) - 1;
 }
 
-static inline void json_scan_write(struct json_marks *marks, size_t base, uint64_t bits)
+static inline __attribute__((always_inline)) void json_scan_write(struct json_marks *marks, size_t base, uint64_t bits)
 {
     uint16_t *out = marks->at + marks->count;
     if (bits == 0)
@@ -73,14 +74,15 @@ static inline void json_scan_write(struct json_marks *marks, size_t base, uint64
 }
 
 /* The marks of one block of n bytes. */
-static inline uint64_t json_scan_block(struct json_scan *s, struct bytes window, size_t base, size_t n, struct json_masks m,
-                                       struct json_scan_wrong *w)
+static inline __attribute__((always_inline)) uint64_t json_scan_block(struct json_scan *s, struct bytes window, size_t base,
+                                                                      size_t n, struct json_masks m, json_scan_parity *parity,
+                                                                      struct json_scan_wrong *w)
 {
     if (m.backslash != 0 || s->escaped)
         m.quote &= ~json_scan_escapes(s, window, base, base + n, m.backslash, w);
     if (m.high != 0 || s->utf8_left > 0)
         json_scan_utf8(s, window, base, base + n, w);
-    uint64_t in_text = json_scan_parity(m.quote) ^ s->in_text; /* with the first quote, without the last */
+    uint64_t in_text = parity(m.quote) ^ s->in_text; /* with the first quote, without the last */
     s->in_text = (uint64_t)0 - (in_text >> (n - 1) & 1);
     uint64_t control = m.control & in_text;
     if (control != 0)
@@ -93,7 +95,8 @@ static inline uint64_t json_scan_block(struct json_scan *s, struct bytes window,
 
 static inline __attribute__((always_inline)) void json_scan_over(struct json_scan *s, struct bytes window,
                                                                  struct json_marks *marks,
-                                                                 struct json_masks (*masks)(const uint8_t *at))
+                                                                 struct json_masks (*masks)(const uint8_t *at),
+                                                                 json_scan_parity *parity)
 {
     struct json_scan_wrong wrong = {0, NULL};
     ASSERT(window.len <= JSON_SCAN_WINDOW);
@@ -106,7 +109,7 @@ static inline __attribute__((always_inline)) void json_scan_over(struct json_sca
             m = masks(window.at + base);
         else
             m = json_masks_of(window.at + base, n);
-        uint64_t bits = json_scan_block(s, window, base, n, m, &wrong);
+        uint64_t bits = json_scan_block(s, window, base, n, m, parity, &wrong);
         if (wrong.why && wrong.at < base + n)
             bits &= json_scan_below(wrong.at - base);
         json_scan_write(marks, base, bits);

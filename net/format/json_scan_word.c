@@ -35,25 +35,8 @@ static unsigned class_of(uint8_t byte)
     }
 }
 
-static bool is_end(uint8_t byte)
-{
-    switch (byte) {
-    case ' ':
-    case '\t':
-    case '\n':
-    case '\r':
-    case '"':
-    case '{':
-    case '}':
-    case '[':
-    case ']':
-    case ',':
-    case ':':
-        return true;
-    default:
-        return false;
-    }
-}
+const uint8_t json_word_ends[256] = {
+    [' '] = 1, ['\t'] = 1, ['\n'] = 1, ['\r'] = 1, ['"'] = 1, ['{'] = 1, ['}'] = 1, ['['] = 1, [']'] = 1, [','] = 1, [':'] = 1};
 
 bool json_word_begin(struct json_word *w, uint8_t first)
 {
@@ -82,7 +65,7 @@ static bool word_byte(struct json_word *w, uint8_t byte)
 enum json_word_result json_word_feed(struct json_word *w, struct bytes in, size_t *used)
 {
     for (*used = 0; *used < in.len; ++*used) {
-        if (is_end(in.at[*used]))
+        if (json_word_ends[in.at[*used]])
             return is_whole(w) ? JSON_WORD_ENDED : JSON_WORD_WRONG;
         if (!word_byte(w, in.at[*used]))
             return JSON_WORD_WRONG;

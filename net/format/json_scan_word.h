@@ -12,6 +12,8 @@ struct json_word {
 };
 enum json_word_result { JSON_WORD_MORE, JSON_WORD_ENDED, JSON_WORD_WRONG };
 
+extern const uint8_t json_word_ends[256]; /* 1: white space, a quote or one of {}[],: */
+
 /* By its first byte: false when no value begins so. */
 bool json_word_begin(struct json_word *w, uint8_t first);
 /* The bytes after the first. *used: those that belong to it, when WRONG those before the wrong one. ENDED: white space, a quote

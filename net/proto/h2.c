@@ -82,9 +82,13 @@ static err write_piece(struct h2 *h, ms patience)
 static err write_gathered(struct h2 *h, ms patience)
 {
     size_t len = h->out_len;
+    if (len == 0)
+        return OK;
+    err e = stream_write(h->under, h->out, len, loop_now() + patience);
+    wipe(h->out, len); /* tokens among it */
     h->out_len = 0;
     h->sent_bytes += len;
-    return len ? stream_write(h->under, h->out, len, loop_now() + patience) : OK;
+    return e;
 }
 
 static err write_all(struct h2 *h, ms patience)
@@ -103,9 +107,10 @@ static err write_all(struct h2 *h, ms patience)
 static void out_drop(struct h2 *h)
 {
     if (h->out)
-        wipe(h->out, H2_OUT_BYTES); /* tokens among them */
+        wipe(h->out, h->out_len);
     free(h->out);
     h->out = NULL;
+    h->out_len = 0;
 }
 
 /* Another fiber's write in work asks the session again before it ends, and so takes ours along. */

@@ -207,7 +207,9 @@ static err failed(nghttp2_ssize code)
 err h2_session_output(struct h2 *h, struct bytes *out)
 {
     const uint8_t *data = NULL;
+    mem_wipe_freed(true); /* its copies of request headers, which may be tokens */
     nghttp2_ssize len = nghttp2_session_mem_send2(session_of(h), &data);
+    mem_wipe_freed(false);
     if (len < 0)
         return failed(len);
     *out = (struct bytes){data, (size_t)len};

@@ -104,76 +104,10 @@ static err broken_unless_late(struct http_connection *c, err e)
 
 /* --- the request's head --- */
 
-static bool method_find(const char *name, enum http1_method *out)
-{
-    for (int m = 0; m < (int)HTTP1_METHOD_COUNT; m++)
-        if (strcmp(name, http1_method_name((enum http1_method)m)) == 0) {
-            *out = (enum http1_method)m;
-            return true;
-        }
-    return false;
-}
-
-/* What frames a message, or tells whom it is for, is not the caller's to write. */
-bool http_header_is_ours(const char *name)
-{
-    static const char *const ours[] = {"host", "content-length", "transfer-encoding", "connection", "expect", "te", "upgrade"};
-    for (size_t i = 0; i < COUNT_OF(ours); i++)
-        if (bytes_equal_nocase(bytes_of(name), ours[i]))
-            return true;
-    return false;
-}
-
-static err put_headers(struct text *t, const struct http_call *call)
-{
-    for (size_t i = 0; i < call->header_count; i++) {
-        const struct http_header *h = &call->headers[i];
-        if (!http1_is_token(bytes_of(h->name)) || !http1_value_is_valid(bytes_of(h->value)) || http_header_is_ours(h->name))
-            return trail(E_INVALID, "request header %.40s", h->name);
-        http1_put_field_text(t, h->name, h->value);
-    }
-    return OK;
-}
-
-static void put_framing(const struct http_connection *c, struct text *t, const struct http_call *call)
-{
-    bool usual = c->method == HTTP1_POST || c->method == HTTP1_PUT || c->method == HTTP1_PATCH;
-    if (call->body_bytes < 0)
-        http1_put_field_text(t, "transfer-encoding", "chunked");
-    else if (call->body_bytes > 0 || usual) /* RFC 9110 8.6: a length of 0 is told where a body would be usual */
-        http1_put_field_u64(t, "content-length", (uint64_t)call->body_bytes);
-    if (call->expect_continue && call->body_bytes != 0)
-        http1_put_field_text(t, "expect", "100-continue");
-}
-
-bool http_headers_have(const struct http_header *headers, size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcasecmp(headers[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static err put_head(struct http_connection *c, const struct http_call *call)
-{
-    struct bytes target = bytes_of(call->path);
-    if (!method_find(call->method, &c->method) || !http1_target_is_valid(target))
-        return trail(E_INVALID, "request %.16s %.40s", call->method, call->path);
-    struct text t = text_over((char *)c->buf->at, BUFFER_BYTES);
-    http1_put_request_line(&t, c->method, target);
-    http1_put_field_text(&t, "host", c->host);
-    if (!http_headers_have(call->headers, call->header_count, "user-agent"))
-        http1_put_field_text(&t, "user-agent", "holdfast");
-    put_framing(c, &t, call);
-    TRY(put_headers(&t, call));
-    http1_put_end(&t);
-    c->buf->len = t.len;
-    return t.cut ? trail(E_RANGE, "a request head of more than %zu bytes", BUFFER_BYTES) : OK;
-}
-
 static void exchange_begin(struct http_connection *c, const struct http_call *call)
 {
     c->phase = PHASE_SENDING;
+    c->method = http_call_method(call);
     c->in_at = c->in_len = 0;
     c->data = (struct bytes){NULL, 0};
     c->head = (struct http1_head){.head_bytes = 0};
@@ -203,10 +137,14 @@ err http_send(struct http_connection *c, const struct http_call *call, ms deadli
         return trail(E_INVALID, "this connection cannot be used again");
     if (!c->buf)
         TRY(buf_wait(BUFFER_BYTES, deadline, &c->buf));
-    TRY(put_head(c, call));
+    err e = http_call_write(call, c->host, (char *)c->buf->at, BUFFER_BYTES, &c->buf->len);
+    if (e != OK) {
+        wipe(c->buf->at, c->buf->len);
+        return e;
+    }
     exchange_begin(c, call);
     put_body(c, call);
-    err e = stream_write(c->stream, c->buf->at, c->buf->len, deadline);
+    e = stream_write(c->stream, c->buf->at, c->buf->len, deadline);
     wipe(c->buf->at, c->buf->len); /* tokens and signatures; the buffer will be somebody else's */
     return e == OK ? OK : broken(c, trail(e, "sending the request to %s", c->host));
 }

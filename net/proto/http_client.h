@@ -2,15 +2,15 @@
  *
  * Layer    proto.                                       Blocks   parks the fiber.
  * Owner    the caller owns the connection; one exchange at a time.
- * Memory   one 16 KiB buffer while an exchange is open; an answer's bytes are wiped in it once they were handed on. Errors
- * E_PROTOCOL with what was wrong; E_REMOTE is never made up here: a status is the caller's business; E_CLOSED the peer closed
- * before the whole answer; E_RANGE a head over 16 KiB. */
+ * Memory   one 16 KiB buffer while an exchange is open; an answer's bytes are wiped in it once they were handed on.
+ * Errors   E_PROTOCOL with what was wrong; E_REMOTE is never made up here: a status is the caller's business; E_CLOSED the peer
+ *          closed before the whole answer; E_RANGE a head over 16 KiB. */
 #ifndef HOLDFAST_HTTP_CLIENT_H
 #define HOLDFAST_HTTP_CLIENT_H
 
-#include "net/format/http1.h"
 #include "net/format/url.h"
 #include "net/proto/dns.h"
+#include "net/proto/http_call.h"
 #include "net/proto/tls.h"
 
 struct http_connection;
@@ -21,19 +21,6 @@ MUST_USE err http_over(struct stream *s, const char *host, struct http_connectio
 bool http_reusable(const struct http_connection *c); /* the last answer was read whole and the peer keeps the connection */
 void http_disconnect(struct http_connection *c);     /* NULL is fine */
 
-struct http_header { /* one request header line */
-    const char *name, *value;
-};
-bool http_headers_have(const struct http_header *headers, size_t count, const char *name); /* user-agent is ours unless told */
-bool http_header_is_ours(const char *name); /* it frames a message or tells whom it is for: no caller may send it */
-struct http_call {
-    const char *method, *path; /* "GET", "/metrics?x=1" */
-    const struct http_header *headers;
-    size_t header_count;
-    int64_t body_bytes;   /* 0 none; -1 chunked */
-    bool expect_continue; /* wait up to 1 s for 100 before the body */
-    struct bytes body;    /* when body_bytes is its length and it is small, it leaves with the head, in one write */
-};
 /* Sends the head; then http_send_body() as much as promised; then http_receive_head(). */
 MUST_USE err http_send(struct http_connection *c, const struct http_call *call, ms deadline);
 MUST_USE err http_send_body(struct http_connection *c, const void *from, size_t len,

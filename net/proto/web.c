@@ -119,38 +119,28 @@ err web_flush(struct web *w, ms deadline)
 
 /* --- an exchange --- */
 
-static bool body_is_usual(const char *method)
+struct http_call web_common(const struct web_call *call, int64_t body_bytes)
 {
-    static const char *const usual[] = {"POST", "PUT", "PATCH"}; /* RFC 9110 §8.6 */
-    for (size_t i = 0; i < COUNT_OF(usual); i++)
-        if (strcmp(method, usual[i]) == 0)
-            return true;
-    return false;
-}
-
-static err fields_check(const struct web_call *call)
-{
-    if (call->header_count > WEB_REQUEST_FIELDS_MAX)
-        return trail(E_RANGE, "%zu request headers", call->header_count);
-    if (!http1_is_token(bytes_of(call->method)) || !http1_target_is_valid(bytes_of(call->path)))
-        return trail(E_INVALID, "request %.16s %.40s", call->method, call->path);
-    for (size_t i = 0; i < call->header_count; i++) {
-        const struct http_header *f = &call->headers[i];
-        if (!http1_is_token(bytes_of(f->name)) || !http1_value_is_valid(bytes_of(f->value)) || http_header_is_ours(f->name))
-            return trail(E_INVALID, "request header %.40s", f->name);
-    }
-    return OK;
+    return (struct http_call){.method = call->method,
+                              .path = call->path,
+                              .headers = call->headers,
+                              .header_count = call->header_count,
+                              .body = call->body,
+                              .body_bytes = body_bytes};
 }
 
 static err h2_begin(struct web *w, const struct web_call *call, ms deadline, struct web_exchange *x)
 {
     struct h2_header fields[WEB_REQUEST_FIELDS_MAX + 2];
+    struct http_call common = web_common(call, x->left);
     char length[24];
     size_t n = 0;
-    TRY(fields_check(call));
-    if (!http_headers_have(call->headers, call->header_count, "user-agent"))
+    if (call->header_count > WEB_REQUEST_FIELDS_MAX)
+        return trail(E_RANGE, "%zu request headers", call->header_count);
+    TRY(http_call_check(&common));
+    if (!http_call_tells_agent(&common))
         fields[n++] = (struct h2_header){"user-agent", "holdfast"};
-    if (x->left > 0 || (x->left == 0 && body_is_usual(call->method))) {
+    if (http_call_tells_length(&common)) {
         (void)snprintf(length, sizeof length, "%lld", (long long)x->left);
         fields[n++] = (struct h2_header){"content-length", length};
     }

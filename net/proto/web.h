@@ -1,22 +1,26 @@
-/* web: one HTTP client connection to an origin: HTTP/2 where its ALPN says so, else HTTP/1.1 kept alive, behind one API. RFC
- * 9110, 9112, 9113. Redirects are told as any status, never followed; bodies come as they are (no content coding is asked for).
+/* web: one HTTP client connection to an origin: HTTP/2 where its ALPN says so, else HTTP/1.1 kept alive, behind one API.
+ * RFC 9110, 9112, 9113. Redirects are told as any status, never followed; no content coding is asked for.
  *
- * Layer    proto.                                  Blocks   calls with a deadline park the fiber; those ending in _now never.
- * Owner    the caller owns the connection and      Memory   the task's heap: h2 as h2.h says (each exchange's ring is made when
- *          its exchanges; web_close() ends the              data comes, grows to its window at most); h1 one 16 KiB buffer of
- *          exchanges, whose owner still must                the pool while an exchange is open. Over TLS what tls.h says is
- * added. web_end() each before it.               Threads  the loop's; any number of fibers, one a time in an exchange. Time
- * absolute deadlines, of loop_now(). Wiping   what was received is zeroed in every buffer from the socket to `into` once it was
- * handed on, and what is closed unread before it is freed: board/rt/secret.h. What lies in `into`, and header values, are the
- * caller's to wipe. Errors   E_CLOSED it ended (GOAWAY, end of stream) before the whole answer: a cut body is never a silent end;
- * E_RESET the exchange or connection was reset; E_PROTOCOL; E_RANGE response headers over WEB_HEADERS_BYTES_MAX; E_TIMEOUT, and
- * the exchange may go on; E_BUDGET. E_BUSY: not taken, nothing was sent or the server says it was not processed (RFC 9113 §8.7):
- * send it again, on another connection. A status is the caller's business.
+ * Layer    proto.                                 Blocks   calls with a deadline park the fiber; those ending in _now do
+ *                                                          not, but for a full socket (30 s, then the connection is dead).
+ * Owner    the caller owns the connection and     Memory   the task's heap, as h2.h says; HTTP/1.1: one 16 KiB buffer of the
+ *          its exchanges; each is ended with               pool while an exchange is open. What tls.h says is added.
+ *          web_end() before web_close().
+ * Threads  the loop's; one fiber in an exchange   Time     absolute deadlines, of loop_now().
+ *          at a time.
+ * Errors   E_CLOSED it ended (GOAWAY, end of stream) before the whole answer: a cut body is never a silent end; E_RESET the
+ *          exchange or connection was reset; E_PROTOCOL; E_RANGE response headers over WEB_HEADERS_BYTES_MAX; E_BUDGET;
+ *          E_TIMEOUT, and the exchange may go on. E_BUSY: nothing was sent, or the server says it was not processed (RFC 9113
+ *          §8.7): send it again, on another connection. A status is the caller's business.
  *
- * Many exchanges by one fiber: hang a bell (board/rt/sync.h) on each connection, then, in a loop, bell_wait(), and each
- * exchange's web_status_now() and web_read_now() until E_AGAIN. The bell rings when a head, bytes, an end or an error came to any
- * exchange of the connection, when one more may be opened, and when it died. What is left unread on purpose does not ring again.
- */
+ * What was received is wiped in every buffer from the socket to `into` once it was handed on, and what is closed unread before
+ * it is freed (board/rt/secret.h). What lies in `into`, and header values, are the caller's to wipe.
+ *
+ * Many exchanges by one fiber: hang a bell (board/rt/sync.h) on each connection, then, in a loop, bell_wait(), and of each
+ * exchange web_status_now() and web_read_now() until E_AGAIN. It rings when a head, bytes, an end or an error came to any
+ * exchange of the connection, when one more may be opened, and when it died. What is left unread on purpose rings no more.
+ * Small requests: open several with `more`, web_flush(), and the next ones when half of them have ended. That costs two thirds
+ * of the CPU of one after the other, for most of it is the kernel's, of each write. */
 #ifndef HOLDFAST_WEB_H
 #define HOLDFAST_WEB_H
 

@@ -34,12 +34,7 @@ void web_h1_listen(struct web *w)
 
 err web_h1_open(struct web *w, const struct web_call *call, ms deadline, struct web_exchange *x)
 {
-    struct http_call own = {.method = call->method,
-                            .path = call->path,
-                            .headers = call->headers,
-                            .header_count = call->header_count,
-                            .body = call->body,
-                            .body_bytes = x->left};
+    struct http_call own = web_common(call, x->left);
     TRY(http_send(w->h1, &own, deadline));
     return call->body.len == 0 || http_body_sent(w->h1) ? OK : http_send_body(w->h1, call->body.at, call->body.len, deadline);
 }

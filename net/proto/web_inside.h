@@ -28,6 +28,7 @@ struct web_exchange {
     size_t headers_len;
 };
 
+struct http_call web_common(const struct web_call *call, int64_t body_bytes);
 MUST_USE err web_h1_open(struct web *w, const struct web_call *call, ms deadline, struct web_exchange *x);
 MUST_USE err web_h1_send(struct web_exchange *x, const void *bytes, size_t len, ms deadline);
 MUST_USE err web_h1_status(struct web_exchange *x, ms deadline, int *status);

@@ -9,7 +9,7 @@ from peers.agentclient import AgentClient
 from peers.clientgo import ClientGo
 from peers.infos import event_body, go_json, info
 from peers.kube import ControlPlane
-from peers.kube_law import Law
+from peers.kube_law import Law, preview_differences
 from peers.kubeconfig import Login, write_kubeconfig
 from peers.kubefill import bump, bump_directly, fill, make, remove
 from peers.kubekinds import KINDS
@@ -168,6 +168,12 @@ def test_all_kinds_are_there_and_kubectl_agrees(plane, filled):
         if name != "Event":  # the controllers tell of new ones at any time
             assert {body["metadata"]["uid"] for body in told} == here and len(here) >= filled.counts[name]
     assert all(body["status"]["phase"] == "Running" for body in plane.objects("Pod"))
+
+
+def test_the_binary_tells_real_objects_as_the_second_opinion_does(plane, filled, holdfast):
+    for kind in KINDS:
+        found = preview_differences(holdfast, kind, plane.objects(kind))
+        assert not found, f"{len(found)} {kind}, first: {found[0]}"
 
 
 def test_who_may_what(plane, filled, tmp_path):

@@ -68,26 +68,42 @@ def quantity(text: object) -> str:
     return f"{digits}{('num', 'kMGTPE')[exponent > 0][exponent // 3 + (3 if exponent < 0 else -1)] if exponent else ''}"
 
 
+def text(body: dict, name: str) -> str:
+    return body.get(name) or ""
+
+
+def number(body: dict, name: str) -> int:
+    return body.get(name) or 0
+
+
+def each(body: dict | None, *path: str) -> list[dict]:
+    """The objects of a list; none when it is missing. A null in it is an empty object."""
+    return [one or {} for one in at(body, *path, absent=[])]  # type: ignore[attr-defined]
+
+
+def pairs(body: dict | None, *path: str) -> dict:
+    """A map of strings in byte order."""
+    found = at(body, *path, absent={})
+    return {name: found[name] or "" for name in sorted(found, key=str.encode)}  # type: ignore[index, call-overload]
+
+
 def _created(body: dict) -> dict:
     return {"k8s_created_at": at(body, "metadata", "creationTimestamp", absent=NO_TIME)}
 
 
 def _tags(meta: dict) -> dict:
-    kept = {name: value for name, value in sorted((meta.get("annotations") or {}).items()) if not name.startswith(DROPPED)}
-    return some(labels=dict(sorted((meta.get("labels") or {}).items())), annotations=kept)
+    kept = {name: value for name, value in pairs(meta, "annotations").items() if not name.startswith(DROPPED)}
+    return some(labels=pairs(meta, "labels"), annotations=kept)
 
 
 def _head(body: dict, namespaced: bool = True) -> dict:
     meta = body.get("metadata") or {}
-    made = {"uid": meta.get("uid", ""), "name": meta.get("name", "")}
-    if namespaced:
-        made["namespace"] = meta.get("namespace", "")
-    return {**made, **_tags(meta)}
+    return {name: text(meta, name) for name in ("uid", "name", *(["namespace"] if namespaced else []))} | _tags(meta)
 
 
 def _first_image(body: dict) -> str:
-    containers = at(body, "spec", "template", "spec", "containers", absent=[])
-    return containers[0].get("image", "") if containers else ""
+    containers = each(body, "spec", "template", "spec", "containers")
+    return text(containers[0], "image") if containers else ""
 
 
 def _count(body: dict, *path: str) -> int:
@@ -102,7 +118,8 @@ def _security(context: dict | None) -> dict:
     if context is None:
         return {}
     made = {} if context.get("privileged") is None else {"privileged": context["privileged"]}
-    root = context.get("runAsUser") == 0 or context.get("runAsNonRoot") is False
+    user = context.get("runAsUser")
+    root = (user is not None and user == 0) or context.get("runAsNonRoot") is False
     return {"security_context": {**made, **some(run_as_root=root, capabilities=at(context, "capabilities", "add"))}}
 
 
@@ -112,13 +129,14 @@ def _resources(spec: dict) -> dict:
 
 
 def _container(spec: dict, statuses: list[dict]) -> dict:
-    status = next((one for one in statuses if one.get("name") == spec.get("name")), {})
+    status = next((one for one in statuses if text(one, "name") == text(spec, "name")), {})
     state = next((name for name in ("running", "waiting", "terminated") if at(status, "state", name) is not None), None)
-    ports = [{"container_port": port.get("containerPort", 0), **some(protocol=port.get("protocol"), name=port.get("name"))} for port in spec.get("ports") or ()]
-    mounts = [{"name": mount["name"], "mount_path": mount["mountPath"], "read_only": mount.get("readOnly", False)} for mount in spec.get("volumeMounts") or ()]
-    return {"name": spec.get("name", ""), "image": spec.get("image", ""), **some(state=state), "ready": status.get("ready", False),
-            "restart_count": status.get("restartCount", 0), "resources": _resources(spec),
-            **some(ports=ports, volume_mounts=mounts, env_var_names=[one["name"] for one in spec.get("env") or ()]), **_security(spec.get("securityContext"))}
+    ports = [{"container_port": number(port, "containerPort"), **some(protocol=port.get("protocol"), name=port.get("name"))} for port in each(spec, "ports")]
+    mounts = [{"name": text(mount, "name"), "mount_path": text(mount, "mountPath"), "read_only": mount.get("readOnly") or False}
+              for mount in each(spec, "volumeMounts")]
+    return {"name": text(spec, "name"), "image": text(spec, "image"), **some(state=state), "ready": status.get("ready") or False,
+            "restart_count": number(status, "restartCount"), "resources": _resources(spec),
+            **some(ports=ports, volume_mounts=mounts, env_var_names=[text(one, "name") for one in each(spec, "env")]), **_security(spec.get("securityContext"))}
 
 
 def _volume(spec: dict) -> dict:
@@ -126,9 +144,13 @@ def _volume(spec: dict) -> dict:
         given = spec.get(member)
         if given is None:
             continue
-        told = f"{given.get('server', '')}:{given.get('path', '')}" if member == "nfs" else given.get(source, "") if source else ""
-        return {"name": spec["name"], "type": kind, **some(source=told)}
-    return {"name": spec["name"], "type": "unknown"}
+        told = f"{text(given, 'server')}:{text(given, 'path')}" if member == "nfs" else text(given, source) if source else ""
+        return {"name": text(spec, "name"), "type": kind, **some(source=told)}
+    return {"name": text(spec, "name"), "type": "unknown"}
+
+
+def _conditions(status: dict) -> list[dict]:
+    return [{"type": text(one, "type"), "status": text(one, "status")} for one in each(status, "conditions")]
 
 
 def pod(body: dict) -> dict:
@@ -136,36 +158,36 @@ def pod(body: dict) -> dict:
     return {**_head(body), **some(
         node_name=spec.get("nodeName"), service_account=spec.get("serviceAccountName"), phase=status.get("phase"),
         qos_class=status.get("qosClass"), priority_class_name=spec.get("priorityClassName"), host_ip=status.get("hostIP"), pod_ip=status.get("podIP"),
-        conditions=[{"type": one["type"], "status": one["status"]} for one in status.get("conditions") or ()],
-        containers=[_container(one, status.get("containerStatuses") or []) for one in spec.get("containers") or ()],
-        init_containers=[_container(one, status.get("initContainerStatuses") or []) for one in spec.get("initContainers") or ()],
-        volumes=[_volume(one) for one in spec.get("volumes") or ()])}
+        conditions=_conditions(status),
+        containers=[_container(one, each(status, "containerStatuses")) for one in each(spec, "containers")],
+        init_containers=[_container(one, each(status, "initContainerStatuses")) for one in each(spec, "initContainers")],
+        volumes=[_volume(one) for one in each(spec, "volumes")])}
 
 
 def service(body: dict) -> dict:
     spec = body.get("spec") or {}
-    ports = [{**some(name=port.get("name")), "protocol": port.get("protocol", ""), "port": port.get("port", 0), "targetPort": str(port.get("targetPort", 0))}
-             for port in spec.get("ports") or ()]
-    return {**_head(body), **some(service_type=spec.get("type"), cluster_ip=spec.get("clusterIP"), ports=ports, selector=dict(sorted((spec.get("selector") or {}).items())))}
+    ports = [{**some(name=port.get("name")), "protocol": text(port, "protocol"), "port": number(port, "port"),
+              **some(targetPort=str(0 if port.get("targetPort") is None else port["targetPort"]))} for port in each(spec, "ports")]
+    return {**_head(body), **some(service_type=spec.get("type"), cluster_ip=spec.get("clusterIP"), ports=ports, selector=pairs(spec, "selector"))}
 
 
 def _roles(labels: dict) -> list[str]:
     names = [name[len(ROLE):] for name in labels if name.startswith(ROLE) and len(name) > len(ROLE)]
-    return sorted("control-plane" if name == "master" else name for name in names)
+    return sorted(("control-plane" if name == "master" else name for name in names), key=str.encode)
 
 
 def node(body: dict) -> dict:
     status = body.get("status") or {}
     about = status.get("nodeInfo") or {}
-    first = next((one for one in status.get("conditions") or () if one["type"] == "Ready"), {})
+    first = next((one for one in _conditions(status) if one["type"] == "Ready"), {})
     capacity = {f"{key}_capacity": quantity(at(status, "capacity", name, absent="0")) for key, name in (("cpu", "cpu"), ("memory", "memory"), ("pod", "pods"))}
     return {**_head(body, False), "status": "Ready" if first.get("status") == "True" else "NotReady",
-            **some(roles=_roles(at(body, "metadata", "labels", absent={})), kubelet_version=about.get("kubeletVersion"),  # type: ignore[arg-type]
+            **some(roles=_roles(pairs(body, "metadata", "labels")), kubelet_version=about.get("kubeletVersion"),
                    container_runtime=about.get("containerRuntimeVersion"), os_image=about.get("osImage"), architecture=about.get("architecture")), **capacity}
 
 
 def _selector(body: dict) -> dict:
-    return dict(sorted(at(body, "spec", "selector", "matchLabels", absent={}).items()))  # type: ignore[attr-defined]
+    return pairs(body, "spec", "selector", "matchLabels")
 
 
 def deployment(body: dict) -> dict:
@@ -183,14 +205,13 @@ def stateful_set(body: dict) -> dict:
 def daemon_set(body: dict) -> dict:
     numbers = {"desired_number_scheduled": "desiredNumberScheduled", "current_number_scheduled": "currentNumberScheduled",
                "number_ready": "numberReady", "number_available": "numberAvailable"}
-    placed = at(body, "spec", "template", "spec", "nodeSelector", absent={})
     return {**_head(body), **{name: _count(body, "status", member) for name, member in numbers.items()},
-            **some(update_strategy=at(body, "spec", "updateStrategy", "type"), selector=_selector(body), node_selector=dict(sorted(placed.items())),  # type: ignore[attr-defined]
-                   image=_first_image(body))}
+            **some(update_strategy=at(body, "spec", "updateStrategy", "type"), selector=_selector(body),
+                   node_selector=pairs(body, "spec", "template", "spec", "nodeSelector"), image=_first_image(body))}
 
 
 def job(body: dict) -> dict:
-    owners = [one["name"] for one in at(body, "metadata", "ownerReferences", absent=[]) if one.get("kind") == "CronJob"]  # type: ignore[attr-defined]
+    owners = [text(one, "name") for one in each(body, "metadata", "ownerReferences") if one.get("kind") == "CronJob"]
     return {**_head(body), **{name: at(body, "spec", name, absent=1) for name in ("completions", "parallelism")},
             **{name: _count(body, "status", name) for name in ("succeeded", "failed", "active")},
             **some(start_time=at(body, "status", "startTime"), completion_time=at(body, "status", "completionTime"), owner_ref=owners[0] if owners else "")}
@@ -199,7 +220,7 @@ def job(body: dict) -> dict:
 def cron_job(body: dict) -> dict:
     return {**_head(body), "schedule": at(body, "spec", "schedule", absent=""), "suspend": at(body, "spec", "suspend", absent=False),
             **some(concurrency_policy=at(body, "spec", "concurrencyPolicy"), last_schedule_time=at(body, "status", "lastScheduleTime")),
-            "active_jobs": len(at(body, "status", "active", absent=[]))}  # type: ignore[arg-type]
+            "active_jobs": len(each(body, "status", "active"))}
 
 
 def _ingress_path(path: dict) -> dict:
@@ -209,25 +230,28 @@ def _ingress_path(path: dict) -> dict:
 
 def ingress(body: dict) -> dict:
     spec = body.get("spec") or {}
-    rules = [some(host=rule.get("host"), paths=[_ingress_path(path) for path in at(rule, "http", "paths", absent=[])]) for rule in spec.get("rules") or ()]  # type: ignore[attr-defined]
-    tls = [some(hosts=one.get("hosts"), secret_name=one.get("secretName")) for one in spec.get("tls") or ()]
-    balancers = [one.get("ip") or one.get("hostname") for one in at(body, "status", "loadBalancer", "ingress", absent=[])]  # type: ignore[attr-defined]
+    rules = [some(host=rule.get("host"), paths=[_ingress_path(path) for path in each(rule, "http", "paths")]) for rule in each(spec, "rules")]
+    tls = [some(hosts=one.get("hosts"), secret_name=one.get("secretName")) for one in each(spec, "tls")]
+    balancers = [one.get("ip") or one.get("hostname") for one in each(body, "status", "loadBalancer", "ingress")]
     return {**_head(body), **some(ingress_class_name=spec.get("ingressClassName"), rules=rules, tls=tls, load_balancer_ips=[one for one in balancers if one])}
 
 
 def network_policy(body: dict) -> dict:
     spec = body.get("spec") or {}
-    chosen = dict(sorted(at(spec, "podSelector", "matchLabels", absent={}).items()))  # type: ignore[attr-defined]
-    return {**_head(body), **some(pod_selector=chosen, policy_types=spec.get("policyTypes")),
-            "ingress_rules": len(spec.get("ingress") or ()), "egress_rules": len(spec.get("egress") or ())}
+    return {**_head(body), **some(pod_selector=pairs(spec, "podSelector", "matchLabels"), policy_types=spec.get("policyTypes")),
+            "ingress_rules": len(each(spec, "ingress")), "egress_rules": len(each(spec, "egress"))}
+
+
+def _keys(body: dict, member: str) -> list[str]:
+    return sorted(body.get(member) or (), key=str.encode)
 
 
 def config_map(body: dict) -> dict:
-    return {**_head(body), **some(data_keys=sorted(body.get("data") or ()), binary_keys=sorted(body.get("binaryData") or ())), "immutable": body.get("immutable") or False}
+    return {**_head(body), **some(data_keys=_keys(body, "data"), binary_keys=_keys(body, "binaryData")), "immutable": body.get("immutable") or False}
 
 
 def secret(body: dict) -> dict:
-    return {**_head(body), **some(type=body.get("type"), data_keys=sorted(body.get("data") or ())), "immutable": body.get("immutable") or False}
+    return {**_head(body), **some(type=body.get("type"), data_keys=_keys(body, "data")), "immutable": body.get("immutable") or False}
 
 
 def claim(body: dict) -> dict:
@@ -240,14 +264,14 @@ def claim(body: dict) -> dict:
 
 def service_account(body: dict) -> dict:
     mounted = body.get("automountServiceAccountToken")
-    names = {name: [one.get("name", "") for one in body.get(member) or ()] for name, member in (("secrets", "secrets"), ("image_pull_secrets", "imagePullSecrets"))}
+    names = {name: [text(one, "name") for one in each(body, member)] for name, member in (("secrets", "secrets"), ("image_pull_secrets", "imagePullSecrets"))}
     return {**_head(body), **some(**names), **({} if mounted is None else {"automount_service_account_token": mounted})}
 
 
 def _role(whole: bool) -> Callable[[dict], dict]:
     def convert(body: dict) -> dict:
-        rules = body.get("rules") or []
-        named = sorted({name for rule in rules for name in rule.get("resources") or ()})
+        rules = each(body, "rules")
+        named = sorted({name or "" for rule in rules for name in rule.get("resources") or ()}, key=str.encode)
         return {**_head(body, not whole), "is_cluster": whole, "rule_count": len(rules), "resources": named}
     return convert
 
@@ -255,18 +279,17 @@ def _role(whole: bool) -> Callable[[dict], dict]:
 def _binding(whole: bool) -> Callable[[dict], dict]:
     def convert(body: dict) -> dict:
         role = body.get("roleRef") or {}
-        subjects = [{"kind": one.get("kind", ""), "name": one.get("name", ""), **some(namespace=one.get("namespace"))} for one in body.get("subjects") or ()]
-        return {**_head(body, not whole), "is_cluster": whole, "role_ref": {"kind": role.get("kind", ""), "name": role.get("name", "")}, **some(subjects=subjects)}
+        subjects = [{"kind": text(one, "kind"), "name": text(one, "name"), **some(namespace=one.get("namespace"))} for one in each(body, "subjects")]
+        return {**_head(body, not whole), "is_cluster": whole, "role_ref": {"kind": text(role, "kind"), "name": text(role, "name")}, **some(subjects=subjects)}
     return convert
 
 
 def event(body: dict) -> dict:
     meta, about, source = body.get("metadata") or {}, body.get("involvedObject") or {}, body.get("source") or {}
-    head = {"uid": meta.get("uid", ""), "name": meta.get("name", ""), "namespace": meta.get("namespace", "")}
-    return {**head, **{name: body.get(name) or "" for name in ("type", "reason", "message")},
-            "involved_object": {"kind": about.get("kind", ""), "name": about.get("name", ""), **some(namespace=about.get("namespace"), uid=about.get("uid"))},
+    return {**{name: text(meta, name) for name in ("uid", "name", "namespace")}, **{name: text(body, name) for name in ("type", "reason", "message")},
+            "involved_object": {"kind": text(about, "kind"), "name": text(about, "name"), **some(namespace=about.get("namespace"), uid=about.get("uid"))},
             "source": some(component=source.get("component"), host=source.get("host")),
-            **some(first_timestamp=body.get("firstTimestamp"), last_timestamp=body.get("lastTimestamp")), "count": body.get("count") or 0}
+            **some(first_timestamp=body.get("firstTimestamp"), last_timestamp=body.get("lastTimestamp")), "count": number(body, "count")}
 
 
 CONVERTERS: dict[str, Callable[[dict], dict]] = {

@@ -323,14 +323,564 @@ static void a_story(void **state)
         }
 }
 
+/* --- tokens --- */
+
+static err take(struct world *w, ms within, unsigned want)
+{
+    struct oauth2_token *t = NULL;
+    char text[32];
+    err e = oauth2_take(w->oauth2, loop_now() + within, &t);
+    (void)snprintf(text, sizeof text, "Bearer tok-%u", want);
+    if (e == OK && want > 0 && !sim_fault_name() && strcmp(t->authorization, text) != 0)
+        sim_fail("got %s, not %s", t->authorization, text);
+    oauth2_release(t);
+    return e;
+}
+
+static err sleep_s(int64_t s)
+{
+    return fiber_sleep(loop_now() + SECONDS(s));
+}
+
+/* AC-7, AC-9, AC-10: kept; the same credentials change nothing, others do. */
+static err kept(struct world *w, const void *arg)
+{
+    (void)arg;
+    TRY(take(w, SECONDS(5), 1));
+    TRY(take(w, SECONDS(5), 1));
+    TRY(oauth2_set_credentials(w->oauth2, "client-7", &key));
+    TRY(take(w, SECONDS(5), 1));
+    SIM_CHECK(peer.count[PLATFORM_TOKEN] == 1);
+    TRY(oauth2_set_credentials(w->oauth2, "client-7", &other_key));
+    TRY(take(w, SECONDS(5), 2));
+    TRY(oauth2_set_credentials(w->oauth2, "client-8", &other_key));
+    TRY(take(w, SECONDS(5), 3));
+    SIM_CHECK(oauth2_set_credentials(w->oauth2, "", &key) == E_RANGE);
+    trail_clear();
+    return take(w, SECONDS(5), 3);
+}
+
+/* Of 1,000 s: renewed after 800 s, not before. */
+static err renewed(struct world *w, const void *arg)
+{
+    (void)arg;
+    TRY(take(w, SECONDS(5), 1));
+    TRY(sleep_s(798));
+    TRY(take(w, SECONDS(5), 1));
+    TRY(sleep_s(3));
+    TRY(take(w, SECONDS(5), 2));
+    struct oauth2_state s = oauth2_state(w->oauth2);
+    SIM_CHECK(s.has_token && s.fetched == 2 && s.failed == 0 && s.last_status == 200);
+    SIM_CHECK(s.expires_at - loop_now() > SECONDS(990) && s.expires_at - loop_now() <= SECONDS(1000));
+    return OK;
+}
+
+/* A renewal that fails keeps the old one (L9), is tried again after a pause, and at the end there is none. */
+static err renewal_fails(struct world *w, const void *arg)
+{
+    static const struct platform_fault down[] = {{.op = PLATFORM_TOKEN, .from = 2, .status = 503}};
+    (void)arg;
+    TRY(take(w, SECONDS(5), 1));
+    TRY(sleep_s(801));
+    peer.faults = down;
+    peer.fault_count = 1;
+    TRY(take(w, SECONDS(5), 1));
+    TRY(take(w, SECONDS(5), 1));
+    SIM_CHECK(peer.count[PLATFORM_TOKEN] == 2);
+    TRY(sleep_s(16));
+    TRY(take(w, SECONDS(5), 1));
+    SIM_CHECK(peer.count[PLATFORM_TOKEN] == 3 && oauth2_state(w->oauth2).failed == 2);
+    TRY(sleep_s(184));
+    SIM_CHECK(take(w, SECONDS(5), 0) == E_REMOTE);
+    trail_clear();
+    peer.fault_count = 0;
+    return take(w, SECONDS(5), 2);
+}
+
+/* No expires_in: a minute. 1 s: a second (AC-8). */
+static err short_lives(struct world *w, const void *arg)
+{
+    (void)arg;
+    peer.life_s = 0;
+    TRY(take(w, SECONDS(5), 1));
+    TRY(sleep_s(46));
+    TRY(take(w, SECONDS(5), 1));
+    TRY(sleep_s(15));
+    peer.life_s = 1;
+    TRY(take(w, SECONDS(5), 2));
+    TRY(sleep_s(1));
+    return take(w, SECONDS(5), 3);
+}
+
+/* The wall clock jumps by a day: lives are not counted on it. */
+static err clock_jumps(struct world *w, const void *arg)
+{
+    (void)arg;
+    TRY(take(w, SECONDS(5), 1));
+    sim_wall_jump_at(loop_now() + 100, HOURS(24));
+    sim_wall_jump_at(loop_now() + SECONDS(200), -HOURS(72));
+    TRY(sleep_s(100));
+    TRY(take(w, SECONDS(5), 1));
+    TRY(sleep_s(200));
+    TRY(take(w, SECONDS(5), 1));
+    SIM_CHECK(peer.count[PLATFORM_TOKEN] == 1);
+    return OK;
+}
+
+static err refused_token(struct world *w, const void *arg)
+{
+    struct oauth2_token *old = NULL;
+    (void)arg;
+    TRY(oauth2_take(w->oauth2, loop_now() + SECONDS(5), &old));
+    oauth2_invalidate(w->oauth2, old);
+    err e = take(w, SECONDS(5), 2);
+    oauth2_invalidate(w->oauth2, old); /* another has come since */
+    oauth2_release(old);
+    if (e == OK)
+        e = take(w, SECONDS(5), 2);
+    SIM_CHECK(e != OK || peer.count[PLATFORM_TOKEN] == 2);
+    return e;
+}
+
+struct waiter {
+    struct world *w;
+    ms within;
+    err got;
+    ms took;
+};
+
+static err waiter_run(void *arg)
+{
+    struct waiter *a = arg;
+    ms began = loop_now();
+    a->got = take(a->w, a->within, 0);
+    a->took = loop_now() - began;
+    trail_clear();
+    return OK;
+}
+
+static err waiters_run(struct waiter *all, unsigned count)
+{
+    struct group g;
+    group_open(&g, TASK_INGEST);
+    err e = OK;
+    for (unsigned i = 0; e == OK && i < count; i++)
+        e = group_spawn(&g, "waiter", waiter_run, &all[i]);
+    if (e == OK)
+        e = group_join(&g, FOREVER);
+    group_close(&g);
+    return e;
+}
+
+static const struct platform_fault slow_token[] = {{.op = PLATFORM_TOKEN, .from = 1, .wait_ms = 3000}};
+
+/* One fetch for all; who has less time than it takes goes without. */
+static err single_flight(struct world *w, const void *arg)
+{
+    struct waiter all[4] = {{w, SECONDS(20), OK, 0}, {w, SECONDS(20), OK, 0}, {w, 500, OK, 0}, {w, SECONDS(20), OK, 0}};
+    (void)arg;
+    peer.faults = slow_token;
+    peer.fault_count = 1;
+    TRY(waiters_run(all, COUNT_OF(all)));
+    if (sim_fault_name())
+        return OK;
+    SIM_CHECK(all[0].got == OK && all[1].got == OK && all[3].got == OK && peer.count[PLATFORM_TOKEN] == 1);
+    SIM_CHECK(all[2].got == E_TIMEOUT && all[2].took < 700);
+    return OK;
+}
+
+/* The one who fetches has no time: the next one takes over. */
+static err taken_over(struct world *w, const void *arg)
+{
+    struct waiter all[3] = {{w, 500, OK, 0}, {w, SECONDS(20), OK, 0}, {w, SECONDS(20), OK, 0}};
+    (void)arg;
+    peer.faults = slow_token;
+    peer.fault_count = 1;
+    TRY(waiters_run(all, COUNT_OF(all)));
+    if (sim_fault_name())
+        return OK;
+    SIM_CHECK(all[0].got == E_TIMEOUT && all[1].got == OK && all[2].got == OK);
+    SIM_CHECK(oauth2_state(w->oauth2).fetched == 1);
+    return OK;
+}
+
+static err change_run(void *arg)
+{
+    struct world *w = arg;
+    TRY(fiber_sleep(loop_now() + 1000));
+    return oauth2_set_credentials(w->oauth2, "client-9", &other_key);
+}
+
+/* What was asked for with the old key is not stored (5.5's race). */
+static err changed_in_flight(struct world *w, const void *arg)
+{
+    struct group g;
+    (void)arg;
+    peer.faults = slow_token;
+    peer.fault_count = 1;
+    group_open(&g, TASK_INGEST);
+    err e = group_spawn(&g, "change", change_run, w);
+    if (e == OK)
+        e = take(w, SECONDS(20), 2);
+    group_close(&g);
+    return e;
+}
+
+static const struct {
+    const char *name;
+    err (*body)(struct world *w, const void *arg);
+    unsigned life_s;
+} token_stories[] = {
+    {"kept", kept, 3600},
+    {"renewed before its end", renewed, 1000},
+    {"a renewal that fails", renewal_fails, 1000},
+    {"short lives", short_lives, 1},
+    {"the wall clock jumps", clock_jumps, 1000},
+    {"a refused token", refused_token, 1000},
+    {"one fetch for all", single_flight, 1000},
+    {"who fetches has no time", taken_over, 1000},
+    {"credentials change in flight", changed_in_flight, 1000},
+};
+static unsigned token_story;
+
+static err run_token(void *arg)
+{
+    (void)arg;
+    peer.life_s = token_stories[token_story].life_s;
+    return with_world(token_stories[token_story].body, NULL, false);
+}
+
+static void tokens(void **state)
+{
+    (void)state;
+    for (token_story = 0; token_story < COUNT_OF(token_stories); token_story++)
+        for (unsigned h2 = 0; h2 < 2; h2++) {
+            char name[64];
+            over_h2 = h2;
+            (void)snprintf(name, sizeof name, "token: %s %s", token_stories[token_story].name, h2 ? "h2" : "h1");
+            struct sim_case c = {.name = name, .setup = setup, .run = run_token, .check = check, .fibers = true};
+            assert_true(sim_seeds(&c, SEEDS));
+        }
+}
+
+/* --- many events --- */
+
+#define EVENTS 60
+
+struct flow {
+    const char *name;
+    struct platform_fault faults[2];
+    unsigned rejected, h1_later; /* of EVENTS */
+    ms h1_most_ms, h2_most_ms;
+    unsigned life_s;
+};
+static const struct flow flows[] = {
+    {.name = "plain", .h1_most_ms = 2000, .h2_most_ms = 2000},
+    {.name = "100 ms an answer: in flight together",
+     FAULTS({.op = PLATFORM_EVENT, .from = 1, .wait_ms = 100}),
+     .h1_most_ms = 9000,
+     .h2_most_ms = 2400},
+    {.name = "some are rejected",
+     FAULTS({.op = PLATFORM_EVENT, .from = 5, .to = 9, .status = 422}),
+     .rejected = 5,
+     .h1_most_ms = 2000,
+     .h2_most_ms = 2000},
+    {.name = "one fails: the others go on (L7)",
+     FAULTS({.op = PLATFORM_EVENT, .from = 3, .to = 3, .status = 500}),
+     .h1_most_ms = 4000,
+     .h2_most_ms = 4000},
+    {.name = "one is silent: the others go on",
+     FAULTS({.op = PLATFORM_EVENT, .from = 3, .to = 3, .wait_ms = 20000}),
+     .h1_most_ms = 24000,
+     .h2_most_ms = 24000},
+    {.name = "cut in the middle",
+     FAULTS({.op = PLATFORM_EVENT, .from = 10, .to = 10, .how = PLATFORM_CUT}),
+     .h1_most_ms = 5000,
+     .h2_most_ms = 5000},
+    {.name = "tokens end on the way",
+     FAULTS({.op = PLATFORM_EVENT, .from = 1, .wait_ms = 100}),
+     .h1_most_ms = 12000,
+     .h2_most_ms = 5000,
+     .life_s = 1},
+    {.name = "401 in the middle",
+     FAULTS({.op = PLATFORM_EVENT, .from = 20, .to = 22, .status = 401}),
+     .h1_later = 1,
+     /* the same event, twice */ .h1_most_ms = 3000,
+     .h2_most_ms = 3000},
+};
+
+static char bodies[EVENTS][32];
+static unsigned outcomes[DELIVER_OUTCOME_COUNT];
+static bool was_collected[EVENTS];
+
+static err collect_one(struct world *w)
+{
+    struct deliver_result r;
+    uint64_t tag = 0;
+    TRY(deliver_collect(w->deliver, loop_now() + MINUTES(5), &tag, &r));
+    SIM_CHECK(tag < EVENTS && !was_collected[tag]);
+    was_collected[tag] = true;
+    outcomes[r.outcome]++;
+    return OK;
+}
+
+static err stream(struct world *w)
+{
+    memset(outcomes, 0, sizeof outcomes);
+    memset(was_collected, 0, sizeof was_collected);
+    for (unsigned i = 0; i < EVENTS; i++) {
+        (void)snprintf(bodies[i], sizeof bodies[i], "{\"n\":%u}", i);
+        if (deliver_room(w->deliver) == 0) {
+            SIM_CHECK(deliver_submit(w->deliver, bytes_of(bodies[i]), i) == E_FULL);
+            TRY(collect_one(w));
+        }
+        TRY(deliver_submit(w->deliver, bytes_of(bodies[i]), i));
+    }
+    while (deliver_in_flight(w->deliver) > 0)
+        TRY(collect_one(w));
+    return OK;
+}
+
+/* Each that was told good has arrived, and no other was told so. */
+static void arrivals_check(void)
+{
+    static bool there[EVENTS];
+    unsigned distinct = 0;
+    memset(there, 0, sizeof there);
+    for (unsigned i = 0; i < peer.event_count; i++) {
+        SIM_CHECK(peer.events[i] < EVENTS);
+        distinct += !there[peer.events[i]];
+        there[peer.events[i]] = true;
+    }
+    SIM_CHECK(distinct >= outcomes[DELIVER_GOOD]);
+    SIM_CHECK(outcomes[DELIVER_GOOD] + outcomes[DELIVER_REJECTED] + outcomes[DELIVER_LATER] == EVENTS);
+}
+
+static err flow(struct world *w, const void *arg)
+{
+    const struct flow *f = arg;
+    ms began = loop_now();
+    TRY(stream(w));
+    ms took = loop_now() - began, most = over_h2 ? f->h2_most_ms : f->h1_most_ms;
+    arrivals_check();
+    if (sim_fault_name())
+        return OK;
+    if (took > most || outcomes[DELIVER_REJECTED] != f->rejected || outcomes[DELIVER_LATER] != (over_h2 ? 0 : f->h1_later))
+        sim_fail("%s: %u good, %u rejected, %u later after %lld ms", f->name, outcomes[DELIVER_GOOD], outcomes[DELIVER_REJECTED],
+                 outcomes[DELIVER_LATER], (long long)took);
+    SIM_CHECK(over_h2 || f->life_s || peer.in_work_peak == 1); /* but for a token meanwhile */
+    return OK;
+}
+
+static err run_flow(void *arg)
+{
+    const struct flow *f = arg;
+    peer.faults = f->faults;
+    peer.fault_count = 2;
+    peer.life_s = f->life_s ? f->life_s : 3600;
+    return with_world(flow, f, false);
+}
+
+static void events_in_flight(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(flows); i++)
+        for (unsigned h2 = 0; h2 < 2; h2++) {
+            char name[64];
+            over_h2 = h2;
+            (void)snprintf(name, sizeof name, "%s %s", flows[i].name, h2 ? "h2" : "h1");
+            struct sim_case c = {.name = name,
+                                 .setup = setup,
+                                 .run = run_flow,
+                                 .check = check,
+                                 .arg = (void *)(uintptr_t)&flows[i],
+                                 .fibers = true};
+            assert_true(sim_seeds(&c, SEEDS));
+        }
+}
+
+/* --- all at once, stops, deadlines --- */
+
+static struct world *shared;
+
+static err beats_run(void *arg)
+{
+    unsigned *good = arg;
+    for (unsigned i = 0; i < 10; i++) {
+        struct deliver_result r;
+        err e = deliver_heartbeat(shared->deliver, bytes_of("{}"), loop_now() + MINUTES(2), &r);
+        *good += e == OK && r.outcome == DELIVER_GOOD;
+    }
+    return OK;
+}
+
+static err snapshots_run(void *arg)
+{
+    unsigned *good = arg;
+    for (unsigned i = 0; i < 3; i++) {
+        struct deliver_result r;
+        err e = deliver_snapshot(shared->deliver, SNAPSHOT, BYTES, loop_now() + MINUTES(2), &r);
+        *good += e == OK && r.outcome == DELIVER_GOOD;
+    }
+    return OK;
+}
+
+/* AC-20: snapshots, heartbeats and events from three fibers over one connection. */
+static err together(struct world *w, const void *arg)
+{
+    unsigned beats = 0, snapshots = 0;
+    struct group g;
+    (void)arg;
+    shared = w;
+    group_open(&g, TASK_INGEST);
+    err e = group_spawn(&g, "beats", beats_run, &beats);
+    if (e == OK)
+        e = group_spawn(&g, "snapshots", snapshots_run, &snapshots);
+    if (e == OK)
+        e = stream(w);
+    if (e == OK)
+        e = group_join(&g, FOREVER);
+    group_close(&g);
+    if (e != OK || sim_fault_name())
+        return e;
+    SIM_CHECK(beats == 10 && snapshots == 3 && outcomes[DELIVER_GOOD] == EVENTS);
+    SIM_CHECK(peer.count[PLATFORM_HEARTBEAT] == 10 && peer.count[PLATFORM_SNAPSHOT] == 3 && peer.count[PLATFORM_EVENT] == EVENTS);
+    SIM_CHECK(peer.count[PLATFORM_TOKEN] == 1);
+    return OK;
+}
+
+/* SIGTERM: what waits for a pause is handed back at once, what is under way comes to its end. */
+static err stopped(struct world *w, const void *arg)
+{
+    static const struct platform_fault failing[] = {{.op = PLATFORM_EVENT, .from = 1, .to = 1, .status = 500},
+                                                    {.op = PLATFORM_EVENT, .from = 2, .wait_ms = 1000}};
+    struct deliver_result r;
+    uint64_t tag = 0;
+    (void)arg;
+    peer.faults = failing;
+    peer.fault_count = 2;
+    TRY(deliver_submit(w->deliver, bytes_of("{\"n\":0}"), 0));
+    TRY(deliver_submit(w->deliver, bytes_of("{\"n\":1}"), 1));
+    SIM_CHECK(deliver_collect(w->deliver, loop_now() + 500, &tag, &r) == E_TIMEOUT);
+    ms began = loop_now();
+    deliver_stop(w->deliver);
+    SIM_CHECK(deliver_room(w->deliver) == 0 && deliver_submit(w->deliver, bytes_of("{\"n\":2}"), 2) == E_CLOSED);
+    unsigned count[DELIVER_OUTCOME_COUNT] = {0};
+    while (deliver_in_flight(w->deliver) > 0) {
+        TRY(deliver_collect(w->deliver, loop_now() + SECONDS(5), &tag, &r));
+        count[r.outcome]++;
+    }
+    SIM_CHECK(sim_fault_name() || (count[DELIVER_GOOD] == 1 && count[DELIVER_LATER] == 1 && loop_now() - began < 1500));
+    TRY(deliver_heartbeat(w->deliver, bytes_of("{}"), loop_now() + SECONDS(5), &r));
+    SIM_CHECK(r.outcome == DELIVER_LATER && r.reason == DELIVER_REASON_STOPPED);
+    return OK;
+}
+
+/* AC-16: the caller's own deadline; and a file that is not there, or shorter than was said. */
+static err own_ends(struct world *w, const void *arg)
+{
+    static const struct platform_fault slow[] = {{.op = PLATFORM_HEARTBEAT, .from = 1, .wait_ms = 5000}};
+    struct deliver_result r;
+    (void)arg;
+    peer.faults = slow;
+    peer.fault_count = 1;
+    SIM_CHECK(deliver_heartbeat(w->deliver, bytes_of("{}"), loop_now() + 1000, &r) == E_TIMEOUT && r.outcome == DELIVER_LATER);
+    trail_clear();
+    TRY(deliver_snapshot(w->deliver, "/data/none", BYTES, loop_now() + MINUTES(5), &r));
+    SIM_CHECK(r.outcome == DELIVER_LATER && r.reason == DELIVER_REASON_FILE && r.error == E_ABSENT && r.attempts == 5);
+    TRY(deliver_snapshot(w->deliver, SNAPSHOT, BYTES + 1, loop_now() + MINUTES(5), &r));
+    SIM_CHECK(r.outcome == DELIVER_LATER && r.reason == DELIVER_REASON_FILE && r.error == E_CORRUPT);
+    SIM_CHECK(peer.good[PLATFORM_SNAPSHOT] == 0);
+    trail_clear();
+    return OK;
+}
+
+/* Minutes of rest: the connection is looked at, or made anew; nothing fails. A dead one is found by a ping. */
+static err rested(struct world *w, const void *arg)
+{
+    struct deliver_result r;
+    (void)arg;
+    for (unsigned i = 0; i < 3; i++) {
+        TRY(deliver_heartbeat(w->deliver, bytes_of("{}"), loop_now() + SECONDS(20), &r));
+        SIM_CHECK(sim_fault_name() || (r.outcome == DELIVER_GOOD && r.attempts == 1));
+        TRY(sleep_s(i == 0 ? 30 : 200));
+    }
+    return OK;
+}
+
+static const struct {
+    const char *name;
+    err (*body)(struct world *w, const void *arg);
+} scenes[] = {{"together", together}, {"stopped", stopped}, {"own ends", own_ends}, {"rested", rested}};
+static unsigned scene;
+
+static err run_scene(void *arg)
+{
+    (void)arg;
+    return with_world(scenes[scene].body, NULL, true);
+}
+
+static void other_scenes(void **state)
+{
+    (void)state;
+    for (scene = 0; scene < COUNT_OF(scenes); scene++)
+        for (unsigned h2 = 0; h2 < 2; h2++) {
+            char name[64];
+            over_h2 = h2;
+            (void)snprintf(name, sizeof name, "%s %s", scenes[scene].name, h2 ? "h2" : "h1");
+            struct sim_case c = {.name = name, .setup = setup, .run = run_scene, .check = check, .fibers = true};
+            assert_true(sim_seeds(&c, SEEDS));
+        }
+}
+
+/* --- each fallible call fails once --- */
+
+static err little(struct world *w, const void *arg)
+{
+    struct deliver_result r;
+    uint64_t tag;
+    (void)arg;
+    TRY(deliver_snapshot(w->deliver, SNAPSHOT, BYTES, loop_now() + MINUTES(10), &r));
+    SIM_CHECK(r.outcome != DELIVER_REJECTED);
+    for (unsigned i = 0; i < 3; i++) {
+        TRY(deliver_submit(w->deliver, bytes_of("{\"n\":1}"), i));
+        TRY(deliver_collect(w->deliver, loop_now() + MINUTES(10), &tag, &r));
+        SIM_CHECK(r.outcome == DELIVER_GOOD); /* one failure never costs five tries */
+    }
+    return deliver_heartbeat(w->deliver, bytes_of("{}"), loop_now() + MINUTES(10), &r);
+}
+
+static err run_little(void *arg)
+{
+    (void)arg;
+    return with_world(little, NULL, true);
+}
+
+static void each_call_fails_once(void **state)
+{
+    (void)state;
+    for (unsigned h2 = 0; h2 < 2; h2++) {
+        over_h2 = h2;
+        struct sim_case c = {.name = h2 ? "each fault h2" : "each fault h1",
+                             .setup = setup,
+                             .run = run_little,
+                             .check = check,
+                             .fibers = true,
+                             .step = h2 ? 31 : 9,
+                             .faults_max = h2 ? 500 : 0};
+        assert_true(sim_each_fault(&c));
+    }
+}
+
 int main(void)
 {
-    static struct CMUnitTest tests[COUNT_OF(stories)];
+    static struct CMUnitTest tests[4 + COUNT_OF(stories)] = {cmocka_unit_test(tokens), cmocka_unit_test(events_in_flight),
+                                                             cmocka_unit_test(other_scenes),
+                                                             cmocka_unit_test(each_call_fails_once)};
     if (!certs_make())
         return 1;
     for (size_t i = 0; i < COUNT_OF(stories); i++)
-        tests[i] =
+        tests[4 + i] =
             (struct CMUnitTest){.name = stories[i].name, .test_func = a_story, .initial_state = (void *)(uintptr_t)&stories[i]};
-    (void)other_key;
     return cmocka_run_group_tests_name("deliver in the sim", tests, NULL, NULL);
 }

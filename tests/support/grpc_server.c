@@ -137,8 +137,6 @@ static bool message_next(struct connection *c, struct call *call)
     uint32_t wanted = step->bytes.at || raw ? 1 : step->count;
     if (call->made == wanted)
         return false;
-    if (!call->message && !(call->message = malloc(MESSAGE_BYTES_MAX)))
-        return false;
     uint8_t *to = call->message + (raw ? 0 : PREFIX_BYTES);
     size_t len = step->bytes.len;
     if (step->bytes.at || raw)
@@ -189,6 +187,8 @@ static nghttp2_ssize give(nghttp2_session *session, int32_t id, uint8_t *into, s
     struct call *call = source->ptr;
     size_t n = 0;
     (void)session, (void)id;
+    if (!call->message && !(call->message = malloc(MESSAGE_BYTES_MAX)))
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* no end, which would be a lie */
     if (c->server->frame_bytes_max)
         cap = size_min(cap, c->server->frame_bytes_max);
     while (n < cap && (call->step->what == SERVER_MESSAGES || call->step->what == SERVER_RAW)) {

@@ -542,6 +542,76 @@ static void a_death_is_told_to_who_waits_for_any(void **state)
     fibers_run(death, NULL, OK);
 }
 
+/* --- bounds, and fibers that are canceled --- */
+
+static const struct server_step silent[] = {{0}};
+
+static err full(void *arg)
+{
+    struct far f = {.server = {.script = the_answer, .arg = (void *)(uintptr_t)silent}};
+    static struct web_exchange *x[H2_STREAMS_MAX];
+    struct web_exchange *one_more = NULL;
+    struct web_call get = {.method = "GET", .path = "/"};
+    struct bell bell = {0};
+    (void)arg;
+    far_open(&f, false);
+    for (unsigned i = 0; i < H2_STREAMS_MAX; i++)
+        x[i] = begin(f.web, &get);
+    CHECK(web_room(f.web) == 0 && web_usable(f.web));
+    CHECK(web_open(f.web, &get, loop_now() + 10, &one_more) == E_TIMEOUT && !one_more);
+    web_hang(f.web, &bell);
+    web_end(x[7]);
+    CHECK(bell_wait(&bell, SOON) == OK && web_room(f.web) == 1);
+    x[7] = begin(f.web, &get);
+    for (unsigned i = 0; i < H2_STREAMS_MAX; i++)
+        web_end(x[i]);
+    far_close(&f);
+    return OK;
+}
+
+static void more_than_the_bound_waits(void **state)
+{
+    (void)state;
+    fibers_run(full, NULL, OK);
+}
+
+static err read_for_ever(void *arg)
+{
+    struct far *f = arg;
+    struct web_exchange *x = begin(f->web, &(struct web_call){.method = "GET", .path = "/"});
+    char piece[4];
+    size_t got;
+    CHECK(web_read(x, piece, sizeof piece, FOREVER, &got) == E_CANCELED);
+    web_end(x);
+    return OK;
+}
+
+static err canceled(void *arg)
+{
+    static const struct h1_script slow[] = {{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", 0, false}, {0}};
+    struct far far[] = {{.server = {.script = the_answer, .arg = (void *)(uintptr_t)silent}}, {.h1 = slow}};
+    (void)arg;
+    for (unsigned i = 0; i < 2; i++) {
+        struct far *f = &far[i];
+        struct group g;
+        far_open(f, false);
+        group_open(&g, TASK_BOARD);
+        CHECK(group_spawn(&g, "reads", read_for_ever, f) == OK);
+        for (ms until = SOON; loop_now() < until && f->server.requests == 0 && f->heard_len == 0;)
+            CHECK(fiber_sleep(loop_now() + 1) == OK);
+        group_close(&g);
+        CHECK(web_usable(f->web) == (i == 0));
+        far_close(f);
+    }
+    return OK;
+}
+
+static void a_canceled_fiber_leaves_its_exchange(void **state)
+{
+    (void)state;
+    fibers_run(canceled, NULL, OK);
+}
+
 static int boot(void **state)
 {
     (void)state;
@@ -558,6 +628,8 @@ int main(void)
         cmocka_unit_test(one_fiber_hears_twenty_one_streams),
         cmocka_unit_test(a_window_of_its_own),
         cmocka_unit_test(one_bell_for_two_connections),
+        cmocka_unit_test(more_than_the_bound_waits),
+        cmocka_unit_test(a_canceled_fiber_leaves_its_exchange),
         cmocka_unit_test(a_death_is_told_to_who_waits_for_any),
     };
     return cmocka_run_group_tests(tests, boot, NULL);

@@ -1,0 +1,47 @@
+/* agents_internal: what the two files of the ObsykAgents share. For agents/ingest/agents*.c only.
+ *
+ * Layer    agents/ingest.   Blocks   as said at each.   Owner   struct agents, the session's.   Errors   those of kube.h.
+ * Memory   a slot two resources of 14 KiB each, one arena. */
+#ifndef HOLDFAST_INGEST_AGENTS_INTERNAL_H
+#define HOLDFAST_INGEST_AGENTS_INTERNAL_H
+
+#include "agents/ingest/ingest_internal.h"
+
+#define AGENTS_ARENA       KIB(40)
+#define AGENTS_REFUSED_MAX 8
+
+struct agent { /* one ObsykAgent that is followed */
+    bool used, changed, listed, deleted, followed;
+    struct obsyk_agent incoming; /* as the cluster told it last: the reading fiber's */
+    struct obsyk_agent is;       /* the one that is acted upon */
+    char wrong[CUSTOM_ERRORS_BYTES];
+    struct outlet *outlet;
+    bool has_problem; /* told in its status, instead of health */
+    enum obsyk_condition problem;
+    char why[CUSTOM_MESSAGE_MAX / 2];
+    bool credentials_failed;
+    ms credentials_at, status_at, again_at; /* when to look next */
+};
+
+struct agent_name {
+    char name_space[CUSTOM_NAME_MAX], name[CUSTOM_NAME_MAX];
+};
+
+struct agents {
+    struct ingest *in;
+    void *arena;
+    struct agent_name refused[AGENTS_REFUSED_MAX];
+    unsigned refused_count;
+    bool again;
+    unsigned slot_count;
+    struct agent slots[];
+};
+
+extern const struct kube_resource agents_resource;
+
+/* --- agents_tell.c --- */
+MUST_USE err agents_read_credentials(struct agents *a, struct agent *s); /* the Secret; what is wrong is a condition */
+MUST_USE err agents_tell_status(struct agents *a, struct agent *s);      /* when it is due, and more than a time has changed */
+MUST_USE err agents_tell_refused(struct agents *a);                      /* those beyond what this board can follow */
+
+#endif

@@ -1,0 +1,233 @@
+/* ingest: the agent: one session with the cluster after the other. */
+#include "agents/ingest/ingest_internal.h"
+
+#include "board/rt/log.h"
+#include "board/rt/mem.h"
+#include "board/rt/pulse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AGAIN_LEAST_MS SECONDS(1)
+#define AGAIN_MOST_MS  SECONDS(30)
+#define NAME_BYTES     128
+
+/*   heap       agents objects arena     body            records flight    at once */
+static const struct ingest_limits rows[] = {
+    {MIB(10), 4, 98304, KIB(512), KIB(256) - SPOOL_OVERHEAD_BYTES, 24576, KIB(512), 32},
+    {MIB(4), 2, 49152, KIB(256), KIB(96) - SPOOL_OVERHEAD_BYTES, 24576, KIB(128), 32},
+    {0, 1, 12288, KIB(96), KIB(32) - SPOOL_OVERHEAD_BYTES, 4096, KIB(48), 8},
+};
+
+const struct ingest_limits *ingest_limits(void)
+{
+    const struct ingest_limits *row = rows;
+    while (mem_profile()->task[TASK_INGEST].heap_bytes < row->heap_least)
+        row++;
+    return row;
+}
+
+/* --- open and close --- */
+
+static err take_memory(struct ingest *in)
+{
+    in->arena = malloc(in->limits->arena_bytes);
+    in->info = malloc(in->limits->body_bytes);
+    in->body = malloc(in->limits->body_bytes);
+    if (!in->arena || !in->info || !in->body)
+        return trail(E_BUDGET, "ingest: no memory for its buffers");
+    return ingest_metrics_open(in);
+}
+
+static void choose_kinds(struct ingest *in)
+{
+    enum ingest_kind kind;
+    for (unsigned i = 0; i < in->config->ingest.kind_count; i++)
+        if (ingest_kind_find(bytes_of(in->config->ingest.kinds[i]), &kind))
+            in->kinds[kind].state = KIND_STARTING;
+}
+
+err ingest_open(const struct ingest_options *o, struct ingest **out)
+{
+    *out = NULL;
+    struct ingest *in = calloc(1, sizeof *in);
+    if (!in)
+        return E_BUDGET;
+    in->config = o->config;
+    in->dns = o->dns;
+    in->version = *o->config->ingest.agent_version ? o->config->ingest.agent_version : o->version;
+    in->limits = ingest_limits();
+    (void)snprintf(in->host, sizeof in->host, "%s", o->host);
+    const char *path = o->config->ingest.spool_path;
+    int length = *path ? snprintf(in->folder, sizeof in->folder, "%s", path)
+                       : snprintf(in->folder, sizeof in->folder, "%s/ingest", o->config->data);
+    sem_init_count(&in->desk, 1);
+    lane_open(&in->lane, "ingest files", TASK_INGEST, 2);
+    choose_kinds(in);
+    err e = length < 0 || (size_t)length + NAME_BYTES >= sizeof in->folder ? trail(E_RANGE, "the path of the spool is too long")
+                                                                           : take_memory(in);
+    if (e != OK)
+        ingest_close(in);
+    else
+        *out = in;
+    return e;
+}
+
+void ingest_close(struct ingest *in)
+{
+    if (!in)
+        return;
+    ingest_metrics_close(in);
+    lane_close(&in->lane);
+    free(in->arena);
+    free(in->info);
+    free(in->body);
+    free(in);
+}
+
+/* --- a session: from the connection to what ends it --- */
+
+static void say(struct ingest *in, const char *what, err e)
+{
+    char words[sizeof in->why], trailed[160];
+    if (e == OK)
+        (void)snprintf(words, sizeof words, "%s", what);
+    else
+        (void)snprintf(words, sizeof words, "%s: %s", what, trail_text(e, trailed, sizeof trailed));
+    if (strcmp(words, in->why) != 0 && *words)
+        log_warn("nothing is streamed", F("why", words));
+    (void)snprintf(in->why, sizeof in->why, "%s", words);
+}
+
+/* One replica acts. In a pod the Lease is in its namespace, as the original's. */
+static err become_leader(struct ingest *in)
+{
+    uint64_t random;
+    char identity[sizeof in->host + 24];
+    os_random(&random, sizeof random);
+    (void)snprintf(identity, sizeof identity, "%s_%016llx", in->host, (unsigned long long)random);
+    const char *name_space = kube_namespace(in->kube);
+    struct lease_options o = {
+        .kube = in->kube, .name_space = *name_space ? name_space : "default", .name = INGEST_LEASE, .identity = identity};
+    TRY(lease_start(&o, &in->lease));
+    while (!lease_held(in->lease)) {
+        char words[160];
+        (void)snprintf(words, sizeof words, "waits for the Lease %s/%s, held by %s %s", o.name_space, o.name,
+                       *lease_holder(in->lease) ? lease_holder(in->lease) : "nobody", lease_why(in->lease));
+        say(in, words, OK);
+        pulse_rest(TASK_INGEST);
+        err e = lease_wait(in->lease, true, loop_now() + SECONDS(5));
+        if (e != OK && e != E_TIMEOUT)
+            return e;
+        trail_clear();
+    }
+    return OK;
+}
+
+static err session(struct ingest *in, struct group *helpers)
+{
+    bool by_resource = in->config->ingest.source == INGEST_CRD;
+    TRY(cluster_connect(in));
+    if (by_resource)
+        TRY(become_leader(in));
+    TRY(cluster_identify(in));
+    TRY(index_open(in->folder, &in->lane, in->limits->objects, &in->index));
+    TRY(kube_watches_open(in->kube, in->arena, in->limits->arena_bytes, &in->watches));
+    if (by_resource) {
+        TRY(agents_open(in, &in->agents));
+        TRY(agents_list(in->agents));
+        TRY(group_spawn(helpers, "ObsykAgents", agents_run, in->agents));
+    } else {
+        TRY(settled_open(in));
+        TRY(group_spawn(helpers, "platform credentials", settled_run, in));
+    }
+    say(in, "", OK);
+    return round_run(in);
+}
+
+static void close_outlets(struct ingest *in)
+{
+    ms deadline = loop_now() + INGEST_STOP_MS;
+    for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
+        outlet_stop(in->outlets[i], deadline);
+    for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++) {
+        outlet_close(in->outlets[i], deadline + SECONDS(1));
+        in->outlets[i] = NULL;
+    }
+}
+
+/* The platforms first: they have INGEST_STOP_MS. */
+static void session_end(struct ingest *in, struct group *helpers)
+{
+    fiber_shield();
+    in->live = false;
+    group_close(helpers);
+    close_outlets(in);
+    agents_close(in->agents);
+    in->agents = NULL;
+    kube_watches_close(in->watches);
+    in->watches = NULL;
+    lease_stop(in->lease, loop_now() + SECONDS(1));
+    in->lease = NULL;
+    index_close(in->index, loop_now() + SECONDS(1));
+    in->index = NULL;
+    cluster_disconnect(in);
+    fiber_unshield();
+}
+
+err ingest_run(void *arg)
+{
+    struct ingest *in = arg;
+    ms pause = AGAIN_LEAST_MS;
+    for (;;) {
+        struct group helpers = {0};
+        ms began = loop_now();
+        group_open(&helpers, TASK_INGEST);
+        err e = session(in, &helpers);
+        if (e != E_CANCELED)
+            say(in, "the cluster", e);
+        session_end(in, &helpers);
+        trail_clear();
+        if (e == E_CANCELED)
+            return e;
+        pulse_rest(TASK_INGEST);
+        pause = loop_now() - began > MINUTES(1) ? AGAIN_LEAST_MS : pause;
+        TRY(fiber_sleep(loop_now() + pause));
+        pause = pause * 2 > AGAIN_MOST_MS ? AGAIN_MOST_MS : pause * 2;
+    }
+}
+
+/* --- how it is --- */
+
+static bool outlet_is_well(const struct outlet *o, struct text *why)
+{
+    if (*o->why)
+        text_addf(why, "%s: %s", o->name, o->why);
+    else if (o->last_snapshot_s == 0)
+        text_addf(why, "%s: no snapshot was delivered yet", o->name);
+    return !*o->why && o->last_snapshot_s != 0;
+}
+
+bool ingest_is_well(void *arg, struct text *why)
+{
+    struct ingest *in = arg;
+    unsigned outlets = 0;
+    if (*in->why) {
+        text_add(why, in->why);
+        return false;
+    }
+    for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++) {
+        outlets += in->outlets[i] != NULL;
+        if (in->outlets[i] && !outlet_is_well(in->outlets[i], why))
+            return false;
+    }
+    if (outlets == 0)
+        text_add(why, in->config->ingest.source == INGEST_CRD ? "no ObsykAgent is there" : "starting");
+    for (unsigned k = 0; k < INGEST_KIND_COUNT; k++)
+        if (in->kinds[k].state == KIND_FORBIDDEN) {
+            text_addf(why, "%s may not be listed", ingest_kinds[k].plural);
+            return false;
+        }
+    return outlets > 0;
+}

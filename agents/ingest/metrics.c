@@ -1,0 +1,112 @@
+/* metrics: what the agent, its kinds and its outlets tell. */
+#include "agents/ingest/ingest_internal.h"
+
+#include <math.h>
+
+#define X(field, kind, full, words)                                                                                              \
+    static struct family outlet_##field = {.name = full, .help = words, .type = METRIC_##kind, .labels = {"agent"}};
+OUTLET_FAMILIES(X)
+#undef X
+#define X(field, kind, full, words) static struct family in_##field = {.name = full, .help = words, .type = METRIC_##kind};
+INGEST_FAMILIES(X)
+#undef X
+static struct family objects = {
+    .name = "holdfast_ingest_objects", .help = "Objects known of each kind.", .type = METRIC_GAUGE, .labels = {"kind"}};
+static struct family kind_up = {.name = "holdfast_ingest_kind_up",
+                                .help = "1: the kind is listed and watched; 0: it may not be, or is not there.",
+                                .type = METRIC_GAUGE,
+                                .labels = {"kind"}};
+static struct family leading = {.name = "holdfast_ingest_leading",
+                                .help = "1: this replica streams; 0: another does, or the cluster cannot be reached.",
+                                .type = METRIC_GAUGE};
+static struct series *leads;
+
+err ingest_metrics_open(struct ingest *in)
+{
+    TRY(metric_series(&leading, NULL, &leads));
+#define X(field, kind, full, words) TRY(metric_series(&in_##field, NULL, &in->field));
+    INGEST_FAMILIES(X)
+#undef X
+    for (unsigned k = 0; k < INGEST_KIND_COUNT; k++) {
+        const char *const labels[] = {ingest_kinds[k].name};
+        if (in->kinds[k].state == KIND_OFF)
+            continue;
+        TRY(metric_series(&objects, labels, &in->kinds[k].objects));
+        TRY(metric_series(&kind_up, labels, &in->kinds[k].up));
+    }
+    return OK;
+}
+
+void ingest_metrics_close(struct ingest *in)
+{
+    for (unsigned k = 0; k < INGEST_KIND_COUNT; k++) {
+        series_drop(in->kinds[k].objects);
+        series_drop(in->kinds[k].up);
+        in->kinds[k].objects = in->kinds[k].up = NULL;
+    }
+    series_drop(leads);
+    leads = NULL;
+}
+
+err outlet_metrics_open(struct outlet *o)
+{
+    const char *const labels[] = {o->name};
+#define X(field, kind, full, words) TRY(metric_series(&outlet_##field, labels, &o->series.field));
+    OUTLET_FAMILIES(X)
+#undef X
+    return OK;
+}
+
+/* Counters stay: what they counted has happened. */
+void outlet_metrics_close(struct outlet *o)
+{
+#define X(field, kind, full, words)                                                                                              \
+    if (METRIC_##kind == METRIC_GAUGE)                                                                                           \
+        series_drop(o->series.field);
+    OUTLET_FAMILIES(X)
+#undef X
+    o->series = (struct outlet_series){0};
+}
+
+/* The spool counts since it was opened: what is new of it is added. */
+static void count(struct series *s, uint64_t now, uint64_t before)
+{
+    if (now > before)
+        series_add(s, (double)(now - before));
+}
+
+static void tell_outlet(struct outlet *o)
+{
+    struct spool_stats s;
+    spool_look(o->spool, &s);
+    series_set(o->series.depth, s.depth);
+    series_set(o->series.bytes, (double)s.bytes);
+    series_set(o->series.oldest, (double)s.oldest_ms / 1000);
+    count(o->series.coalesced, s.coalesced, o->seen.coalesced);
+    count(o->series.repeated, s.repeated, o->seen.repeated);
+    count(o->series.overflows, s.overflows, o->seen.overflows);
+    count(o->series.written, s.written_bytes, o->seen.written_bytes);
+    series_set(o->series.healthy, deliver_health(o->deliver)->healthy);
+    series_set(o->series.token, (double)oauth2_state(o->oauth2).expires_s);
+    if (spool_lost(o->spool) && !o->wanted_at && s.lost > o->seen.lost)
+        outlet_want_snapshot(o);
+    o->seen = s;
+}
+
+void ingest_metrics_tell(struct ingest *in)
+{
+    if (loop_now() < in->told_at + SECONDS(1))
+        return;
+    in->told_at = loop_now();
+    series_set(leads, in->live);
+    for (unsigned k = 0; k < INGEST_KIND_COUNT; k++) {
+        series_set(in->kinds[k].objects, index_count(in->index, k));
+        series_set(in->kinds[k].up, in->kinds[k].state == KIND_WATCHED);
+    }
+    if (sem_take(&in->desk, FOREVER) != OK)
+        return;
+    for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
+        if (in->outlets[i])
+            tell_outlet(in->outlets[i]);
+    sem_give(&in->desk);
+}
