@@ -107,6 +107,10 @@ static void print_text(const struct checked *c, const char *path, struct text *o
         for (unsigned i = 0; i < g->backup.destination_count; i++)
             print_destination(&g->backup.destinations[i], out);
     }
+    if (g->ingest.enabled)
+        text_addf(out, "  %-13s %u kinds to %s%s%s\n", "streams", g->ingest.kind_count,
+                  g->ingest.source == INGEST_CRD ? "where ObsykAgents say" : g->ingest.platform_url,
+                  g->ingest.source == INGEST_CRD ? "" : ", as ", g->ingest.cluster_name);
     text_addf(out, "  tells         %s\n",
               *g->notify.webhook && *g->notify.ping_url ? "notify.webhook and notify.ping_url"
               : *g->notify.webhook                      ? "notify.webhook"
@@ -166,6 +170,7 @@ static void json_good(struct json_writer *w, const struct checked *c)
     for (unsigned i = 0; i < g->backup.destination_count; i++)
         json_destination(w, &g->backup.destinations[i]);
     json_array_end(w);
+    json_put_text(w, "ingest", !g->ingest.enabled ? NULL : g->ingest.source == INGEST_CRD ? "crd" : g->ingest.platform_url);
     json_put_bool(w, "webhook", *g->notify.webhook != 0);
     json_put_bool(w, "ping_url", *g->notify.ping_url != 0);
 }

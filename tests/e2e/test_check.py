@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.peers.proc import run
 
+SAMPLES = Path(__file__).resolve().parents[2] / "config/samples"
 GOOD = """version: 1
 backup:
   etcd: {{endpoints: [http://127.0.0.1:2379], ca: {ca}, cert: {cert}, key: {key}}}
@@ -36,6 +38,17 @@ def files(tmp_path):
         paths[name].write_text("")
         paths[name].chmod(0o600)
     return paths
+
+
+@pytest.mark.parametrize("yaml, line, told", [
+    ("version: 1\n", None, None),
+    ("version: 1\ningest: {enabled: true, kinds: [Pod, Node]}\n", "  streams       2 kinds to where ObsykAgents say", "crd"),
+    ((SAMPLES / "ingest.yaml").read_text(), "  streams       7 kinds to https://api.obsyk.ai, as home", "https://api.obsyk.ai")],
+    ids=["off", "crd", "config"])
+def test_what_is_streamed(check, yaml, line, told):
+    lines = check(yaml)[1].splitlines()
+    assert [one for one in lines if one.startswith("  streams")] == ([line] if line else [])
+    assert json.loads(check(yaml, "-o", "json")[1])["ingest"] == told
 
 
 def test_a_good_one(check, files):
