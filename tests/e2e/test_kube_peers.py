@@ -151,7 +151,7 @@ def test_faults_on_command(agent, platform):
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory):
-    with ControlPlane(tmp_path_factory.mktemp("plane")) as made:
+    with ControlPlane(tmp_path_factory.mktemp("plane"), audit=True) as made:
         yield made
 
 
@@ -184,10 +184,23 @@ def test_who_may_what(plane, filled, tmp_path):
     refused = plane.kubectl("get", "leases", "-A", config=config, check=False)
     assert refused.returncode == 1 and b"Forbidden" in refused.stderr
     assert plane.kubectl("--context=cert", "get", "leases", "-A", config=config).returncode == 0
+    told = [(one["verb"], one["objectRef"]["resource"], one["code"]) for one in plane.asked("system:serviceaccount:holdfast:holdfast") if "objectRef" in one]
+    assert ("list", "secrets", 200) in told and ("list", "leases", 403) in told and not any("pods" in one for one in told)
     plane.agent_account("narrow", kinds=["Pod"])
     narrow = plane.kubeconfig("narrow", token=plane.token("narrow", "holdfast"))
     assert plane.kubectl("get", "pods", "-A", config=narrow).returncode == 0
     assert plane.kubectl("get", "secrets", "-A", config=narrow, check=False).returncode == 1
+
+
+def test_helm_installs_what_the_server_takes(plane, tmp_path):
+    chart = tmp_path / "chart"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: tiny\nversion: 0.1.0\n")
+    (chart / "templates/one.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}'}\ndata: {a: b}\n")
+    assert plane.helm("lint", chart).returncode == 0
+    plane.helm("install", "mine", chart, "-n", "helm-space", "--create-namespace")
+    assert plane.client.get("ConfigMap", "mine", "helm-space")["data"] == {"a": "b"}
+    plane.helm("uninstall", "mine", "-n", "helm-space")
 
 
 def test_the_law_sees_each_difference(plane, filled, platform, agent):

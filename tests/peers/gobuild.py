@@ -103,5 +103,5 @@ def platform() -> Path:
 
 
 def client_go() -> Path:
-    """The ingest bench's opponent (tests/bench/ingest). Half a minute, with Kubernetes' libraries compiled two minutes."""
+    """The ingest bench's opponent (tests/bench/ingest). Ten seconds after kubernetes(), with which it shares its libraries."""
     return build("../bench/ingest", ["."]) / "ingest"

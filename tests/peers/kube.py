@@ -89,12 +89,13 @@ class ControlPlane:
     kwok         run kwok, with `nodes` nodes of its own
     watch_cache  False: LIST and WATCH come from etcd itself, so that compact() is felt at once (410)
     watch_seconds  --min-request-timeout: a watch that asks for no timeout ends after so many seconds, or up to twice as many
+    audit        write down who asked what: asked()
     event_ttl    how long core Events live ("1h")
     api_flags    more flags of the API server, last: --goaway-chance=0.02, --disable-http2-serving, --feature-gates=WatchList=false…
     """
 
     def __init__(self, folder: Path, *, manager: bool = True, kwok: bool = True, nodes: int = 2, watch_cache: bool = True,
-                 watch_seconds: int | None = None, event_ttl: str = "1h", api_flags: Iterable[str] = ()):
+                 watch_seconds: int | None = None, event_ttl: str = "1h", audit: bool = False, api_flags: Iterable[str] = ()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.programs = gobuild.kubernetes()
@@ -102,6 +103,11 @@ class ControlPlane:
         self.options = [f"--watch-cache={str(watch_cache).lower()}", f"--event-ttl={event_ttl}"]
         if watch_seconds:
             self.options.append(f"--min-request-timeout={watch_seconds}")
+        self.audit_log = self.folder / "audit.log"
+        if audit:
+            policy = self.folder / "audit.yaml"
+            policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n")
+            self.options += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
         self.options += api_flags
         self.ca = Ca(self.folder / "pki", "kubernetes test CA")
         self.cert = self.ca.server("apiserver", NAMES)
@@ -304,6 +310,22 @@ class ControlPlane:
         text = json.dumps(data) if isinstance(data, dict) else data
         line = [self.programs / "kubectl", f"--kubeconfig={config or self.admin_config}", f"--cache-dir={self.folder / 'kubectl'}", *map(str, args)]
         return run(line, seconds=seconds, check=check, data=None if text is None else text.encode(), env={"HOME": str(self.folder), "PATH": os.environ.get("PATH", "")})
+
+    def asked(self, user: str) -> list[dict]:
+        """What a user (system:serviceaccount:NAMESPACE:NAME) asked of the API server, in order: verb, requestURI, userAgent,
+        objectRef, code. A watch is told when it begins. Only with audit=True."""
+        found: dict[str, dict] = {}
+        for line in self.audit_log.read_text().splitlines() if self.audit_log.exists() else ():
+            one = json.loads(line)
+            if one["user"].get("username") == user:
+                one["code"] = one.get("responseStatus", {}).get("code", found.get(one["auditID"], {}).get("code"))
+                found[one["auditID"]] = one
+        return list(found.values())
+
+    def helm(self, *args: object, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess:
+        """The real helm, as admin."""
+        env = {"HOME": str(self.folder), "PATH": os.environ.get("PATH", "")}
+        return run([gobuild.helm(), f"--kubeconfig={self.admin_config}", *map(str, args)], seconds=seconds, check=check, env=env)
 
     def kubectl_json(self, *args: object, **how: object) -> dict:
         return json.loads(self.kubectl(*args, "-o", "json", **how).stdout)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
-from .kubekinds import KINDS
+from .kubekinds import kind_of
 from .proc import PeerError
 
 PAGE = 500
@@ -71,26 +71,26 @@ class KubeClient:
         self._local.connection = None
 
     def create(self, kind: str, body: dict) -> dict:
-        return self.call("POST", KINDS[kind].path(body["metadata"].get("namespace")), body)
+        return self.call("POST", kind_of(kind).path(body["metadata"].get("namespace")), body)
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict:
-        return self.call("GET", KINDS[kind].path(namespace, name))
+        return self.call("GET", kind_of(kind).path(namespace, name))
 
     def patch(self, kind: str, name: str, body: dict, namespace: str | None = None, sub: str = "") -> dict:
         """A merge patch; sub is "status" for that subresource."""
-        return self.call("PATCH", KINDS[kind].path(namespace, name) + (f"/{sub}" if sub else ""), body)
+        return self.call("PATCH", kind_of(kind).path(namespace, name) + (f"/{sub}" if sub else ""), body)
 
     def delete(self, kind: str, name: str, namespace: str | None = None) -> None:
         """At once: no grace."""
-        self.call("DELETE", KINDS[kind].path(namespace, name), {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
+        self.call("DELETE", kind_of(kind).path(namespace, name), {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
 
     def list(self, kind: str, namespace: str | None = None, query: str = "") -> list[dict]:
         """All objects of a kind; in pages of one state of the store."""
-        return list(self._pages(KINDS[kind].path(namespace), query))
+        return list(self._pages(kind_of(kind).path(namespace), query))
 
     def count(self, kind: str) -> int:
         """How many there are, by the server's own count."""
-        answer = self.call("GET", f"{KINDS[kind].path()}?limit=1")
+        answer = self.call("GET", f"{kind_of(kind).path()}?limit=1")
         return len(answer.get("items") or ()) + answer["metadata"].get("remainingItemCount", 0)
 
     def _pages(self, path: str, query: str) -> Iterator[dict]:

@@ -49,6 +49,17 @@ KINDS = {kind.name: kind for kind in (
     Kind("Event", "v1", "events"),
 )}
 
+# What else tests reach; no kinds of the agent's.
+OTHERS = {kind.name: kind for kind in (
+    Kind("ObsykAgent", "obsyk.io/v1", "obsykagents"),
+    Kind("Lease", "coordination.k8s.io/v1", "leases"),
+    Kind("CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions", False),
+)}
+
+
+def kind_of(name: str) -> Kind:
+    return KINDS.get(name) or OTHERS[name]
+
 
 def agent_rules(kinds=KINDS) -> list[dict]:
     """What the agent's ClusterRole grants (ingest.md 6.7): LIST and WATCH of the kinds, its CRs, Leases."""
