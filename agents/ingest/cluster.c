@@ -81,7 +81,7 @@ static err find_uid(struct ingest *in)
     struct found f = {in->cluster_uid, sizeof in->cluster_uid};
     struct kube_list list = {.path = "/api/v1/namespaces?fieldSelector=metadata.name%3Dkube-system",
                              .fields = namespace_fields,
-                             .arena = in->arena,
+                             .arena = in->list_arena,
                              .arena_bytes = in->limits->arena_bytes,
                              .item = take_uid,
                              .arg = &f};
@@ -98,7 +98,7 @@ static err find_uid(struct ingest *in)
 static err find_version(struct ingest *in)
 {
     static const struct pick_field fields[] = {{"gitVersion", PICK_SCALAR, NULL}, {NULL, 0, NULL}};
-    struct kube_into into = {.fields = fields, .arena = in->arena, .arena_bytes = in->limits->arena_bytes};
+    struct kube_into into = {.fields = fields, .arena = in->list_arena, .arena_bytes = in->limits->arena_bytes};
     TRY(kube_ask(in->kube, KUBE_GET, "/version", (struct bytes){0}, &into, loop_now() + INGEST_ASK_MS_MAX));
     struct bytes v = pick_text_at(into.object, "gitVersion");
     if (v.len > 0 && v.at[0] == 'v')
@@ -137,7 +137,7 @@ static err find_place(struct ingest *in)
     struct kube_list list = {.path = "/api/v1/nodes",
                              .fields = row->fields,
                              .limit = NODES_LOOKED_AT,
-                             .arena = in->arena,
+                             .arena = in->list_arena,
                              .arena_bytes = in->limits->arena_bytes,
                              .item = take_node,
                              .arg = in};

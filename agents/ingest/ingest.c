@@ -17,7 +17,7 @@
 static const struct ingest_limits rows[] = {
     {MIB(10), 4, 98304, KIB(512), KIB(256) - SPOOL_OVERHEAD_BYTES, 24576, KIB(512), 32},
     {MIB(4), 2, 49152, KIB(256), KIB(96) - SPOOL_OVERHEAD_BYTES, 24576, KIB(128), 32},
-    {0, 1, 12288, KIB(96), KIB(32) - SPOOL_OVERHEAD_BYTES, 4096, KIB(48), 8},
+    {0, 1, 12288, KIB(64), KIB(32) - SPOOL_OVERHEAD_BYTES, 4096, KIB(48), 8},
 };
 
 const struct ingest_limits *ingest_limits(void)
@@ -33,9 +33,10 @@ const struct ingest_limits *ingest_limits(void)
 static err take_memory(struct ingest *in)
 {
     in->arena = malloc(in->limits->arena_bytes);
+    in->list_arena = malloc(in->limits->arena_bytes);
     in->info = malloc(in->limits->body_bytes);
     in->body = malloc(in->limits->body_bytes);
-    if (!in->arena || !in->info || !in->body)
+    if (!in->arena || !in->list_arena || !in->info || !in->body)
         return trail(E_BUDGET, "ingest: no memory for its buffers");
     return ingest_metrics_open(in);
 }
@@ -81,6 +82,7 @@ void ingest_close(struct ingest *in)
     ingest_metrics_close(in);
     lane_close(&in->lane);
     free(in->arena);
+    free(in->list_arena);
     free(in->info);
     free(in->body);
     free(in);

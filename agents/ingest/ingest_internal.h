@@ -198,8 +198,8 @@ struct ingest {
     struct tls_config *tls; /* of the platforms */
     struct kube_watches *watches;
     struct index *index;
-    void *arena;
-    char *info, *body; /* body_bytes each */
+    void *arena, *list_arena; /* of the watches; of what is listed meanwhile */
+    char *info, *body;        /* body_bytes each */
     char cluster_uid[CONFIG_UID_MAX];
     char kubernetes_version[64], platform[32], region[64]; /* environment: auto */
     char folder[OS_PATH_MAX];

@@ -75,11 +75,11 @@ static err list_pages(struct ingest *in, enum ingest_kind kind, struct kube_page
     (void)snprintf(path, sizeof path, "%s/%s", ingest_kinds[kind].prefix, ingest_kinds[kind].plural);
     struct kube_list list = {.path = path,
                              .fields = ingest_kinds[kind].fields,
-                             .arena = malloc(in->limits->arena_bytes), /* the watches have the other one */
+                             .arena = in->list_arena,
                              .arena_bytes = in->limits->arena_bytes,
                              .item = take_item,
                              .arg = &l};
-    err e = list.arena ? E_AGAIN : E_BUDGET;
+    err e = E_AGAIN;
     for (unsigned i = 0; i < LISTS_MAX && e == E_AGAIN; i++) {
         trail_clear();
         *page = (struct kube_page){0};
@@ -88,7 +88,6 @@ static err list_pages(struct ingest *in, enum ingest_kind kind, struct kube_page
         e = begin_kind(in, kind);
         e = e == OK ? kube_list_all(in->kube, &list, page, loop_now() + INGEST_LIST_MS_MAX) : e;
     }
-    free(list.arena);
     return e;
 }
 

@@ -30,9 +30,9 @@
 #define HUB32(TASK, BUFFERS)                                 \
     TASK(BOARD,   KIB(768),    4,     KIB(32), 4,    SECONDS(10)) \
     TASK(METRICS, MIB(2),      10,    KIB(32), 48,   SECONDS(30)) \
-    TASK(BACKUP,  MIB(14),     12,    KIB(32), 12,   SECONDS(60)) \
+    TASK(BACKUP,  KIB(13824),  12,    KIB(32), 12,   SECONDS(60)) \
     TASK(GUARDIAN,KIB(768),    8,     KIB(32), 6,    SECONDS(60)) \
-    TASK(INGEST,  KIB(4800),   12,    KIB(32), 8,    SECONDS(60)) \
+    TASK(INGEST,  KIB(5568),   12,    KIB(32), 8,    SECONDS(60)) \
     TASK(STORE,   MIB(2),      2,     KIB(32), 0,    SECONDS(60)) \
     TASK(CONTROL, KIB(512),    6,     KIB(32), 8,    SECONDS(60)) \
     BUFFERS(0, KIB(4), 64) BUFFERS(1, KIB(16), 48) BUFFERS(2, KIB(256), 12)
