@@ -32,6 +32,9 @@ struct kube_peer {
     /* the test's */
     struct addr at;
     const struct kube_reply *replies;
+    /* NULL, or asked before the script: NULL: by the script. What it returns is used before the fiber waits. */
+    const struct kube_reply *(*answer)(void *arg, const char *line);
+    void *arg;
     const char *token;      /* what "authorization" must be, "Bearer a"; else 401. NULL: whatever. HTTP/1.1 only */
     struct tls_config *tls; /* then HTTP/2 */
     size_t piece_max;       /* of what is sent at once; 0: no limit. HTTP/1.1 only */

@@ -142,7 +142,7 @@ err kube_visit_feed(struct kube_visit *v, struct json_pick *p, ms deadline)
 {
     struct buf *b = NULL;
     TRY(buf_wait(KUBE_PIECE, deadline, &b));
-    err e = feed_all(v, b, p, deadline);
+    err e = feed_all(v, b, p, deadline); /* wipes each piece */
     buf_release(b);
     if (v->unfit)
         return trail(e, "%s", json_pick_wrong(p));
@@ -170,6 +170,7 @@ static err plain_read(struct kube_visit *v, struct kube_status *out, ms deadline
     err e = kube_visit_read(v, b, deadline, &got);
     if (e == OK)
         kube_text_printable((struct bytes){b->at, got}, out->message, sizeof out->message);
+    wipe(b->at, KUBE_PIECE);
     buf_release(b);
     return e;
 }

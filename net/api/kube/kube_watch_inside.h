@@ -67,6 +67,8 @@ bool watch_refused(struct kube_watches *s, struct watch *w, struct kube_event *o
 /* Goes on with `current`, until an event is there (*have), or nothing of it is left (current NULL), or E_AGAIN: more is to come.
  */
 MUST_USE err watch_read(struct kube_watches *s, struct kube_event *out, bool *have);
+/* One step with what lies in piece; false: all of it is used, or the stream was ended. */
+bool watch_step(struct kube_watches *s, struct kube_event *out, bool *have);
 void watch_forget(struct kube_watches *s); /* drops what was read of `current` */
 
 #endif

@@ -70,6 +70,7 @@ static err head_feed(struct kube_watches *s, bool *done)
     err e = json_pick_feed(&s->pick, (struct bytes){s->head, s->head_len}, &used, done);
     if (e == OK && used != s->head_len)
         e = E_CORRUPT;
+    wipe(s->head, sizeof s->head);
     s->head_len = s->quotes = 0;
     return e;
 }
@@ -78,9 +79,11 @@ static err rest_feed(struct kube_watches *s, bool *done)
 {
     size_t used;
     err e = json_pick_feed(&s->pick, (struct bytes){s->piece->at + s->at, s->piece->len - s->at}, &used, done);
-    if (e == OK)
-        s->at += used;
-    return e;
+    if (e != OK)
+        return e; /* the stream ends, and all of the piece is wiped */
+    wipe(s->piece->at + s->at, used);
+    s->at += used;
+    return OK;
 }
 
 /* --- what a document says --- */
@@ -187,8 +190,7 @@ static err piece_read(struct kube_watches *s)
     return OK;
 }
 
-/* One step with what lies in piece; false: all of it is used. */
-static bool piece_step(struct kube_watches *s, struct kube_event *out, bool *have)
+bool watch_step(struct kube_watches *s, struct kube_event *out, bool *have)
 {
     bool done = false;
     err e = OK;
@@ -210,7 +212,7 @@ err watch_read(struct kube_watches *s, struct kube_event *out, bool *have)
 {
     while (s->current && !*have) {
         if (s->at < s->piece->len) {
-            (void)piece_step(s, out, have);
+            (void)watch_step(s, out, have);
             continue;
         }
         if (s->head_len == 0 && !json_pick_inside(&s->pick) && s->piece->len > 0) {
