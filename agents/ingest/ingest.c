@@ -111,7 +111,7 @@ static err become_leader(struct ingest *in)
     (void)snprintf(identity, sizeof identity, "%s_%016llx", in->host, (unsigned long long)random);
     const char *name_space = kube_namespace(in->kube);
     struct lease_options o = {
-        .kube = in->kube, .name_space = *name_space ? name_space : "default", .name = INGEST_LEASE, .identity = identity};
+        .kube = in->kube, .name_space = *name_space ? name_space : "default", .name = OBSYK_LEASE, .identity = identity};
     TRY(lease_start(&o, &in->lease));
     while (!lease_held(in->lease)) {
         char words[160];

@@ -16,8 +16,6 @@
 #include "net/format/json_write.h"
 #include "net/proto/dns.h"
 
-#define INGEST_LEASE "obsyk-operator.obsyk.io" /* the original operator's: the two never stream side by side */
-
 struct ingest_options {
     const struct config *config;
     struct dns *dns;

@@ -265,7 +265,7 @@ err round_run(struct ingest *in)
     for (;;) {
         pulse_beat(TASK_INGEST, loop_now());
         if (in->lease && !lease_held(in->lease))
-            return trail(E_BUSY, "the Lease %s is lost", INGEST_LEASE);
+            return trail(E_BUSY, "the Lease %s is lost", OBSYK_LEASE);
         if (agents_want_list(in->agents))
             TRY(agents_list(in->agents));
         if (anybody_wants(in))
