@@ -10,6 +10,7 @@ from peers.clientgo import ClientGo
 from peers.infos import event_body, go_json, info
 from peers.kube import ControlPlane
 from peers.kube_law import Law, preview_differences
+from peers.kubeclient import KubeClient, Refused
 from peers.kubeconfig import Login, write_kubeconfig
 from peers.kubefill import bump, bump_directly, fill, make, remove
 from peers.kubekinds import KINDS
@@ -264,3 +265,27 @@ def test_direct_writes_are_objects_like_others(plane, filled):
     wait_for(lambda: plane.client.get("Pod", name, space)["metadata"]["labels"]["holdfast.test/version"] == "7", "the change", 10)
     remove(plane, "Pod", direct.named["Pod"])
     wait_for(lambda: not plane.client.list("Pod", space), "no pods", 30)
+
+
+def test_without_a_watch_cache_a_compaction_is_felt_at_once(tmp_path):
+    """Watches and pages of an older state are Gone; watches without a timeout of theirs end after watch_seconds; a paused
+    etcd is silence."""
+    with ControlPlane(tmp_path, manager=False, kwok=False, watch_cache=False, watch_seconds=1) as plane:
+        filled = fill(plane, 20, kinds=["Pod"], running=False)
+        page = plane.client.call("GET", "/api/v1/pods?limit=5")["metadata"]
+        bump(plane, "Pod", filled.named["Pod"])
+        plane.compact()
+        watch = f"/api/v1/pods?watch=1&resourceVersion={page['resourceVersion']}"
+        assert b'"code":410' in plane.kubectl("get", "--raw", watch).stdout
+        with pytest.raises(Refused, match="too old") as gone:
+            plane.client.call("GET", f"/api/v1/pods?limit=5&continue={page['continue']}")
+        assert (gone.value.status, gone.value.reason) == (410, "Expired")
+        streamed = plane.kubectl("get", "--raw", "/api/v1/pods?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan")
+        assert streamed.stdout.count(b'"ADDED"') == 20 and b"k8s.io/initial-events-end" in streamed.stdout, "and the watch ended by itself"
+        plane.etcd.pause()
+        try:
+            with pytest.raises(OSError):
+                KubeClient(plane.port, plane.ca.cert, plane.admin_token, seconds=2).call("GET", "/api/v1/pods")
+        finally:
+            plane.etcd.resume()
+        plane.wait(lambda: len(plane.objects("Pod")) == 20, "the pods again")
