@@ -248,7 +248,8 @@ static bool item_next(struct preview *p, struct bytes *items, struct bytes *item
     return true;
 }
 
-/* Are all of them good? Then nothing can go wrong when they are printed. */
+/* Are all of them good? Then nothing can go wrong when they are printed. Their kinds go, a byte each, into options.body, so that
+ * the walks through them, one a kind, need not read them all. */
 static bool snapshot_check(struct preview *p, struct bytes items, uint64_t counts[INGEST_KIND_COUNT])
 {
     struct bytes item;
@@ -262,6 +263,9 @@ static bool snapshot_check(struct preview *p, struct bytes items, uint64_t count
         const struct pick_node *object = object_read(p, s.kind, item);
         if (!object || !info_of(p, s.kind, object, &info))
             return false;
+        if ((uint64_t)p->at >= p->options.body_bytes)
+            return wrong(p, "only %zu objects there is room for; a larger --profile has more", p->options.body_bytes);
+        p->options.body[p->at] = (char)s.kind;
         counts[s.kind]++;
     }
     return true;
@@ -272,12 +276,9 @@ static bool snapshot_kind(struct preview *p, struct bytes items, enum ingest_kin
 {
     struct bytes item;
     struct text info;
-    struct shape s;
     bool first = true;
     while (item_next(p, &items, &item)) {
-        if (!shape_read(p, item, &s))
-            return false;
-        if (s.kind != kind)
+        if (p->options.body[p->at] != (char)kind)
             continue;
         const struct pick_node *object = object_read(p, kind, item);
         if (!object || !info_of(p, kind, object, &info))
@@ -294,35 +295,37 @@ static bool snapshot_arrays(struct preview *p, struct bytes items, const uint64_
 {
     bool good = true;
     for (unsigned k = 0; good && k < INGEST_KIND_COUNT; k++) {
-        struct text body = text_over(p->options.body, p->options.body_bytes);
-        err_ignore(envelope_kind_begin((enum ingest_kind)k, &body)); /* a few bytes of a buffer for an event */
-        print(p, body.at, body.len);
+        char storage[96]; /* a key and its brackets */
+        struct text t = text_over(storage, sizeof storage);
+        err_ignore(envelope_kind_begin((enum ingest_kind)k, &t));
+        print(p, t.at, t.len);
         p->at = -1;
         good = counts[k] == 0 || snapshot_kind(p, items, (enum ingest_kind)k);
-        body = text_over(p->options.body, p->options.body_bytes);
-        err_ignore(envelope_kind_end(&body));
-        print(p, body.at, body.len);
+        t = text_over(storage, sizeof storage);
+        err_ignore(envelope_kind_end(&t));
+        print(p, t.at, t.len);
     }
     return good;
 }
 
 static bool snapshot_print(struct preview *p, struct bytes line)
 {
+    char storage[8];
     uint64_t counts[INGEST_KIND_COUNT] = {0};
     struct bytes items;
-    struct text body = text_over(p->options.body, p->options.body_bytes);
     if (!snapshot_items(p, line, &items) || !snapshot_check(p, items, counts))
         return false;
     p->at = -1;
-    err e = envelope_snapshot_head(&p->options.envelope, &body);
+    struct text t = text_over(p->options.info, p->options.info_bytes);
+    err e = envelope_snapshot_head(&p->options.envelope, &t);
     if (e != OK)
         return wrong_err(p, e);
-    print(p, body.at, body.len);
+    print(p, t.at, t.len);
     if (!snapshot_arrays(p, items, counts))
         return false;
-    body = text_over(p->options.body, p->options.body_bytes);
-    err_ignore(envelope_snapshot_tail(&body));
-    return print_line(p, &body);
+    t = text_over(storage, sizeof storage);
+    err_ignore(envelope_snapshot_tail(&t));
+    return print_line(p, &t);
 }
 
 bool preview_line(struct preview *p, struct bytes line)

@@ -16,7 +16,7 @@ struct preview_options {
     size_t arena_bytes;
     char *info; /* for one Info */
     size_t info_bytes;
-    char *body; /* for one event */
+    char *body; /* for one event; of a snapshot a byte an object */
     size_t body_bytes;
     void (*sink)(void *arg, struct bytes out);    /* what is to be printed, in pieces */
     void (*tell)(void *arg, const char *message); /* one line, without its end */
