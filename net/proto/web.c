@@ -93,6 +93,8 @@ void web_close(struct web *w)
 void web_hang(struct web *w, struct bell *b)
 {
     w->bell = b;
+    if (w->exchanges > 0) /* what came before is heard too */
+        bell_ring(b);
     if (w->h2)
         h2_hang(w->h2, b);
     else

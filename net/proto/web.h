@@ -57,7 +57,8 @@ unsigned web_room(const struct web *w);            /* exchanges that can be open
 MUST_USE err web_ping(struct web *w, ms deadline); /* h2; E_TIMEOUT: half open. h1: E_UNSUPPORTED */
 void web_close(struct web *w);                     /* NULL is fine */
 
-/* b rings as told above, until another is hung here (NULL: none) or web_close(). One bell may hang on many connections. */
+/* b rings as told above, and now if an exchange is open, until another is hung here (NULL: none) or web_close(). One bell may
+ * hang on many connections. */
 void web_hang(struct web *w, struct bell *b);
 /* Without a bell of one's own: OK when something came to any exchange since the last OK; else the error that the connection died
  * of, or E_TIMEOUT. Not while another bell hangs there. */

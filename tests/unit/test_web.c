@@ -510,6 +510,30 @@ static err two_connections(void *arg)
     return OK;
 }
 
+/* What came before the bell was hung is heard by it. */
+static err late_bell(void *arg)
+{
+    struct far f = {.server = {.script = the_answer, .arg = (void *)(uintptr_t)quick}};
+    struct bell bell = {0};
+    int status = 0;
+    (void)arg;
+    far_open(&f, false);
+    struct web_exchange *x = begin(f.web, &(struct web_call){.method = "GET", .path = "/"});
+    for (ms until = SOON; loop_now() < until && web_status_now(x, &status) != OK;)
+        CHECK(fiber_sleep(loop_now() + 1) == OK);
+    web_hang(f.web, &bell);
+    CHECK(bell_wait(&bell, SOON) == OK && web_status_now(x, &status) == OK);
+    web_end(x);
+    far_close(&f);
+    return OK;
+}
+
+static void a_bell_hung_late_rings(void **state)
+{
+    (void)state;
+    fibers_run(late_bell, NULL, OK);
+}
+
 static void one_bell_for_two_connections(void **state)
 {
     (void)state;
@@ -627,6 +651,7 @@ int main(void)
         cmocka_unit_test(deadlines_end_waits_not_exchanges),
         cmocka_unit_test(one_fiber_hears_twenty_one_streams),
         cmocka_unit_test(a_window_of_its_own),
+        cmocka_unit_test(a_bell_hung_late_rings),
         cmocka_unit_test(one_bell_for_two_connections),
         cmocka_unit_test(more_than_the_bound_waits),
         cmocka_unit_test(a_canceled_fiber_leaves_its_exchange),
