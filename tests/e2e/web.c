@@ -115,6 +115,7 @@ static err read_on(struct web_exchange *x, int *status)
         bytes_read += got;
         if (want.print && done + 1 == want.times)
             (void)fwrite(piece, 1, got, stdout);
+        wipe(piece, got);
     }
     return OK;
 }
@@ -229,6 +230,7 @@ int main(int argc, char **argv)
         return 2;
     }
     want.url = argv[1];
+    (void)setvbuf(stdout, NULL, _IONBF, 0); /* no copy of what came stays in it */
     log_setup(LOG_WARN, LOG_LOGFMT, 2);
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK || buf_boot() != OK || (want.body && !(body = calloc(1, want.body))))
         return 1;
