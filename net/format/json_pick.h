@@ -5,12 +5,15 @@
  *          arena; nodes are views into it.                   32 bytes. What is not wanted is checked and skipped, never copied.
  * Errors   E_CORRUPT no JSON (RFC 8259: UTF-8, escapes, numbers, depth PICK_DEPTH_MAX), or a wanted field of another kind; where
  *          and what is in json_pick_wrong(). E_BUDGET the wanted fields do not fit the arena; E_RANGE a key over 1 KiB that was
- *          wanted. After an error the reader is dead until json_pick_begin().
+ *          wanted. After an error the reader is dead until json_pick_begin(). None of it depends on where pieces end.
+ * Stack    some 3 KiB in json_pick_feed(), below the item function's.
  *
  * What a projection says is a static tree of struct pick_field. Values of PICK_KEYS, PICK_COUNT and PICK_PRESENT, and of all that
  * is not named, never leave the piece that was fed: the reader keeps no byte of them, also when a piece ends inside one, so that
- * the caller may wipe each piece after feeding it. null is the same as absent everywhere. A key that is there twice: the last
- * counts (as Go's decoder has it); in a PICK_MAP and PICK_KEYS, too. */
+ * the caller may wipe each piece after feeding it. null is the same as absent everywhere, items of lists too; but PICK_KEYS has
+ * its key, and PICK_COUNT counts it. A key that is there twice: the last counts, in its place (as Go's decoder has it, but whole:
+ * objects are not merged); in a PICK_MAP and PICK_KEYS, too; PICK_COUNT counts both. Half a pair of surrogates becomes U+FFFD
+ * (Go, too). */
 #ifndef HOLDFAST_JSON_PICK_H
 #define HOLDFAST_JSON_PICK_H
 
@@ -62,7 +65,7 @@ void json_pick_begin(struct json_pick *p);
 /* Another projection from the next begin on; for streams whose kind is known only then. */
 void json_pick_fields(struct json_pick *p, const struct pick_field *fields);
 /* Feeds a piece. *used: the bytes taken: all of them, unless the top value ended before (*done), then up to its end; white
- * space before it is taken, what is behind it is not (the next document of a stream). */
+ * space before it is taken, what is behind it is not (the next document of a stream): after *done nothing is, until begin. */
 MUST_USE err json_pick_feed(struct json_pick *p, struct bytes piece, size_t *used, bool *done);
 /* The input has ended: E_CORRUPT when inside a value; OK between two. */
 MUST_USE err json_pick_end(struct json_pick *p);
@@ -74,7 +77,7 @@ void json_pick_wipe(struct json_pick *p);         /* zeroes what of the arena wa
 
 /* --- the tree; NULL is taken everywhere and is absent --- */
 const struct pick_node *json_pick_root(
-    const struct json_pick *p); /* when done; in an item function: what is there of it so far */
+    const struct json_pick *p); /* when done; in an item function: what of it is whole so far */
 /* "metadata.name", names separated by dots (no key of ours has one). NULL: absent. */
 const struct pick_node *pick_at(const struct pick_node *object, const char *path);
 const struct pick_node *pick_first(
