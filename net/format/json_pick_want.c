@@ -111,18 +111,6 @@ static err container_open(struct pick *p, struct pick_window *w, size_t at, enum
 
 /* --- keys --- */
 
-static err key_begin(struct pick *p, const struct pick_window *w, size_t at)
-{
-    p->token = p->offset + at;
-    if (w->at[at] != '"')
-        return pick_fail_at(p, w, at, "no key where one belongs");
-    p->state = PICK_IN_KEY;
-    p->key_at = p->used;
-    if (p->open->what == PICK_OBJECT)
-        pick_match_begin(p);
-    return OK;
-}
-
 static err key_part(struct pick *p, struct bytes part)
 {
     if (p->open->what == PICK_COUNT)
@@ -146,9 +134,8 @@ static const struct pick_field *key_match(struct pick *p, struct bytes part)
     return pick_match_end(p, fields);
 }
 
-static void field_key_end(struct pick *p, struct bytes part)
+static void field_begin(struct pick *p, const struct pick_field *f)
 {
-    const struct pick_field *f = key_match(p, part);
     if (!f) {
         skip_value(p);
         return;
@@ -183,7 +170,7 @@ static err key_end(struct pick *p, struct bytes part)
 {
     p->state = PICK_AT_COLON;
     if (p->open->what == PICK_OBJECT) {
-        field_key_end(p, part);
+        field_begin(p, key_match(p, part));
         return OK;
     }
     TRY(key_part(p, part));
@@ -191,6 +178,35 @@ static err key_end(struct pick *p, struct bytes part)
         return kept_key_end(p);
     p->open->count++;
     skip_value(p);
+    return OK;
+}
+
+/* With its colon, when all of it is in the window and as usual; false: nothing was done. */
+static inline bool field_whole(struct pick *p, struct pick_window *w, size_t at)
+{
+    size_t next = w->next;
+    if (next + 1 >= w->marks.count || w->at[w->marks.at[next + 1]] != ':')
+        return false;
+    struct bytes key = {w->at + at + 1, w->marks.at[next] - at - 1};
+    if (w->marks.escapes && key.len > 0 && memchr(key.at, '\\', key.len))
+        return false;
+    field_begin(p, pick_field_find(p->open->field->fields, key));
+    w->next += 2;
+    p->state = PICK_AT_VALUE;
+    return true;
+}
+
+static err key_begin(struct pick *p, struct pick_window *w, size_t at)
+{
+    p->token = p->offset + at;
+    if (w->at[at] != '"')
+        return pick_fail_at(p, w, at, "no key where one belongs");
+    if (p->open->what == PICK_OBJECT && field_whole(p, w, at))
+        return OK;
+    p->state = PICK_IN_KEY;
+    p->key_at = p->used;
+    if (p->open->what == PICK_OBJECT)
+        pick_match_begin(p);
     return OK;
 }
 
@@ -224,6 +240,23 @@ static bool item_is_skipped(struct pick *p)
     return false;
 }
 
+static err scalar_end(struct pick *p, uint64_t where)
+{
+    struct pick_node *n = p->value;
+    n->count = pick_text_end(p, p->text_at);
+    n->first = (uint32_t)(p->arena + p->text_at - (uint8_t *)n);
+    p->state = PICK_AT_COMMA;
+    p->value = NULL;
+    return whole(p, n, where);
+}
+
+static err text_end(struct pick *p, const struct pick_window *w, size_t at)
+{
+    size_t from = token_from(p);
+    TRY(pick_text_add(p, (struct bytes){w->at + from, at - from}));
+    return scalar_end(p, p->token);
+}
+
 static err scalar_begin(struct pick *p, struct pick_window *w, size_t at, enum pick_kind kind)
 {
     TRY(pick_node_new(p, kind, &p->value));
@@ -231,7 +264,7 @@ static err scalar_begin(struct pick *p, struct pick_window *w, size_t at, enum p
     if (kind != PICK_IS_TEXT)
         return pick_word(p, w, at);
     p->state = PICK_IN_TEXT;
-    return OK;
+    return w->next < w->marks.count ? text_end(p, w, w->marks.at[w->next++]) : OK;
 }
 
 static err present(struct pick *p, struct pick_window *w)
@@ -277,16 +310,6 @@ static err value_begin(struct pick *p, struct pick_window *w, size_t at)
     return scalar_begin(p, w, at, kind);
 }
 
-static err scalar_end(struct pick *p, uint64_t where)
-{
-    struct pick_node *n = p->value;
-    n->count = pick_text_end(p, p->text_at);
-    n->first = (uint32_t)(p->arena + p->text_at - (uint8_t *)n);
-    p->state = PICK_AT_COMMA;
-    p->value = NULL;
-    return whole(p, n, where);
-}
-
 err pick_want_word(struct pick *p, struct bytes part)
 {
     return p->value && p->value->kind == PICK_IS_NUMBER ? pick_text_add(p, part) : OK;
@@ -301,13 +324,6 @@ err pick_want_word_end(struct pick *p)
 }
 
 /* --- steps --- */
-
-static err text_end(struct pick *p, const struct pick_window *w, size_t at)
-{
-    size_t from = token_from(p);
-    TRY(pick_text_add(p, (struct bytes){w->at + from, at - from}));
-    return scalar_end(p, p->token);
-}
 
 static err comma_or_end(struct pick *p, struct pick_window *w, size_t at)
 {

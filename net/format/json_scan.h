@@ -29,6 +29,7 @@ struct json_marks {
     size_t len;      /* of the window that is good: all of it, or up to what is wrong */
     size_t count;    /* of marks */
     const char *why; /* NULL, or what is wrong at len; static */
+    bool escapes;    /* there is a backslash in the window */
     uint16_t at[JSON_SCAN_MARKS];
 };
 

@@ -101,6 +101,7 @@ static inline __attribute__((always_inline)) void json_scan_over(struct json_sca
     struct json_scan_wrong wrong = {0, NULL};
     ASSERT(window.len <= JSON_SCAN_WINDOW);
     marks->count = 0;
+    marks->escapes = false;
     json_scan_hex(s, window, 0, &wrong);
     for (size_t base = 0; base < window.len && !wrong.why; base += JSON_SCAN_BLOCK) {
         size_t n = size_min(window.len - base, JSON_SCAN_BLOCK);
@@ -109,6 +110,7 @@ static inline __attribute__((always_inline)) void json_scan_over(struct json_sca
             m = masks(window.at + base);
         else
             m = json_masks_of(window.at + base, n);
+        marks->escapes |= m.backslash != 0;
         uint64_t bits = json_scan_block(s, window, base, n, m, parity, &wrong);
         if (wrong.why && wrong.at < base + n)
             bits &= json_scan_below(wrong.at - base);
