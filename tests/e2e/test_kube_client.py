@@ -217,3 +217,21 @@ def test_lease(plane, probe):
     finally:
         first.kill()
         second.kill()
+
+
+@pytest.mark.parametrize("flags, h2", [(["--disable-http2-serving"], 0), (["--goaway-chance=0.02"], 1)], ids=["http1", "goaway"])
+def test_other_servers(tmp_path, probe, flags, h2):
+    """HTTP/1.1 only, a connection a watch; and connections that the server sends away now and then (0.02 is its most)."""
+    with ControlPlane(tmp_path / "plane", manager=False, kwok=False, nodes=1, api_flags=flags) as plane:
+        with Follower(probe, plane, MAPS, NAMESPACES, PODS, seconds=20) as f:
+            f.wait(f"{PODS} SYNCED")
+            for i in range(60):
+                plane.client.create("ConfigMap", config_map(f"m-{i}"))
+                ask(probe, plane.admin_config, "get", f"{NAMESPACES}/default/configmaps/m-{i}")
+            f.wait("default/m-59 ")
+            wait_for(lambda: not f.proc.alive(), "the end", 60)
+            lines = f.seen()
+            assert [s.split()[2] for s in lines if " ADDED default/m-" in s] == [f"default/m-{i}" for i in range(60)]
+            told = next(s for s in lines if s.startswith("h2 "))
+            assert told.startswith(f"h2 {h2} "), told
+            print(told, next(s for s in lines if s.startswith("peak ")))

@@ -188,7 +188,7 @@ static err get_at_once(struct kube *k, ms deadline)
 #define POD(name, version) "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"u-" name "\",\"resourceVersion\":\"" version "\"}}"
 #define PAGE(version, next, items)                                                                                               \
     "{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"" version "\",\"continue\":\"" next "\"},\"items\":[" items "]}"  \
-                                                                                                                           "\n"
+    "\n"
 #define STATUS(code, reason, message)                                                                                            \
     "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"" message                   \
     "\",\"reason\":\"" reason "\",\"details\":{\"kind\":\"pods\"},\"code\":" #code "}"
@@ -309,8 +309,7 @@ static const struct story {
          {"secrets/s", 0, 200, "{\"kind\":\"Secret\"," KP_WAIT "\"metadata\":" KP_WAIT "{\"name\":\"s\"" KP_WAIT "}}", NULL})},
     {"silent for ever", get, E_TIMEOUT, "", NULL, TAKES(119000, 121000), REPLIES({"secrets/s", 0, 200, "{" KP_STUCK, NULL}),
      .why = "secrets/s"},
-    {"unauthorized", get, E_DENIED, "", GET,
-     REPLIES({"secrets/s", 0, 401, STATUS(401, "Unauthorized", "Unauthorized"), NULL}),
+    {"unauthorized", get, E_DENIED, "", GET, REPLIES({"secrets/s", 0, 401, STATUS(401, "Unauthorized", "Unauthorized"), NULL}),
      .why = "does not take our token or certificate"},
 
     {"create", create, OK, "s", "POST /api/v1/namespaces/a/configmaps {\"new\":1}\n", REPLIES({"POST", 0, 201, SECRET, NULL})},
@@ -455,8 +454,13 @@ static void each_call_fails_once(void **state)
                     {"pods", 0, 200, PAGE("7", "t1", POD("a", "1") "," BIG("b", "2")), NULL},
                     {"GET", 1, 500, "x", NULL},
                     {"", 0, 200, SECRET, NULL}}};
-    struct sim_case c = {
-        .name = all.name, .setup = setup, .run = run_story, .check = check, .arg = (void *)(uintptr_t)&all, .fibers = true};
+    struct sim_case c = {.name = all.name,
+                         .setup = setup,
+                         .run = run_story,
+                         .check = check,
+                         .arg = (void *)(uintptr_t)&all,
+                         .step = 3,
+                         .fibers = true};
     (void)state;
     assert_true(sim_each_fault(&c));
 }

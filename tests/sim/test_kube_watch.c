@@ -106,6 +106,15 @@ static const struct story {
     {"too old, as an answer", "p!GONE p+b31 ", PODS("1") PODS("30"),
      REPLIES({"resourceVersion=30", 0, 200, EVENT("ADDED", "b", "31") KP_STUCK, NULL},
              {"/pods", 1, 410, STATUS(410, "Expired", "too old resource version"), NULL}, QUIET_NODES)},
+    {"a version that never was: etcd went back", "p!GONE p+b31 ", PODS("1") PODS("1") PODS("1") PODS("1") PODS("30"),
+     TAKES(3000, 9000),
+     REPLIES({"resourceVersion=30", 0, 200, EVENT("ADDED", "b", "31") KP_STUCK, NULL},
+             {"/pods", 0, 504,
+              "{\"kind\":\"Status\",\"code\":504,\"reason\":\"Timeout\",\"message\":\"Timeout: Too large resource version: 9, "
+              "current: 4\","
+              "\"details\":{\"retryAfterSeconds\":1}}",
+              NULL},
+             QUIET_NODES)},
     {"forbidden, others go on", "p!FORBIDDEN n+b6 p+a7 ", PODS("1") PODS("1"), TAKES(300000, 301000),
      REPLIES({"/pods", 1, 403, STATUS(403, "Forbidden", "pods is forbidden"), NULL},
              {"/pods", 0, 200, EVENT("ADDED", "a", "7") KP_STUCK, NULL},
@@ -339,8 +348,13 @@ static void each_call_fails_once(void **state)
                                                  {"resourceVersion=5", 0, 200, BIG("big", "6") TOO_OLD, NULL},
                                                  {"/pods", 0, 200, EVENT("ADDED", "a", "5") BIG("big", "6") KP_STUCK, NULL},
                                                  {"/nodes", 0, 200, KP_STUCK, NULL}}};
-    struct sim_case c = {
-        .name = all.name, .setup = setup, .run = run_story, .check = check, .arg = (void *)(uintptr_t)&all, .fibers = true};
+    struct sim_case c = {.name = all.name,
+                         .setup = setup,
+                         .run = run_story,
+                         .check = check,
+                         .arg = (void *)(uintptr_t)&all,
+                         .step = 3,
+                         .fibers = true};
     (void)state;
     assert_true(sim_each_fault(&c));
 }

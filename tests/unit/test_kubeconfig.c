@@ -115,6 +115,7 @@ static const char *told(const struct kubeconfig *c, char *out, size_t cap)
 static void test_files(void **state)
 {
     unsigned bad = 0;
+    uint64_t before = mem_use(TASK_BOARD).used_bytes;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct kubeconfig *c = NULL;
@@ -130,6 +131,7 @@ static void test_files(void **state)
     }
     trail_clear();
     assert_int_equal(bad, 0);
+    assert_int_equal(mem_use(TASK_BOARD).used_bytes, before);
 }
 
 static void test_beside(void **state)
@@ -182,5 +184,7 @@ int main(void)
         cmocka_unit_test(test_data),
         cmocka_unit_test(test_bounds),
     };
+    if (mem_boot(&profile_edge16, MEM_LAZY) != OK)
+        return 1;
     return cmocka_run_group_tests_name("kubeconfig", tests, NULL, NULL);
 }

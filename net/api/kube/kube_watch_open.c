@@ -5,8 +5,11 @@
 #include "board/rt/os.h"
 #include "board/rt/text.h"
 
-#define REFUSED_MS SECONDS(5) /* for the body of a refusal */
-#define STEADY_MS  SECONDS(5) /* a watch that was open for so long has not failed at once */
+#include <string.h>
+
+#define REFUSED_MS  SECONDS(5) /* for the body of a refusal */
+#define AHEAD_TRIES 3
+#define STEADY_MS   SECONDS(5) /* a watch that was open for so long has not failed at once */
 
 /* --- mending --- */
 
@@ -47,6 +50,12 @@ static bool credentials_again(struct kube_watches *s, struct watch *w)
     return kube_credentials_renew(s->kube, w->visit.token_version, loop_now() + REFUSED_MS);
 }
 
+/* A version that the server has not reached: it lags behind another one (then it passes), or etcd went back to a backup. */
+static bool is_ahead(const struct kube_watches *s, const struct watch *w)
+{
+    return w->failures > AHEAD_TRIES && strstr(s->status.message, "Too large resource version");
+}
+
 bool watch_refused(struct kube_watches *s, struct watch *w, struct kube_event *out)
 {
     int code = s->status.code;
@@ -55,7 +64,7 @@ bool watch_refused(struct kube_watches *s, struct watch *w, struct kube_event *o
         return false;
     }
     watch_again(s, w, false);
-    if (code == 410) {
+    if (code == 410 || is_ahead(s, w)) {
         w->is = WATCH_GONE;
         return told(s, w, KUBE_EVENT_GONE, out);
     }
