@@ -162,11 +162,22 @@ static struct slot *slot_due(struct deliver *d)
     return first;
 }
 
+/* While more than half are under way and answers flow, the next leave together: many events a write. */
+static ms held_until(const struct deliver *d)
+{
+    unsigned flying = 0;
+    for (unsigned i = 0; i < d->slot_count; i++)
+        flying += d->slots[i].state == SLOT_FLYING;
+    return flying * 2 > d->slot_count ? d->sent_at + DELIVER_GATHER_MS : 0;
+}
+
 /* Sends what is due, in the order of submission. E_CANCELED; all other failures are the slots'. */
 static err due_send(struct deliver *d)
 {
     struct slot *s;
     bool any = false;
+    if (loop_now() < held_until(d))
+        return OK;
     while ((s = slot_due(d)) && deliver_line_ready(d) && web_room(d->line->web) > 0) {
         struct trial *t = &s->trial;
         err e = deliver_line_open(d, t, DELIVER_CALL_EVENT, &s->body, 0, loop_now() + DELIVER_REQUEST_MS_MAX);
@@ -179,6 +190,8 @@ static err due_send(struct deliver *d)
         } else
             slot_next(d, s, deliver_trial_failed(d, t, e));
     }
+    if (any)
+        d->sent_at = loop_now();
     if (any && d->line)
         err_ignore(web_flush(d->line->web, loop_now() + DELIVER_REQUEST_MS_MAX)); /* each exchange tells what became of it */
     return OK;
@@ -187,14 +200,14 @@ static err due_send(struct deliver *d)
 /* When something is to be done that no bell tells of. */
 static ms next_event(const struct deliver *d, ms deadline)
 {
-    ms next = deadline;
+    ms next = deadline, held = held_until(d);
     for (unsigned i = 0; i < d->slot_count; i++) {
         const struct slot *s = &d->slots[i];
         ms due = s->trial.judged.next_at > d->gate_at ? s->trial.judged.next_at : d->gate_at;
         if (s->state == SLOT_FLYING)
             next = ms_min(next, s->trial.until);
-        else if (s->state == SLOT_DUE && due > loop_now())
-            next = ms_min(next, due); /* else it waits for a bell: a connection, a token, room */
+        else if (s->state == SLOT_DUE && (due > loop_now() || held > loop_now()))
+            next = ms_min(next, due > held ? due : held); /* else it waits for a bell: a connection, a token, room */
     }
     return next;
 }

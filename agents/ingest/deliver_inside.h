@@ -14,6 +14,7 @@
 #define DELIVER_IDLE_MS     SECONDS(20) /* a line that heard nothing for longer is looked at before it is used */
 #define DELIVER_PING_MS     SECONDS(3)
 #define DELIVER_GATE_MS_MAX SECONDS(16) /* between two tries to connect; what waits has pauses of its own */
+#define DELIVER_GATHER_MS   5           /* an event waits so long for others at most, and only behind many */
 #define DELIVER_BOUNCES_MAX 3           /* tries of one trial that do not count: the connection had ended before */
 
 /*        id         path, appended to the platform's URL */
@@ -101,6 +102,7 @@ struct deliver {
     struct slot *slots;
     unsigned slot_count, taken;
     uint64_t order, prepares_seen;
+    ms sent_at; /* when events left last */
     bool collecting, stopped;
     struct deliver_health health;
     char answer[DELIVER_ANSWER_KEPT + 1]; /* of the trial below, so far */
