@@ -666,8 +666,9 @@ static err flow(struct world *w, const void *arg)
     if (sim_fault_name())
         return OK;
     if (took > most || outcomes[DELIVER_REJECTED] != f->rejected || outcomes[DELIVER_LATER] != (over_h2 ? 0 : f->h1_later))
-        sim_fail("%s: %u good, %u rejected, %u later after %lld ms", f->name, outcomes[DELIVER_GOOD], outcomes[DELIVER_REJECTED],
-                 outcomes[DELIVER_LATER], (long long)took);
+        sim_fail("%s: %u good, %u rejected, %u later after %lld ms; refusals %llu", f->name, outcomes[DELIVER_GOOD],
+                 outcomes[DELIVER_REJECTED], outcomes[DELIVER_LATER], (long long)took,
+                 (unsigned long long)mem_use(TASK_BACKUP).refusals);
     SIM_CHECK(over_h2 || f->life_s || peer.in_work_peak == 1); /* but for a token meanwhile */
     return OK;
 }
@@ -744,6 +745,10 @@ static err together(struct world *w, const void *arg)
     if (e != OK || sim_fault_name())
         return e;
     SIM_CHECK(beats == 10 && snapshots == 3 && outcomes[DELIVER_GOOD] == EVENTS);
+    if (peer.count[PLATFORM_EVENT] != EVENTS || peer.count[PLATFORM_SNAPSHOT] != 3)
+        sim_fail("%u heartbeats, %u snapshots, %u events; refusals %llu, connections %u", peer.count[PLATFORM_HEARTBEAT],
+                 peer.count[PLATFORM_SNAPSHOT], peer.count[PLATFORM_EVENT], (unsigned long long)mem_use(TASK_BACKUP).refusals,
+                 peer.h2.connections);
     SIM_CHECK(peer.count[PLATFORM_HEARTBEAT] == 10 && peer.count[PLATFORM_SNAPSHOT] == 3 && peer.count[PLATFORM_EVENT] == EVENTS);
     SIM_CHECK(peer.count[PLATFORM_TOKEN] == 1);
     return OK;

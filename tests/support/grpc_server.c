@@ -122,9 +122,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *user)
 {
     struct call *call = call_of(user, id);
-    (void)session, (void)code;
-    if (call)
+    (void)code;
+    if (call) {
         call->gone = true;
+        (void)nghttp2_session_set_stream_user_data(session, id, NULL);
+    }
     return 0;
 }
 
@@ -352,10 +354,26 @@ static ms next_step_at(const struct connection *c)
     return at;
 }
 
+/* Calls that are over, so that a connection may have many. */
+static void reap(struct connection *c)
+{
+    for (struct call **at = &c->calls; *at;) {
+        struct call *call = *at;
+        if (!call->gone) {
+            at = &call->next;
+            continue;
+        }
+        *at = call->next;
+        free(call->message);
+        free(call);
+    }
+}
+
 static err turn(struct connection *c)
 {
     uint8_t piece[4096];
     size_t got = 0;
+    reap(c);
     do {
         c->acted = act_all(c);
         TRY(flush(c));

@@ -230,15 +230,15 @@ err platform_peer_open(struct platform_peer *p)
     if (p->tls) {
         p->h2 = (struct server){.script = h2_script, .arg = p, .tls = p->tls};
         enum task own = mem_task();
-        mem_set_task(TASK_METRICS); /* what it accepts is charged to who listens */
+        mem_set_task(TASK_BACKUP); /* what it accepts is charged to who listens */
         err e = sock_listen(&p->h2.listener, &p->at, &p->at);
         mem_set_task(own);
         if (e != OK)
             return e;
-        group_open(&p->group, TASK_METRICS);
+        group_open(&p->group, TASK_BACKUP);
         return group_spawn(&p->group, "platform", server_listen, &p->h2);
     }
-    struct http_server_options o = {.name = "platform", .task = TASK_METRICS, .at = p->at, .handle = h1_handle, .arg = p};
+    struct http_server_options o = {.name = "platform", .task = TASK_BACKUP, .at = p->at, .handle = h1_handle, .arg = p};
     o.limits.body_bytes = MIB(64);
     TRY(http_server_start(&o, &p->h1));
     p->at = *http_server_address(p->h1);

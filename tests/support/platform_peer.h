@@ -1,8 +1,8 @@
 /* platform_peer: the platform of ingest.md 4 and 5 with faults on request, in the program under test's own world: HTTP/1.1 over
  * plain TCP, or HTTP/2 over TLS. It is strict about method, path, headers and token; signatures are for real peers to check.
  *
- * Layer    tests.   Owner   the test; it outlives platform_peer_close().   Blocks   never; its fibers (TASK_METRICS) do.
- * Memory   struct platform_peer, static; some KiB of TASK_METRICS a connection.   Errors   those of listening. */
+ * Layer    tests.   Owner   the test; it outlives platform_peer_close().   Blocks   never; its fibers (TASK_BACKUP) do.
+ * Memory   struct platform_peer, static; some KiB of TASK_BACKUP a connection.   Errors   those of listening. */
 #ifndef HOLDFAST_TEST_PLATFORM_PEER_H
 #define HOLDFAST_TEST_PLATFORM_PEER_H
 
