@@ -73,7 +73,7 @@ def tell(table, what: str, told: dict[str, tuple[float, tuple[int, int], int]]) 
     for name, (_, theirs, _) in told.items():
         if theirs[1] and theirs != picked:
             raise PeerError(f"{name} picked {theirs}, {best} {picked}")
-    table.add(f"JSON: {what}, MB/s", f"{speed:.0f}", goal=f">= {GOAL_MB_S}", met=speed >= GOAL_MB_S)
+    table.add(f"JSON: {what}, MB per CPU second", f"{speed:.0f}", goal=f">= {GOAL_MB_S}", met=speed >= GOAL_MB_S)
     table.add("  arena peak, KiB", f"{peak / 1024:.1f}")
     for name in kernels[:-1]:
         table.add(f"  {name}", f"{told[name][0]:.0f}")
