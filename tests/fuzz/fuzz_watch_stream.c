@@ -68,6 +68,8 @@ static void run(struct bytes in, size_t step, bool name_only, struct text *t)
             if (have)
                 event_tell(t, &v);
             ASSERT(set.at <= piece.len || !set.current);
+            for (size_t i = 0; i < set.at; i++)
+                ASSERT(piece.at[i] == 0); /* wiped once it was fed */
         }
         if (!set.current)
             piece.len = in.len; /* watch_forget() has emptied it */

@@ -62,7 +62,7 @@ static const struct story {
     ms least_ms, most_ms; /* until all of it was told */
     struct kube_reply replies[6];
     size_t piece_max;
-    bool h2;
+    bool h2, account;    /* account: as in a pod */
     unsigned after_ms;   /* goes on listening so long: nothing more may be told */
     ms hole_at, hole_ms; /* nothing arrives then */
 } stories[] = {
@@ -160,6 +160,8 @@ static const struct story {
     {"h2: two kinds on one connection", "p+a5 n+b6 p~a7 n-b8 ", NULL, TAKES(3000, 4000), .h2 = true,
      REPLIES({"/pods", 0, 200, EVENT("ADDED", "a", "5") KP_WAIT KP_WAIT EVENT("MODIFIED", "a", "7") KP_STUCK, NULL},
              {"/nodes", 0, 200, KP_WAIT EVENT("ADDED", "b", "6") KP_WAIT KP_WAIT EVENT("DELETED", "b", "8") KP_STUCK, NULL})},
+    {"h2: as in a pod", "p+a5 ", PODS("1"), .h2 = true, .account = true,
+     REPLIES({"/pods", 0, 200, EVENT("ADDED", "a", "5") KP_STUCK, NULL}, QUIET_NODES)},
     {"h2: the connection dies", "p+a5 p+b6 n+c7 ", NULL, TAKES(1000, 2500), .h2 = true,
      REPLIES({"resourceVersion=5", 0, 200, EVENT("ADDED", "b", "6") KP_STUCK, NULL},
              {"/pods", 1, 200, EVENT("ADDED", "a", "5") KP_WAIT KP_CUT, NULL}, {"/nodes", 1, 200, KP_STUCK, NULL},
@@ -259,8 +261,13 @@ static err with_client(const struct story *s, struct dns *dns)
     struct kube *k = NULL;
     struct timer begin = {.fire = hole_begin}, end = {.fire = hole_end};
     struct kube_options o = {.kubeconfig = CONFIG, .lane = &lane, .dns = dns};
+    if (s->account)
+        o = (struct kube_options){
+            .lane = &lane, .dns = dns, .service_host = "10.0.0.1", .service_port = "6443", .account_folder = "/account"};
     lane_open(&lane, "kube files", mem_task(), 4);
     err e = kube_open(&o, loop_now() + SECONDS(10), &k);
+    if (e == OK)
+        SIM_CHECK(kube_in_cluster(k) == s->account && strcmp(kube_namespace(k), s->account ? "hf" : "") == 0);
     if (s->hole_ms) {
         timer_arm(&begin, loop_now() + s->hole_at);
         timer_arm(&end, loop_now() + s->hole_at + s->hole_ms);
@@ -323,6 +330,12 @@ static void setup(void *arg)
     sim_disk_put(CONFIG, bytes_of(config));
     if (s->h2)
         sim_disk_put("/kube/ca.crt", cert(CERT_CA));
+    if (!s->account)
+        return;
+    sim_disk_folder("/account");
+    sim_disk_put("/account/ca.crt", cert(CERT_CA));
+    sim_disk_put("/account/token", bytes_of("token"));
+    sim_disk_put("/account/namespace", bytes_of("hf\n"));
 }
 
 static void check(void *arg, err result)

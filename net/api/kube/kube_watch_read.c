@@ -42,7 +42,8 @@ static bool head_says_error(const struct kube_watches *s)
 static bool head_take(struct kube_watches *s)
 {
     while (s->at < s->piece->len && s->head_len < KUBE_HEAD_BYTES) {
-        uint8_t c = s->piece->at[s->at++];
+        uint8_t c = s->piece->at[s->at];
+        s->piece->at[s->at++] = 0;
         if (s->head_len == 0 && memchr(" \t\r\n", c, 4))
             continue;
         s->head[s->head_len++] = c;
