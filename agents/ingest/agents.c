@@ -259,10 +259,22 @@ static err forget(struct agents *a, struct agent *s)
     return OK;
 }
 
+static err start_anew(struct agents *a, struct agent *s)
+{
+    TRY(sem_take(&a->in->desk, FOREVER));
+    close_outlet(a, s);
+    sem_give(&a->in->desk);
+    s->followed = false;
+    return OK;
+}
+
 static err look_after(struct agents *a, struct agent *s)
 {
     if (s->deleted)
         return forget(a, s);
+    bool another = s->changed && s->followed && strcmp(s->incoming.meta.uid, s->is.meta.uid) != 0;
+    if (another) /* deleted and made again, and we saw only the new one */
+        TRY(start_anew(a, s));
     bool told_only = s->changed && s->followed && s->incoming.meta.generation == s->is.meta.generation && !*s->wrong;
     if (told_only) { /* our own status, most likely */
         s->is = s->incoming;

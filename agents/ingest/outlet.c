@@ -200,7 +200,7 @@ void outlet_lose(struct outlet *o, const char *why)
     o->state = OUTLET_EMPTY;
     o->lost = true;
     o->snapshot_waits = false;
-    o->wanted_at = loop_now();
+    o->wanted_at = o->heartbeat_at = loop_now(); /* a heartbeat shows whether it is there */
     fiber_shield();
     err e = spool_clear(o->spool, loop_now() + APPEND_MS_MAX);
     fiber_unshield();

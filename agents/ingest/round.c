@@ -10,8 +10,8 @@
 
 #define LOOK_MS       SECONDS(1) /* at what others want */
 #define AGAIN_MOST_MS SECONDS(30)
-#define LISTS_MAX     5 /* of one kind, when continue tokens expire */
-#define FORBIDDEN_MS  MINUTES(5)
+#define LISTS_MAX     5           /* of one kind, when continue tokens expire */
+#define FORBIDDEN_MS  SECONDS(30) /* a role that is given is seen by then */
 #define FILE_MS_MAX   SECONDS(30)
 
 static err hold_desk(struct ingest *in)

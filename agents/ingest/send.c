@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOK_MS           SECONDS(1)
 #define MORE_MS           10          /* while answers are awaited: how long a new event may wait to be seen */
 #define SNAPSHOT_AGAIN_MS MINUTES(5)  /* after one that was refused: another is made */
 #define HEARTBEAT_SOON_MS SECONDS(30) /* after one that was not taken */
@@ -121,10 +122,26 @@ static struct flight *free_flight(struct outlet *o, uint64_t *tag)
 }
 
 /* Strictly by the clock, once there was a snapshot; without one that is what shows whether the platform is there. */
+static bool heartbeat_is_wanted(const struct outlet *o)
+{
+    return (o->last_snapshot_s != 0 || o->lost) && o->has_credentials && !is_stopping(o);
+}
+
 static bool heartbeat_is_due(const struct outlet *o)
 {
-    bool wanted = o->last_snapshot_s != 0 || o->lost;
-    return wanted && o->has_credentials && !is_stopping(o) && loop_now() >= o->heartbeat_at;
+    return heartbeat_is_wanted(o) && loop_now() >= o->heartbeat_at;
+}
+
+/* When to look again at what no event and no answer tells of: LOOK_MS at most, for settings and credentials change meanwhile.
+ * Later than now: a heartbeat that is due waits for the answers to what is under way. */
+static ms next_turn(const struct outlet *o)
+{
+    ms now = loop_now(), at = now + LOOK_MS;
+    if (heartbeat_is_wanted(o) && o->heartbeat_at > now)
+        at = earlier(at, o->heartbeat_at);
+    if (o->paused_until > now)
+        at = earlier(at, o->paused_until);
+    return is_stopping(o) ? earlier(at, o->stop_at) : at;
 }
 
 static bool may_submit(const struct outlet *o)
@@ -170,16 +187,16 @@ static err submit(struct outlet *o, const struct spool_record *record)
     return e;
 }
 
-/* Hands out what may leave now. Waits for a first one until `deadline` when nothing is on its way. E_TIMEOUT: there is none;
+/* Hands out what may leave now. Waits for a first one until the next turn when nothing is on its way. E_TIMEOUT: there is none;
  * E_AGAIN: an answer must come first. */
-static err fill(struct outlet *o, ms deadline)
+static err fill(struct outlet *o)
 {
     while (may_submit(o)) {
         struct spool_record record;
         bool idle = deliver_in_flight(o->deliver) == 0;
         if (!rate_take(&o->rate, loop_now()))
             return E_AGAIN;
-        err e = next_record(o, idle ? deadline : 0, &record);
+        err e = next_record(o, idle && !is_stopping(o) ? next_turn(o) : 0, &record);
         if (e != OK)
             rate_give(&o->rate);
         if (e == E_CORRUPT) {
@@ -223,19 +240,6 @@ static void take_result(struct outlet *o, uint64_t tag, const struct deliver_res
 
 /* --- the fiber --- */
 
-/* When something other than an event or an answer is to be done. */
-static ms next_turn(const struct outlet *o)
-{
-    ms now = loop_now(), at = FOREVER;
-    if (!o->has_credentials || is_stopping(o))
-        at = now + SECONDS(1);
-    else if (o->last_snapshot_s != 0 || o->lost)
-        at = o->heartbeat_at;
-    if (o->paused_until > now)
-        at = earlier(at, o->paused_until);
-    return is_stopping(o) ? earlier(at, o->stop_at) : at;
-}
-
 static err collect(struct outlet *o)
 {
     uint64_t tag;
@@ -256,7 +260,7 @@ static err step(struct outlet *o)
     if (heartbeat_is_due(o) && deliver_in_flight(o->deliver) == 0)
         return send_heartbeat(o);
     pulse_rest(TASK_INGEST);
-    err e = fill(o, is_stopping(o) ? 0 : turn);
+    err e = fill(o);
     if (e != E_AGAIN && e != E_TIMEOUT)
         return e;
     trail_clear();
