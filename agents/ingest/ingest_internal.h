@@ -171,6 +171,7 @@ struct kind {
     char version[KUBE_OPAQUE_MAX]; /* of the last list */
     ms changed_at;                 /* the last event; 0 none */
     ms retry_at;                   /* of one that could not be listed */
+    unsigned refusals;             /* in a row */
     unsigned oversized;            /* objects that were too large to be told, since the last list */
     bool stale;                    /* must be listed again */
     struct series *objects, *up;

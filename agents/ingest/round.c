@@ -102,7 +102,9 @@ static err cannot_list(struct ingest *in, enum ingest_kind kind, err e)
         log_warn("a kind cannot be listed; the others are streamed", F("kind", ingest_kinds[kind].name), F_ERR(e));
     trail_clear();
     k->state = state;
-    k->retry_at = loop_now() + FORBIDDEN_MS;
+    ms pause = REFUSED_LEAST_MS << (k->refusals < 9 ? k->refusals : 9);
+    k->refusals++;
+    k->retry_at = loop_now() + (pause < REFUSED_MOST_MS ? pause : REFUSED_MOST_MS);
     k->version[0] = 0;
     if (in->watches)
         kube_watch_remove(in->watches, kind);
@@ -130,6 +132,7 @@ err round_list(struct ingest *in, enum ingest_kind kind)
     if (e == OK) {
         (void)snprintf(k->version, sizeof k->version, "%s", page->resource_version);
         k->state = KIND_WATCHED;
+        k->refusals = 0;
         k->stale = false;
         e = end_kind(in, kind);
     } else
