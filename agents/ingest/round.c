@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS       SECONDS(1) /* at what others want */
-#define AGAIN_MOST_MS SECONDS(30)
-#define LISTS_MAX     5           /* of one kind, when continue tokens expire */
-#define FORBIDDEN_MS  SECONDS(30) /* a role that is given is seen by then */
-#define FILE_MS_MAX   SECONDS(30)
+#define LOOK_MS          SECONDS(1) /* at what others want */
+#define AGAIN_MOST_MS    SECONDS(30)
+#define LISTS_MAX        5          /* of one kind, when continue tokens expire */
+#define REFUSED_LEAST_MS SECONDS(1) /* an API server that starts refuses everything for a moment; doubled each time */
+#define REFUSED_MOST_MS  MINUTES(5)
+#define FILE_MS_MAX      SECONDS(30)
 
 static err hold_desk(struct ingest *in)
 {
