@@ -17,7 +17,7 @@
 static const struct ingest_limits rows[] = {
     {MIB(10), 4, 98304, KIB(512), KIB(256) - SPOOL_OVERHEAD_BYTES, 24576, KIB(512), 32},
     {MIB(4), 2, 49152, KIB(256), KIB(96) - SPOOL_OVERHEAD_BYTES, 24576, KIB(128), 32},
-    {0, 1, 12288, KIB(64), KIB(32) - SPOOL_OVERHEAD_BYTES, 4096, KIB(48), 8},
+    {0, 1, 6144, KIB(64), KIB(32) - SPOOL_OVERHEAD_BYTES, 4096, KIB(48), 8},
 };
 
 const struct ingest_limits *ingest_limits(void)
