@@ -1,4 +1,5 @@
-/* check: assertions for code inside fibers, where nothing may jump out (cmocka's assertions do): CHECK() tells and counts, and
+/* check: assertions for code inside fibers, where nothing may jump out (cmocka's assertions do): CHECK() tells and counts,
+ * AWAIT() waits first, and
  * fibers_run() looks at the count when the loop is over.
  *
  * Layer    tests.   Blocks   until the loop ended.   Memory   one counter.   Errors   a failed cmocka assertion. */
@@ -21,6 +22,14 @@ static unsigned checks_failed;
             checks_failed++;                                                                                                     \
             print_error("%s:%d: not so: %s\n", __func__, __LINE__, #expression);                                                 \
         }                                                                                                                        \
+    } while (0)
+
+/* Waits for it, however slow the machine is; a check then tells whether it came. */
+#define AWAIT(condition)                                                                                                         \
+    do {                                                                                                                         \
+        for (ms until_ = loop_now() + SECONDS(20); !(condition) && loop_now() < until_;)                                         \
+            CHECK(fiber_sleep(loop_now() + 1) == OK);                                                                            \
+        CHECK(condition);                                                                                                        \
     } while (0)
 
 /* Runs body(arg) as the first fiber of a loop; it must return `want`, and every CHECK() must have held. */

@@ -429,11 +429,11 @@ static void so_is_the_pool(void **state)
 }
 
 /* --- a thread that is late --- */
-static err sleep_job(void *job)
+static int late_pipe[2];
+
+static err late_job(void *job)
 {
-    (void)job;
-    usleep(400000);
-    return OK;
+    return read(late_pipe[0], job, 1) == 1 ? OK : E_IO;
 }
 
 static err is_bound(void *arg)
@@ -449,11 +449,13 @@ static err late_body(void *arg)
     struct lane l;
     (void)arg;
     lane_open(&l, "late", TASK_BOARD, 1);
-    TRY(lane_submit(&l, sleep_job, &unused, sizeof unused, NULL, SOON));
-    CHECK(fiber_sleep(loop_now() + 50) == OK);
+    CHECK(pipe(late_pipe) == 0);
+    TRY(lane_submit(&l, late_job, &unused, sizeof unused, NULL, SOON));
+    AWAIT(pool_stats().busy == 1);
     confine_ms = 100;
     CHECK(confine_here(&missing) == E_TIMEOUT && !confine_holds(CONFINE_NO_NEW_PRIVS) && !confine_holds(CONFINE_SECCOMP));
     trail_clear();
+    CHECK(write(late_pipe[1], "x", 1) == 1);
     TRY(lane_drain(&l, SOON));
     lane_close(&l);
     CHECK(os_offload_each(is_bound, NULL, SOON) == E_IO); /* the late one is free still */

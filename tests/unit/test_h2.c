@@ -10,13 +10,6 @@
 #define SOON   (loop_now() + SECONDS(10))
 #define WINDOW 65536u
 #define LARGE  (16 * WINDOW)
-/* Waits for it, however slow the machine is; the check behind it tells whether it came. */
-#define AWAIT(condition)                                                                                                         \
-    do {                                                                                                                         \
-        for (ms until_ = SOON; !(condition) && loop_now() < until_;)                                                             \
-            CHECK(fiber_sleep(loop_now() + 1) == OK);                                                                            \
-        CHECK(condition);                                                                                                        \
-    } while (0)
 
 static size_t make_piece(void *arg, const struct server_request *r, uint32_t index, uint8_t *out, size_t cap)
 {

@@ -145,9 +145,7 @@ static err signal_body(void *arg)
 {
     (void)arg;
     CHECK(kill(getpid(), SIGHUP) == 0);
-    for (unsigned i = 0; i < 50 && signals_seen == 0; i++)
-        CHECK(fiber_sleep(loop_now() + 2) == OK);
-    CHECK(signals_seen == 1);
+    AWAIT(signals_seen == 1);
     return OK;
 }
 

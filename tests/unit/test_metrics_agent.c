@@ -149,12 +149,12 @@ static void routes_go(struct metrics *m)
     metrics_set_routes(m, flood, 1);
     for (size_t i = 0; i < ASKING; i++)
         ask_and_never_read(at, &asking[i]);
-    CHECK(fiber_sleep(loop_now() + 100) == OK && flooding == AT_ONCE);
+    AWAIT(flooding == AT_ONCE);
     ms began = loop_now();
     CHECK(says(at, "GET", "/healthz", 200, "ok\n"));
     CHECK(says(at, "GET", "/flood", 503, "too many of these are being answered; ask again in a moment\n"));
     metrics_set_routes(m, NULL, 0);
-    CHECK(flooding == 0 && floods_ended == AT_ONCE && flood_ended_with == E_CANCELED && loop_now() - began < SECONDS(2));
+    CHECK(flooding == 0 && floods_ended == AT_ONCE && flood_ended_with == E_CANCELED && loop_now() - began < SECONDS(8));
     CHECK(says(at, "GET", "/flood", 404, "not here; there are /metrics, /healthz and /readyz\n"));
     for (size_t i = 0; i < ASKING; i++)
         stream_close(asking[i]);

@@ -461,14 +461,14 @@ static void with_all_threads_stuck_calls_are_refused(void **state)
 struct canceled {
     struct lane *l;
     err got;
-    int number;
+    int pipe_end; /* what runs sticks until a byte comes */
 };
 
-static err canceled_nap(void *arg)
+static err canceled_stuck(void *arg)
 {
     struct canceled *c = arg;
-    long nap = 30;
-    c->got = lane_call(c->l, run_nap, &nap, sizeof nap, NULL, FOREVER);
+    struct stuck_job job = {.pipe_end = c->pipe_end};
+    c->got = lane_call(c->l, run_stuck, &job, sizeof job, NULL, FOREVER);
     return OK;
 }
 
@@ -485,21 +485,25 @@ static err cancel_body(void *arg)
     (void)arg;
     struct lane l;
     struct group g;
-    struct canceled running = {.l = &l, .got = ERR_COUNT}, queued = {.l = &l, .got = ERR_COUNT};
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    struct canceled running = {.l = &l, .got = ERR_COUNT, .pipe_end = ends[0]}, queued = {.l = &l, .got = ERR_COUNT};
     order_count = 0;
     lane_open(&l, "cancel", TASK_BACKUP, 4);
     group_open(&g, TASK_BACKUP);
-    CHECK(group_spawn(&g, "running", canceled_nap, &running) == OK);
+    CHECK(group_spawn(&g, "running", canceled_stuck, &running) == OK);
     CHECK(group_spawn(&g, "queued", canceled_mark, &queued) == OK);
-    CHECK(fiber_sleep(loop_now() + 5) == OK);
+    AWAIT(pool_stats().jobs == 2);
     group_cancel(&g);
-    CHECK(fiber_sleep(loop_now() + 1) == OK);
-    CHECK(queued.got == E_CANCELED); /* at once */
+    AWAIT(queued.got == E_CANCELED); /* while the other runs */
+    CHECK(running.got == ERR_COUNT && write(ends[1], "x", 1) == 1);
     CHECK(group_join(&g, SOON) == OK);
     CHECK(running.got == OK); /* its memory is in use: it was waited for */
     CHECK(order_count == 0 && l.outstanding == 0);
     group_close(&g);
     lane_close(&l);
+    close(ends[0]);
+    close(ends[1]);
     return OK;
 }
 
@@ -549,24 +553,29 @@ static err close_body(void *arg)
     (void)arg;
     struct lane l;
     struct group g;
-    struct canceled running = {.l = &l, .got = ERR_COUNT}, queued = {.l = &l, .got = ERR_COUNT};
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    struct canceled running = {.l = &l, .got = ERR_COUNT, .pipe_end = ends[0]}, queued = {.l = &l, .got = ERR_COUNT};
     struct counted_hold held = {.drops = 0};
     struct mark_job mark = {.number = 1};
     order_count = 0;
     hold_init(&held.hold, count_drop);
     lane_open(&l, "closing", TASK_BACKUP, 8);
     group_open(&g, TASK_BACKUP);
-    CHECK(group_spawn(&g, "running", canceled_nap, &running) == OK);
+    CHECK(group_spawn(&g, "running", canceled_stuck, &running) == OK);
     CHECK(group_spawn(&g, "queued", canceled_mark, &queued) == OK);
-    CHECK(fiber_sleep(loop_now() + 5) == OK);
+    AWAIT(pool_stats().jobs == 2);
     CHECK(lane_submit(&l, run_mark, &mark, sizeof mark, &held.hold, SOON) == OK);
     hold_release(&held.hold);
     lane_close(&l);
     CHECK(held.drops == 1);
+    CHECK(write(ends[1], "x", 1) == 1);
     CHECK(group_join(&g, SOON) == OK);
     CHECK(running.got == OK && queued.got == E_CLOSED && order_count == 0);
     group_close(&g);
     CHECK(pool_stats().jobs == 0 && pool_stats().busy == 0);
+    close(ends[0]);
+    close(ends[1]);
     return OK;
 }
 

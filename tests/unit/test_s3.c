@@ -430,6 +430,7 @@ static int boot(void **state)
     (void)state;
     p = profile_hub32;
     p.task[TASK_BOARD].heap_bytes = MIB(2);
+    p.total_bytes += MIB(2);
     p.task[TASK_BOARD].connections = 8;
     return mem_boot(&p, MEM_LAZY) == OK && buf_boot() == OK ? 0 : -1;
 }

@@ -336,7 +336,7 @@ static err closing_body(void *arg)
     group_open(&g, TASK_BOARD);
     CHECK(group_spawn(&g, "reader", read_run, &reader) == OK);
     CHECK(group_spawn(&g, "writer", fill_run, &writer) == OK);
-    CHECK(fiber_sleep(loop_now() + 20) == OK);
+    CHECK(fiber_sleep(loop_now() + 20) == OK); /* they wait, or are about to: both have to end */
     sock_close(moved);
     free(moved); /* nobody may look at it any more; ASan watches */
     CHECK(group_join(&g, SOON) == OK);
@@ -407,8 +407,7 @@ static err rest_body(void *arg)
     settle();
     CHECK(calls == 0); /* nothing there, no call */
     CHECK(sock_write(&p.client, "abcdefgh", 8, SOON) == OK);
-    settle();
-    CHECK(calls == 1); /* once */
+    AWAIT(calls == 1); /* once */
     CHECK(sock_write(&p.client, "i", 1, SOON) == OK);
     settle();
     CHECK(calls == 1);
@@ -416,8 +415,7 @@ static err rest_body(void *arg)
     CHECK(calls == 1);
     sock_rest(&p.server, count_call, NULL); /* with bytes left over */
     CHECK(calls == 1);                      /* not from here, from the loop */
-    settle();
-    CHECK(calls == 2);
+    AWAIT(calls == 2);
     sock_rest(&p.server, count_call, NULL);
     sock_wake(&p.server);
     sock_wake(&p.server);
@@ -427,8 +425,7 @@ static err rest_body(void *arg)
     CHECK(sock_read(&p.server, text, 4, SOON, &got) == OK && got == 1);
     sock_rest(&p.server, count_call, NULL);
     sock_close(&p.client);
-    settle();
-    CHECK(calls == 3); /* the end is something to read */
+    AWAIT(calls == 3); /* the end is something to read */
     CHECK(sock_wait_readable(&p.server, SOON) == OK);
     CHECK(sock_read(&p.server, text, 4, SOON, &got) == OK && got == 0);
     sock_rest(&p.server, count_call, NULL);

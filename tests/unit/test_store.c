@@ -279,10 +279,14 @@ static err canceled_fiber(void *arg)
     return OK;
 }
 
+static atomic_bool slow_began, slow_may_end, late_gave_up;
+
 static err slow_work(struct store_tx *tx, void *arg)
 {
     TRY(put_work(tx, arg));
-    usleep(60000);
+    atomic_store(&slow_began, true);
+    for (unsigned i = 0; i < 20000 && !atomic_load(&slow_may_end); i++)
+        usleep(1000);
     return OK;
 }
 
@@ -297,7 +301,9 @@ static err late_fiber(void *arg)
 {
     struct put p = {60, 10, OK};
     hold_init(&late_hold, late_drop);
-    CHECK(store_write_held(arg, slow_work, &p, sizeof p, &late_hold, loop_now() + 20) == E_TIMEOUT); /* and yet it is committed */
+    CHECK(store_write_held(arg, slow_work, &p, sizeof p, &late_hold, loop_now() + 400) ==
+          E_TIMEOUT); /* and yet it is committed */
+    late_gave_up = true;
     CHECK(atomic_load(&late_hold.count) == 2);
     trail_clear();
     return OK;
@@ -311,8 +317,10 @@ static err give_up_body(void *arg)
     group_open(&g, TASK_BACKUP);
     CHECK(group_spawn(&g, "canceled", canceled_fiber, s) == OK);
     CHECK(group_spawn(&g, "late", late_fiber, s) == OK);
-    CHECK(fiber_sleep(loop_now() + 5) == OK);
+    AWAIT(slow_began);
     group_close(&g); /* the late one is canceled while its job runs: it waits for it, until its own deadline */
+    CHECK(late_gave_up);
+    slow_may_end = true;
     CHECK(put(s, 1, 10, OK) == OK);
     CHECK(count_items(s) == 2 && atomic_load(&late_hold.count) == 1);
     struct put last = {2, 10, OK};

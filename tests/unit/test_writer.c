@@ -282,9 +282,7 @@ static err stuck_body(void *arg)
     CHECK(writer_open(&lane, at("next"), 2, NULL, 0, SOON, &other) == E_BUSY);
     trail_clear();
     CHECK(write(stick_pipe[1], "x", 1) == 1);
-    ms give_up = SOON;
-    while (pool_stats().written_off > 0 && loop_now() < give_up)
-        CHECK(fiber_sleep(loop_now() + 1) == OK);
+    AWAIT(pool_stats().written_off == 0);
     nothing_left(0); /* it removed the file itself */
     CHECK(stuck_count == 1);
     CHECK(writer_open(&lane, at("next"), 2, NULL, 0, SOON, &other) == OK); /* and the lane works again */
@@ -308,7 +306,7 @@ static err reopened_body(void *arg)
     stuck_count = 0;
     CHECK(writer_open(&lane, at("stuck"), 2, stuck_tap, 0, SOON, &w) == OK);
     CHECK(writer_append(w, chunk_of(0), true, SOON) == OK);
-    CHECK(fiber_sleep(loop_now() + 5) == OK);
+    AWAIT(stuck_count == 1);
     lane_close(&lane);
     CHECK(writer_append(w, chunk_of(1), true, SOON) == E_CLOSED);
     lane_open(&lane, "tmp", TASK_BOARD, 8);
@@ -317,9 +315,7 @@ static err reopened_body(void *arg)
     CHECK(names(&leftovers) == 0 && leftovers == 1);
     trail_clear();
     CHECK(write(stick_pipe[1], "x", 1) == 1);
-    ms give_up = SOON;
-    while (pool_stats().written_off > 0 && loop_now() < give_up)
-        CHECK(fiber_sleep(loop_now() + 1) == OK);
+    AWAIT(pool_stats().written_off == 0);
     nothing_left(0);
     close(stick_pipe[0]);
     close(stick_pipe[1]);
