@@ -163,9 +163,15 @@ bool index_remove(struct index *x, enum ingest_kind kind, const uint8_t key[INDE
 
 /* --- lists --- */
 
+/* A number that comes again must not be found with those that an earlier list saw, which may never have come to its end. */
 void index_list_begin(struct index *x, enum ingest_kind kind)
 {
-    x->generation[kind]++;
+    if (++x->generation[kind] != 0)
+        return;
+    x->generation[kind] = 1;
+    for (size_t i = 0; i < x->slot_count; i++)
+        if (x->slots[i].kind == kind)
+            x->slots[i].seen = 0;
 }
 
 static err tell_gone(struct index *x, size_t i, index_gone *gone, void *arg, uint8_t *record, ms deadline)
@@ -242,7 +248,7 @@ err names_compact(struct index *x, ms deadline)
     uint8_t *record = malloc(NAMES_RECORD_MAX);
     if (!record)
         return refuse(x, E_BUDGET);
-    (void)snprintf(path, sizeof path, "%s", old.path);
+    (void)snprintf(path, sizeof path, "%s", old.disk->path);
     path[strlen(path) - 1] ^= 1; /* the other of two names */
     err e = names_open(&fresh, path, old.lane, deadline);
     if (e == OK) {

@@ -2,46 +2,47 @@
 #include "agents/ingest/index_inside.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HEAD_BYTES 8u /* kind, three lengths of two bytes, a zero */
 
 /* --- on the pool --- */
 
-struct open_job {
-    char path[OS_PATH_MAX];
-    os_fd fd;
-};
-
-static err run_open(void *arg)
+static struct names_disk *disk_of(void *job)
 {
-    struct open_job *j = arg;
-    err gone = os_unlink(j->path);
-    if (gone != OK && gone != E_ABSENT)
-        return trail(gone, "removing %s", j->path);
-    trail_clear();
-    err e = os_file_open(j->path, OS_CREATE_NEW, &j->fd);
-    return e == OK ? OK : trail(e, "making %s", j->path);
+    return *(struct names_disk **)job;
 }
 
-static err run_close(void *arg)
+static err run_open(void *job)
 {
-    struct open_job *j = arg;
-    os_file_close(j->fd);
-    return os_unlink(j->path);
+    struct names_disk *d = disk_of(job);
+    err gone = os_unlink(d->path);
+    if (gone != OK && gone != E_ABSENT)
+        return trail(gone, "removing %s", d->path);
+    trail_clear();
+    err e = os_file_open(d->path, OS_CREATE_NEW, &d->fd);
+    return e == OK ? OK : trail(e, "making %s", d->path);
+}
+
+static err run_close(void *job)
+{
+    struct names_disk *d = disk_of(job);
+    os_file_close(d->fd);
+    d->fd = -1;
+    return os_unlink(d->path);
 }
 
 struct write_job {
-    os_fd fd;
+    struct names_disk *disk;
     uint64_t at;
-    const uint8_t *from; /* of a held buffer */
-    size_t len;
+    size_t len; /* of its tail */
 };
 
 static err run_write(void *arg)
 {
     struct write_job *j = arg;
-    return os_file_write(j->fd, j->at, j->from, j->len);
+    return os_file_write(j->disk->fd, j->at, j->disk->tail->at, j->len);
 }
 
 struct read_job {
@@ -62,47 +63,71 @@ static err run_read(void *arg)
 
 /* --- the file --- */
 
+static void drop(struct hold *h)
+{
+    struct names_disk *d = CONTAINER_OF(h, struct names_disk, hold);
+    os_file_close(d->fd);
+    buf_release(d->tail);
+    free(d);
+}
+
+static err disk_make(const char *path, ms deadline, struct names_disk **out)
+{
+    struct names_disk *d = calloc(1, sizeof *d);
+    if (!d)
+        return E_BUDGET;
+    hold_init(&d->hold, drop);
+    d->fd = -1;
+    (void)snprintf(d->path, sizeof d->path, "%s", path);
+    err e = buf_wait(INDEX_BUFFER, deadline, &d->tail);
+    if (e == OK)
+        d->tail->len = 0;
+    else
+        hold_release(&d->hold);
+    *out = e == OK ? d : NULL;
+    return e;
+}
+
 err names_open(struct names_file *f, const char *path, struct lane *lane, ms deadline)
 {
-    struct open_job j = {.fd = -1};
-    *f = (struct names_file){.lane = lane, .fd = -1};
-    (void)snprintf(f->path, sizeof f->path, "%s", path);
-    (void)snprintf(j.path, sizeof j.path, "%s", path);
-    TRY(buf_wait(INDEX_BUFFER, deadline, &f->tail));
-    f->tail->len = 0;
-    err e = lane_call(lane, run_open, &j, sizeof j, NULL, deadline);
-    f->fd = j.fd;
+    *f = (struct names_file){.lane = lane};
+    TRY(disk_make(path, deadline, &f->disk));
+    err e = lane_call(lane, run_open, &f->disk, sizeof f->disk, &f->disk->hold, deadline);
     if (e != OK) {
-        buf_release(f->tail);
-        f->tail = NULL;
+        hold_release(&f->disk->hold);
+        f->disk = NULL;
     }
     return e;
 }
 
+/* A lane that sticks does not remove it: the next open does. */
 void names_close(struct names_file *f, ms deadline)
 {
-    struct open_job j = {.fd = f->fd};
-    (void)snprintf(j.path, sizeof j.path, "%s", f->path);
-    buf_release(f->tail);
-    if (f->fd >= 0)
-        err_ignore(lane_call(f->lane, run_close, &j, sizeof j, NULL, deadline));
-    f->tail = NULL;
-    f->fd = -1;
+    if (!f->disk)
+        return;
+    uint64_t mark = trail_mark();
+    fiber_shield();
+    err_ignore(lane_call(f->lane, run_close, &f->disk, sizeof f->disk, &f->disk->hold, deadline));
+    fiber_unshield();
+    trail_rewind(mark);
+    hold_release(&f->disk->hold);
+    f->disk = NULL;
 }
 
 uint64_t names_bytes(const struct names_file *f)
 {
-    return f->written + (f->tail ? f->tail->len : 0);
+    return f->written + (f->disk ? f->disk->tail->len : 0);
 }
 
 static err flush(struct names_file *f, ms deadline)
 {
-    struct write_job j = {.fd = f->fd, .at = f->written, .from = f->tail->at, .len = f->tail->len};
-    err e = lane_call(f->lane, run_write, &j, sizeof j, &f->tail->hold, deadline);
+    struct buf *tail = f->disk->tail;
+    struct write_job j = {.disk = f->disk, .at = f->written, .len = tail->len};
+    err e = lane_call(f->lane, run_write, &j, sizeof j, &f->disk->hold, deadline);
     if (e != OK)
-        return trail(e, "writing %s", f->path);
-    f->written += f->tail->len;
-    f->tail->len = 0;
+        return trail(e, "writing %s", f->disk->path);
+    f->written += tail->len;
+    tail->len = 0;
     return OK;
 }
 
@@ -131,15 +156,16 @@ err names_add(struct names_file *f, enum ingest_kind kind, const struct info_nam
         return trail(E_RANGE, "the names of an object are longer than %u bytes", NAMES_RECORD_MAX);
     if (names_bytes(f) / NAMES_UNIT > UINT32_MAX - NAMES_RECORD_MAX)
         return E_FULL;
-    if (f->tail->len + padded > INDEX_BUFFER)
+    struct buf *tail = f->disk->tail;
+    if (tail->len + padded > INDEX_BUFFER)
         TRY(flush(f, deadline));
-    uint8_t *to = f->tail->at + f->tail->len;
+    uint8_t *to = tail->at + tail->len;
     put_head(to, kind, n);
     size_t end = add_part(to, add_part(to, add_part(to, HEAD_BYTES, n->uid), n->name_space), n->name);
     memset(to + end, 0, padded - end);
     *at = (uint32_t)(names_bytes(f) / NAMES_UNIT);
     *length = (uint16_t)bytes;
-    f->tail->len += padded;
+    tail->len += padded;
     return OK;
 }
 
@@ -162,13 +188,13 @@ err names_read(struct names_file *f, uint32_t at, uint16_t length, uint8_t *into
     uint64_t from = (uint64_t)at * NAMES_UNIT;
     ASSERT(length >= HEAD_BYTES && length <= NAMES_RECORD_MAX);
     if (from >= f->written) {
-        memcpy(into, f->tail->at + (from - f->written), length);
+        memcpy(into, f->disk->tail->at + (from - f->written), length);
         return split(into, length, kind, names);
     }
-    struct read_job j = {.fd = f->fd, .at = from, .len = length};
-    err e = lane_call(f->lane, run_read, &j, sizeof j, NULL, deadline);
+    struct read_job j = {.fd = f->disk->fd, .at = from, .len = length};
+    err e = lane_call(f->lane, run_read, &j, sizeof j, &f->disk->hold, deadline);
     if (e != OK)
-        return trail(e, "reading %s", f->path);
+        return trail(e, "reading %s", f->disk->path);
     memcpy(into, j.bytes, length);
     return split(into, length, kind, names);
 }

@@ -6,6 +6,7 @@
 
 #include "agents/ingest/index.h"
 #include "board/rt/buf.h"
+#include "board/rt/hold.h"
 #include "board/rt/os.h"
 
 #define NAMES_UNIT       8u /* records begin at multiples of it */
@@ -20,13 +21,19 @@ struct entry {
 };
 _Static_assert(sizeof(struct entry) == INDEX_ENTRY_BYTES, "a packed row");
 
+/* What jobs look at; it is gone when the last of them has ended, also one that sticks. */
+struct names_disk {
+    struct hold hold;
+    os_fd fd;         /* -1: none */
+    struct buf *tail; /* what is not yet in the file */
+    char path[OS_PATH_MAX];
+};
+
 /* One record: its kind, three lengths, uid, namespace, name; padded with zeros. */
 struct names_file {
     struct lane *lane;
-    char path[OS_PATH_MAX];
-    os_fd fd;         /* -1: none */
-    struct buf *tail; /* what is not yet in the file */
-    uint64_t written; /* bytes in the file; the tail begins there */
+    struct names_disk *disk; /* NULL: closed */
+    uint64_t written;        /* bytes in the file; the tail begins there */
     uint64_t garbage;
 };
 
