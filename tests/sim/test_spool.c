@@ -1,6 +1,7 @@
 /* The spool under every power cut, a full and a stuck disk and single faults, against a model: what was committed and not done is
  * given again, in order; nothing is invented; per key never an older state after a newer. */
 #include "board/rt/fiber.h"
+#include "board/rt/text.h"
 #include "hal/spool.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_backup.h"
@@ -616,12 +617,108 @@ static void test_stuck_disk(void **state)
     assert_true(sim_seeds(&c, 12));
 }
 
+/* --- old files go: what still waits in them is written again, and keeps its place; so is the note --- */
+
+#define STAY  8
+#define CHURN 90 /* of 3,000 bytes: more than all files may have */
+#define NOTE  "what was believed then"
+
+static err churn(struct spool *s, unsigned count)
+{
+    static uint8_t body[BODY_MAX];
+    uint8_t key[SPOOL_KEY_BYTES] = {STAY + 1};
+    struct spool_record r;
+    uint64_t seq;
+    for (unsigned i = 0; i < count; i++) {
+        TRY(spool_append(s, key, SPOOL_MODIFIED, (struct bytes){body, sizeof body}, SOON, &seq));
+        TRY(spool_flush(s, SOON));
+        TRY(spool_next(s, body, sizeof body, SOON, &r));
+        SIM_CHECK(r.key[0] == STAY + 1);
+        spool_done(s, r.place);
+    }
+    return spool_flush(s, SOON);
+}
+
+/* All that stay are taken, in their order, and held. */
+static err take_those_that_stay(struct spool *s)
+{
+    struct spool_record r;
+    uint8_t body[4];
+    for (uint8_t n = 1; n <= STAY; n++) {
+        TRY(spool_next(s, body, sizeof body, SOON, &r));
+        SIM_CHECK(r.key[0] == n && r.bytes == 1 && body[0] == n && r.type == SPOOL_ADDED);
+    }
+    return OK;
+}
+
+static err run_old_files(void *arg)
+{
+    struct spool *s = NULL;
+    struct spool_stats stats;
+    uint64_t seq;
+    (void)arg;
+    err e = spool_at("/data/spool", &s);
+    for (uint8_t n = 1; e == OK && n <= STAY; n++)
+        e = spool_append(s, (const uint8_t[SPOOL_KEY_BYTES]){n}, SPOOL_ADDED, (struct bytes){&n, 1}, SOON, &seq);
+    if (e == OK)
+        e = spool_note_set(s, bytes_of(NOTE));
+    if (e == OK)
+        e = spool_flush(s, SOON);
+    sim_note(0, e == OK);
+    if (e == OK)
+        e = take_those_that_stay(s);
+    if (e == OK)
+        e = churn(s, CHURN);
+    spool_look(s, &stats);
+    SIM_CHECK(stats.moved >= 2 * STAY && stats.bytes < KIB(160)); /* more than once */
+    spool_close(s, SOON);
+    lane_close(&lane);
+    return e;
+}
+
+static err look_at_old_files(void *arg)
+{
+    uint8_t body[BODY_MAX];
+    struct spool_record r;
+    (void)arg;
+    for (unsigned times = 0; times < 3; times++) {
+        struct spool *s = NULL;
+        SIM_CHECK_ERR(spool_at("/data/spool", &s), OK);
+        SIM_CHECK(!spool_lost(s) && bytes_equal_text(spool_note_get(s), NOTE));
+        SIM_CHECK_ERR(take_those_that_stay(s), OK);
+        while (spool_next(s, body, sizeof body, 0, &r) == OK) {
+            SIM_CHECK(r.key[0] == STAY + 1);
+            spool_done(s, r.place);
+        }
+        SIM_CHECK_ERR(churn(s, CHURN / 3), OK);
+        spool_close(s, SOON);
+    }
+    lane_close(&lane);
+    return OK;
+}
+
+static void reboot_old_files(void *arg, bool ended, err result)
+{
+    SIM_CHECK(!ended || result == OK);
+    sim_boot(sim_metrics_boot);
+    if (sim_noted(0))
+        SIM_CHECK_ERR(sim_loop(look_at_old_files, arg), OK);
+}
+
+static void test_old_files_go(void **state)
+{
+    (void)state;
+    struct sim_case c = {
+        .name = "old files", .setup = setup_folder, .run = run_old_files, .reboot = reboot_old_files, .fibers = true, .step = 7};
+    assert_true(sim_each_power_cut(&c));
+}
+
 int main(void)
 {
     m = sim_shared(sizeof *m);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_power_cut), cmocka_unit_test(test_power_cut_long), cmocka_unit_test(test_each_fault),
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_stuck_disk),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_stuck_disk),     cmocka_unit_test(test_old_files_go),
     };
     return cmocka_run_group_tests_name("spool", tests, NULL, NULL);
 }
