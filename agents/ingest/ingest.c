@@ -164,6 +164,7 @@ static void session_end(struct ingest *in, struct group *helpers)
 {
     fiber_shield();
     in->live = false;
+    ingest_metrics_rest(in);
     group_close(helpers);
     close_outlets(in);
     agents_close(in->agents);

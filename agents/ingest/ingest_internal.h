@@ -250,6 +250,8 @@ MUST_USE err ingest_metrics_open(struct ingest *in);
 void ingest_metrics_close(struct ingest *in);
 MUST_USE err outlet_metrics_open(struct outlet *o);
 void outlet_metrics_close(struct outlet *o);
-void ingest_metrics_tell(struct ingest *in); /* gauges and the parts' counters; each second or so */
+void ingest_metrics_tell(
+    struct ingest *in); /* gauges and the parts' counters; each second or so; in a session, without the desk */
+void ingest_metrics_rest(struct ingest *in); /* no session: nothing is watched */
 
 #endif

@@ -13,7 +13,7 @@ INGEST_FAMILIES(X)
 static struct family objects = {
     .name = "holdfast_ingest_objects", .help = "Objects known of each kind.", .type = METRIC_GAUGE, .labels = {"kind"}};
 static struct family kind_up = {.name = "holdfast_ingest_kind_up",
-                                .help = "1: the kind is listed and watched; 0: it may not be, or is not there.",
+                                .help = "1: the kind is listed and watched; 0: it may not be, is not there, or nobody answers.",
                                 .type = METRIC_GAUGE,
                                 .labels = {"kind"}};
 static struct family leading = {.name = "holdfast_ingest_leading",
@@ -35,6 +35,13 @@ err ingest_metrics_open(struct ingest *in)
         TRY(metric_series(&kind_up, labels, &in->kinds[k].up));
     }
     return OK;
+}
+
+void ingest_metrics_rest(struct ingest *in)
+{
+    series_set(leads, 0);
+    for (unsigned k = 0; k < INGEST_KIND_COUNT; k++)
+        series_set(in->kinds[k].up, 0);
 }
 
 void ingest_metrics_close(struct ingest *in)
@@ -93,16 +100,26 @@ static void tell_outlet(struct outlet *o)
     o->seen = s;
 }
 
+/* A watch that is between two openings is up; one that could not be opened again is not. */
+static bool tell_kind(struct ingest *in, unsigned kind)
+{
+    const struct kind *k = &in->kinds[kind];
+    struct kube_watch_state watch = kube_watch_look(in->watches, kind);
+    bool up = k->state == KIND_WATCHED && watch.there && watch.error == OK;
+    series_set(k->objects, index_count(in->index, kind));
+    series_set(k->up, up);
+    return up;
+}
+
 void ingest_metrics_tell(struct ingest *in)
 {
+    bool up = false;
     if (loop_now() < in->told_at + SECONDS(1))
         return;
     in->told_at = loop_now();
-    series_set(leads, in->live);
-    for (unsigned k = 0; k < INGEST_KIND_COUNT; k++) {
-        series_set(in->kinds[k].objects, index_count(in->index, k));
-        series_set(in->kinds[k].up, in->kinds[k].state == KIND_WATCHED);
-    }
+    for (unsigned k = 0; k < INGEST_KIND_COUNT; k++)
+        up = tell_kind(in, k) || up;
+    series_set(leads, in->live && up && !*in->why);
     if (sem_take(&in->desk, FOREVER) != OK)
         return;
     for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)

@@ -161,6 +161,7 @@ static err list_patiently(struct ingest *in, enum ingest_kind kind)
                        trail_text(e, trailed, sizeof trailed));
         log_warn("a list failed; it is tried again", F("kind", ingest_kinds[kind].name), F_ERR(e), F_MS("after", pause));
         trail_clear();
+        ingest_metrics_tell(in);
         pulse_rest(TASK_INGEST);
         TRY(fiber_sleep(loop_now() + pause));
         pause = pause * 2 > AGAIN_MOST_MS ? AGAIN_MOST_MS : pause * 2;

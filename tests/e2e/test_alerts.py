@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from peers.kubeconfig import Login, write_kubeconfig
 from peers.prom import check_rules, parse
 from peers.proc import free_port, run, wait_for
 
@@ -67,6 +68,11 @@ def test_the_hub_has_these_metrics(make_hub, start_etcd, tmp_path):
     hub.config["backup"]["destinations"].append({"name": "broken", "type": "directory", "path": str(tmp_path / "file")})
     hub.config["backup"]["etcd"].update(guardian=True, quota="8GiB")
     hub.config["notify"] = {"webhook": f"http://127.0.0.1:{free_port()}/"}
+    config = write_kubeconfig(tmp_path / "kubeconfig", [Login("nobody", f"http://127.0.0.1:{free_port()}", ca=None, token="none")])
+    hub.config["kubernetes"] = {"kubeconfig": str(config)}
+    credentials = {"client_id_file": str(tmp_path / "client-id"), "private_key_file": str(tmp_path / "key")}
+    hub.config["ingest"] = {"enabled": True, "source": "config", "platform_url": f"http://127.0.0.1:{free_port()}", "cluster_name": "none",
+                            "cluster_uid": "none", "credentials": credentials}
     hub.start()
     hub.wait_snapshot()
     wait_for(lambda: "holdfast_backup_failures_total" in hub.metrics(), "the failure", 30, hub.proc)
@@ -75,11 +81,13 @@ def test_the_hub_has_these_metrics(make_hub, start_etcd, tmp_path):
     snapshot.write_bytes(snapshot.read_bytes()[:-1] + b"?")
     assert hub.command("backup", "rehearse", "local").returncode == 1
     wait_for(lambda: "holdfast_etcd_member_up" in hub.metrics(), "a look at etcd", 30, hub.proc)
+    wait_for(lambda: "holdfast_ingest_platform_up" in hub.metrics(), "the platform", 30, hub.proc)
     wanted = names_of("holdfast.rules.yaml", "holdfast_")
     assert len(wanted) > 10 and wanted - set(hub.metrics()) == set()
     assert hub.metric("holdfast_backup_last_success_timestamp_seconds", destination="local") > 0
     assert not hub.metric("holdfast_backup_last_success_timestamp_seconds", destination="broken") > 0  # 0 or NaN: NeverSucceeded
     assert hub.metric("holdfast_backup_next_run_timestamp_seconds", destination="broken") > 0
+    assert hub.metric("holdfast_ingest_leading") == 0 and hub.metric("holdfast_ingest_platform_up", agent="config") == 0
 
 
 def test_etcd_has_these_metrics(start_etcd, etcd_version):

@@ -56,3 +56,16 @@ def test_the_law_holds(plane, filled, platform, hub):
     law.holds()
     platform.wait_count("heartbeats", 2)
     assert not any(filled.planted in str(platform.state(kind)) for kind in KINDS)
+
+
+def test_it_is_told_that_nobody_answers(plane, filled, platform, hub):
+    """And that they do again: a kind that cannot be watched is not up, and who watches nothing does not lead."""
+    hub.wait_metric("holdfast_ingest_leading", lambda n: n == 1)
+    hub.wait_metric("holdfast_ingest_kind_up", lambda n: n == 1, kind="Pod")
+    plane.api.kill()
+    hub.wait_metric("holdfast_ingest_leading", lambda n: n == 0, 60)
+    assert hub.metric("holdfast_ingest_kind_up", kind="Pod") == 0
+    plane.api.start()
+    hub.wait_metric("holdfast_ingest_leading", lambda n: n == 1, 90)
+    hub.wait_metric("holdfast_ingest_kind_up", lambda n: n == 1, kind="Pod")
+    Law(plane, platform).holds()
