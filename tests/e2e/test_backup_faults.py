@@ -102,7 +102,7 @@ def test_member_killed_in_the_middle(scheme, own_etcd, hub_via):
         proc = stuck_halfway(hub, proxy)
         own_etcd.kill()
         proxy.set(down=Faults())
-        assert proc.wait(5) == 1
+        assert proc.wait(20) == 1
     assert "closed by the peer" in proc.log_text() or "connection reset" in proc.log_text()
     assert f"127.0.0.1:{proxy.port}" in proc.log_text()
     kept.assert_untouched()
@@ -117,8 +117,8 @@ def test_member_paused_in_the_middle(scheme, own_etcd, hub_via):
         own_etcd.pause()
         proxy.set(down=Faults())
         began = time.monotonic()
-        assert proc.wait(6) == 1
-        assert 1 < time.monotonic() - began < 4
+        assert proc.wait(20) == 1
+        assert 1 < time.monotonic() - began < 15
     assert "no byte from etcd for 2 s (backup.idle_timeout)" in proc.log_text()
     kept.assert_untouched()
     own_etcd.resume()
@@ -132,7 +132,7 @@ def test_member_paused_before_it(own_etcd, hub_via):
     own_etcd.pause()
     done = now(hub)
     own_etcd.resume()
-    assert_failed(hub, done, kept, 1, ["deadline passed", own_etcd.url], 12)
+    assert_failed(hub, done, kept, 1, ["deadline passed", own_etcd.url], 30)
 
 
 @pytest.mark.parametrize("fault", [
@@ -146,7 +146,7 @@ def test_connection_cut(scheme, fault, kept_etcd, hub_via):
         hub = hub_via(proxy, scheme)
         kept = Folder(hub.backups)
         done = now(hub)
-        assert_failed(hub, done, kept, 1, [f"127.0.0.1:{proxy.port}"], 5)
+        assert_failed(hub, done, kept, 1, [f"127.0.0.1:{proxy.port}"], 15)
         assert "closed by the peer" in done.said or "connection reset" in done.said, done.said  # a race of FIN and RST
 
 
@@ -154,7 +154,7 @@ def test_a_byte_at_a_time_ends_with_the_whole_timeout(kept_etcd, hub_via):
     with Proxy(kept_etcd.back_port, down=Faults(slow_ms=2, slow_bytes=16)) as proxy:
         hub = hub_via(proxy, total_timeout="3s")
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["not done within backup.total_timeout"], 5)
+        assert_failed(hub, now(hub), kept, 1, ["not done within backup.total_timeout"], 15)
 
 
 def test_slow_but_steady_is_waited_for(kept_etcd, hub_via):
@@ -180,7 +180,7 @@ def test_a_flipped_bit_under_tls_is_found(kept_etcd, hub_via):
     with Proxy(kept_etcd.port, down=Faults(flip_at=1_000_000)) as proxy:
         hub = hub_via(proxy, "https")
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["TLS"], 5)
+        assert_failed(hub, now(hub), kept, 1, ["TLS"], 15)
 
 
 # --- endpoints
@@ -188,27 +188,27 @@ def test_a_flipped_bit_under_tls_is_found(kept_etcd, hub_via):
 def test_nobody_listens(make_hub):
     hub = make_hub(endpoints=[f"https://127.0.0.1:{free_port()}"])
     kept = Folder(hub.backups)
-    assert_failed(hub, now(hub), kept, 1, ["connection refused", hub.config["backup"]["etcd"]["endpoints"][0]], 2)
+    assert_failed(hub, now(hub), kept, 1, ["connection refused", hub.config["backup"]["etcd"]["endpoints"][0]], 15)
 
 
 def test_the_name_does_not_resolve(make_hub):
     hub = make_hub(endpoints=["https://no-such-host.invalid:2379"])
     kept = Folder(hub.backups)
-    assert_failed(hub, now(hub), kept, 1, ["no-such-host.invalid"], 12)
+    assert_failed(hub, now(hub), kept, 1, ["no-such-host.invalid"], 30)
 
 
 def test_a_silent_peer(make_hub):
     with stuck() as peer:
         hub = make_hub(endpoints=[f"http://127.0.0.1:{peer.port}"])
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["deadline passed", str(peer.port)], 12)
+        assert_failed(hub, now(hub), kept, 1, ["deadline passed", str(peer.port)], 30)
 
 
 def test_no_grpc_behind_the_port(make_hub, server_cert, tmp_path):
     with Nginx(tmp_path / "nginx", tls=server_cert, alpn_h2=True) as nginx:
         hub = make_hub(endpoints=[nginx.url])
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["no gRPC answer"], 5)
+        assert_failed(hub, now(hub), kept, 1, ["no gRPC answer"], 15)
 
 
 def test_the_first_endpoint_is_dead(kept_etcd, make_hub):
@@ -225,7 +225,7 @@ def test_all_endpoints_are_dead_and_each_is_named(make_hub):
     dead = [f"https://127.0.0.1:{free_port()}" for _ in range(3)]
     hub = make_hub(endpoints=dead)
     kept = Folder(hub.backups)
-    assert_failed(hub, now(hub), kept, 1, [*dead, "no etcd endpoint can be used"], 5)
+    assert_failed(hub, now(hub), kept, 1, [*dead, "no etcd endpoint can be used"], 15)
 
 
 @pytest.mark.cluster
@@ -247,7 +247,7 @@ def test_a_learner_is_passed_over(tmp_path, server_cert, make_hub):
             assert done.record["endpoint"] == voter.url
             hub.config["backup"]["etcd"]["endpoints"] = [learner.url]
             kept = Folder(hub.backups)
-            assert_failed(hub, now(hub), kept, 1, ["learner"], 5)
+            assert_failed(hub, now(hub), kept, 1, ["learner"], 15)
 
 
 # --- the disk
@@ -300,7 +300,7 @@ def test_stopped_in_the_middle(number, kept_etcd, hub_via):
         kept = Folder(hub.backups)
         proc = stuck_halfway(hub, proxy)
         proc.send(number)
-        assert proc.wait(3) == 1
+        assert proc.wait(8) == 1
     kept.assert_untouched()
 
 

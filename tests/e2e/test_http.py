@@ -403,7 +403,7 @@ def test_stops_with_connections_at_rest(program, tmp_path):
     socks = [socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(5)]
     began = time.monotonic()
     assert server.proc.stop() == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15  # at rest they would stay a minute
     assert all(sock.recv(1) == b"" for sock in socks)
 
 

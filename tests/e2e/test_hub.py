@@ -25,6 +25,7 @@ from peers.proc import run, wait_for
 
 MIB = 1 << 20
 STOP_SECONDS = 8  # Talos kills an extension service 10 s after SIGTERM
+AT_ONCE = 6  # the hub itself gives up after 7
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_metrics_are_right(hub):
         return seen[name][tuple(sorted(labels.items()))]
 
     assert one("holdfast_backup_last_success_timestamp_seconds", destination="local") == name_time(file)
-    assert 0 < one("holdfast_backup_duration_seconds", destination="local") < 5
+    assert 0 < one("holdfast_backup_duration_seconds", destination="local") < 60
     assert one("holdfast_profile_bytes") == PROFILE_BYTES["hub32"]
     budget = json.loads(run([hub.binary, "budget", "-o", "json"]).stdout)
     for task in budget["tasks"]:
@@ -272,8 +273,8 @@ def test_top_in_a_pipe(hub):
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "\x1b" not in text and "private memory" in text
-    assert [line.split()[0] for line in text.splitlines()[2:]] == ["TASK", "board", "metrics", "backup", "guardian", "store",
-                                                                   "control"]
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["TASK", "board", "metrics", "backup", "guardian", "ingest",
+                                                                   "store", "control"]
     hub.stop()
     done = hub.command("top")
     assert done.returncode == 3 and f"127.0.0.1:{hub.port}" in done.stderr.decode()
@@ -297,7 +298,7 @@ def test_an_idle_hub_stops(hub, number):
     hub.wait_snapshot()
     hub.wait_idle()
     hub.proc.send(number)
-    assert hub.proc.wait(2) == 0
+    assert hub.proc.wait(STOP_SECONDS) == 0
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["stuck-network", "paused-etcd"])
@@ -314,7 +315,7 @@ def test_it_stops_in_the_middle_of_a_snapshot(paused, server_cert, make_hub, sta
             proxy.set(down=Faults())
             time.sleep(0.2)
         stopped = hub.stop(STOP_SECONDS)
-    assert stopped.code == 0 and stopped.seconds < 2
+    assert stopped.code == 0 and stopped.seconds < AT_ONCE
     assert list(hub.backups.iterdir()) == []
 
 
@@ -324,7 +325,7 @@ def test_it_stops_while_it_connects(make_hub):
         hub.start()
         wait_for(lambda: peer.connections, "a connection", 30)
         stopped = hub.stop(STOP_SECONDS)
-    assert stopped.code == 0 and stopped.seconds < 2
+    assert stopped.code == 0 and stopped.seconds < AT_ONCE
 
 
 def test_killed_in_the_middle_and_started_again(kept_etcd, make_hub):

@@ -86,15 +86,20 @@ def test_it_waits_for_a_file_says_why_and_starts(waiting):
 def test_a_signal_ends_the_waiting(waiting):
     waiting.wait_says("not there")
     waiting.proc.send(signal.SIGTERM)
-    assert waiting.proc.wait(2) == 0
+    assert waiting.proc.wait(8) == 0
 
 
 def test_a_signal_makes_it_read_at_once(waiting):
     waiting.wait_says("not there")
-    time.sleep(0.2)  # it looks every 2 s; a signal is sooner
+    began = time.monotonic()
+    for i in range(10):
+        waiting.file.write_text(f"version: 1\nwrong{i}: 1\n")
+        waiting.proc.send(signal.SIGHUP)
+        waiting.wait_says(f"wrong{i}: unknown key")
+    assert time.monotonic() - began < 15  # by itself it looks every 2 s
     waiting.file.write_text("version: 1\n")
     waiting.proc.send(signal.SIGHUP)
-    wait_for(lambda: waiting.readyz()[0] == 200, "ready", 1.5, waiting.proc)
+    wait_for(lambda: waiting.readyz()[0] == 200, "ready", 30, waiting.proc)
 
 
 def test_another_listen_in_the_file_is_moved_to(waiting):
@@ -176,7 +181,7 @@ def test_a_snapshot_under_way_leaves_nothing_and_is_taken_again(etcd, make_hub):
         began = time.monotonic()
         reload(hub)
         check_file(hub.wait_snapshot())
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     assert hub.leftovers() == [] and len(hub.snapshots()) == 1
     assert count(hub, "backup failed") == 0
     assert hub.stop().code == 0

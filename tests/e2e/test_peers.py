@@ -300,7 +300,7 @@ def test_proxy_is_slow():
     with Canned(b"0123456789", wait_for=b"!") as server, Proxy(server.port, down=Faults(slow_ms=20)) as proxy:
         began = time.monotonic()
         assert fetch(proxy.port) == b"0123456789"
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began
 
 
 def test_proxy_is_stuck_until_told_otherwise(big_answer):

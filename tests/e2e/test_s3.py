@@ -303,11 +303,11 @@ def test_retry_after_is_honoured(ask_fake, fake, small):
     fake.fault("PutObject", 1, SLOW_DOWN_WAIT)
     began = time.monotonic()
     ask_fake.good("put", "k", small)
-    assert 2 <= time.monotonic() - began < 6
-    fake.fault("PutObject", 1, SLOW_DOWN_WAIT)
+    assert 2 <= time.monotonic() - began
+    fake.fault("PutObject", 1, Refusal(503, "SlowDown", headers={"Retry-After": "40"}))
     began = time.monotonic()
-    assert ask_fake("put", "k", small, S3_MS=1000).error == "E_REMOTE"  # no use in waiting for what comes too late
-    assert time.monotonic() - began < 1
+    assert ask_fake("put", "k", small, S3_MS=30_000).error == "E_REMOTE"  # no use in waiting for what comes too late
+    assert time.monotonic() - began < 15
 
 
 def test_a_lost_answer_is_not_taken_for_success_when_another_wrote(ask_fake, fake, small):
@@ -389,9 +389,9 @@ def test_a_refusal_costs_no_part(ask_fake, fake, big):
     """Expect: 100-continue: what the head alone forbids is refused before the bytes."""
     fake.denied = frozenset({"UploadPart"})
     began = time.monotonic()
-    fake.uplink_bytes_s = MIB
+    fake.uplink_bytes_s = MIB // 4  # the whole takes 44 s
     assert ask_fake("upload", "k", big, 5 * MIB).error == "E_DENIED"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 def test_the_clients_own_limits(ask_fake, small):

@@ -70,7 +70,7 @@ def resets(visit):
     visit.close_connection = True
 
 
-def never_stops(visit, seconds: float = 5):
+def never_stops(visit, seconds: float = 30):
     """An answer without an end."""
     visit.send_response(500)
     visit.end_headers()
@@ -139,7 +139,7 @@ def test_bad_answers(ask, serve, behave, code, words):
 def test_one_that_hangs(ask, serve):
     began = time.monotonic()
     exit_code, told = ask("post", JSON, serve(hangs).url, timeout_ms=700)
-    assert exit_code == 1 and told.startswith("E_TIMEOUT ") and 0.6 <= time.monotonic() - began < 3
+    assert exit_code == 1 and told.startswith("E_TIMEOUT ") and 0.6 <= time.monotonic() - began < 9  # not the 10 s of the others
 
 
 def test_an_answer_without_end_is_left(ask, serve):
@@ -147,19 +147,19 @@ def test_an_answer_without_end_is_left(ask, serve):
     began = time.monotonic()
     exit_code, told = ask("post", JSON, server.url)
     assert exit_code == 1 and "answered 500: xxx" in told and len(told) < 300
-    assert time.monotonic() - began < 3 and server.sent < 16 << 20  # what the kernel buffers, and no more
+    assert time.monotonic() - began < 15 and server.sent < 16 << 20  # what the kernel buffers, and no more
 
 
 def test_a_good_answer_in_drips_is_success(ask, serve):
     def drips(visit):
         visit.send_response(200)
         visit.end_headers()
-        for _ in range(60):
+        for _ in range(300):
             visit.wfile.write(b".")
             time.sleep(0.1)
     began = time.monotonic()
     assert ask("post", JSON, serve(drips).url) == (0, "")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_nobody_there(ask):

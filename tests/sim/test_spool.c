@@ -602,6 +602,7 @@ static err run_stuck(void *arg)
         e = spool_at("/data/spool", &l->s);
     }
     SIM_CHECK_ERR(e, OK);
+    sim_stick_job(0, 0); /* too few jobs came for it to be one of them */
     law(l, k, m->events);
     spool_close(l->s, SOON);
     lane_close(&lane);
