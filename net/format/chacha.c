@@ -5,46 +5,29 @@
 #include "net/format/chacha_poly.h"
 #include "net/format/cpu.h"
 
-#include <stdatomic.h>
-
 #define PIECE_BYTES KIB(8) /* encrypted and authenticated while it is in the first cache */
 
-static const struct choice {
-    chacha_kernel * xor ;
-    const char *name;
-    enum cpu_feature needs;
-} choices[CHACHA_KIND_COUNT] = {
-    [CHACHA_PORTABLE] = {chacha_xor_portable, "128-bit vectors", CPU_ASKED},
+static const struct cpu_way ways[CHACHA_KIND_COUNT] = {
+    [CHACHA_PORTABLE] = {"128-bit vectors", 0, (cpu_kernel *)chacha_xor_portable},
 #ifdef CHACHA_HAS_X86
-    [CHACHA_X86_AVX2] = {chacha_xor_avx2, "x86 avx2", CPU_AVX2},
+    [CHACHA_X86_AVX2] = {"x86 avx2", CPU_AVX2, (cpu_kernel *)chacha_xor_avx2},
 #endif
 };
+static struct cpu_choice choice = {.ways = ways, .count = COUNT_OF(ways)};
 
-static _Atomic(const struct choice *) chosen; /* NULL until first asked; every thread would choose the same */
+static chacha_kernel *kernel(void)
+{
+    return (chacha_kernel *)cpu_chosen(&choice)->kernel;
+}
 
 bool chacha_force(enum chacha_kind kind)
 {
-    ASSERT(kind < CHACHA_KIND_COUNT);
-    if (choices[kind].xor == NULL || !cpu_has(choices[kind].needs))
-        return false;
-    atomic_store_explicit(&chosen, &choices[kind], memory_order_relaxed);
-    return true;
-}
-
-static const struct choice *choice(void)
-{
-    const struct choice *c = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (c != NULL)
-        return c;
-    for (unsigned kind = CHACHA_KIND_COUNT; kind-- > 0;)
-        if (chacha_force((enum chacha_kind)kind))
-            break;
-    return atomic_load_explicit(&chosen, memory_order_relaxed);
+    return cpu_force(&choice, kind);
 }
 
 const char *chacha_implementation(void)
 {
-    return choice()->name;
+    return cpu_chosen(&choice)->name;
 }
 
 /* --- RFC 8439, 2.8 --- */
@@ -71,7 +54,7 @@ static void aead_start(struct aead *a, const uint8_t *key, const uint8_t *nonce,
     a->state[CHACHA_COUNTER] = 0;
     for (size_t i = 0; i < 3; i++)
         a->state[13 + i] = load_le32(nonce + 4 * i);
-    choice()->xor (a->state, block, block, sizeof block);
+    kernel()(a->state, block, block, sizeof block);
     poly_start(&a->poly, block);
     poly_update_padded(&a->poly, additional);
     wipe(block, sizeof block);
@@ -96,7 +79,7 @@ void chacha_seal(const uint8_t key[CHACHA_KEY_BYTES], const uint8_t nonce[CHACHA
     aead_start(&a, key, nonce, additional);
     for (size_t at = 0; at < content.len; at += PIECE_BYTES) {
         size_t piece = size_min(PIECE_BYTES, content.len - at);
-        choice()->xor (a.state, content.at + at, out + at, piece);
+        kernel()(a.state, content.at + at, out + at, piece);
         poly_update_padded(&a.poly, (struct bytes){out + at, piece}); /* only the last piece needs padding */
     }
     aead_tag(&a, additional.len, content.len, tag);
@@ -114,7 +97,7 @@ bool chacha_open(const uint8_t key[CHACHA_KEY_BYTES], const uint8_t nonce[CHACHA
     aead_tag(&a, additional.len, sealed.len, own);
     bool same = bytes_equal_secret((struct bytes){own, sizeof own}, (struct bytes){tag, CHACHA_TAG_BYTES});
     if (same)
-        choice()->xor (a.state, sealed.at, out, sealed.len);
+        kernel()(a.state, sealed.at, out, sealed.len);
     wipe(&a, sizeof a);
     wipe(own, sizeof own);
     return same;

@@ -1,6 +1,6 @@
 #include "net/format/cpu.h"
 
-#include <stdatomic.h>
+#define ASKED (1u << 31) /* the answer is there */
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -35,7 +35,7 @@ static bool kernel_keeps_avx(unsigned leaf1_ecx)
 
 static unsigned cpu_ask(void)
 {
-    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0, ebx7 = 0, ecx7 = 0, found = CPU_ASKED;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0, ebx7 = 0, ecx7 = 0, found = ASKED;
     if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || !has_all(ecx, LEAF1_ECX_SSSE3 | LEAF1_ECX_SSE41))
         return found;
     if (__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx) != 0 && has_all(ebx7, LEAF7_EBX_SHA))
@@ -60,7 +60,7 @@ static unsigned cpu_ask(void)
 
 static unsigned cpu_ask(void)
 {
-    unsigned found = CPU_ASKED;
+    unsigned found = ASKED;
     unsigned long has = getauxval(AT_HWCAP);
     if ((has & HWCAP_BIT_SHA2) != 0)
         found |= CPU_SHA256;
@@ -75,12 +75,12 @@ static unsigned cpu_ask(void)
 
 static unsigned cpu_ask(void)
 {
-    return CPU_ASKED;
+    return ASKED;
 }
 
 #endif
 
-bool cpu_has(enum cpu_feature f)
+bool cpu_has(unsigned features)
 {
     static atomic_uint known;
     unsigned found = atomic_load_explicit(&known, memory_order_relaxed);
@@ -88,5 +88,24 @@ bool cpu_has(enum cpu_feature f)
         found = cpu_ask(); /* the same for every thread that asks */
         atomic_store_explicit(&known, found, memory_order_relaxed);
     }
-    return (found & (unsigned)f) != 0;
+    return (found & features) == features;
+}
+
+bool cpu_force(struct cpu_choice *c, unsigned kind)
+{
+    ASSERT(kind < c->count);
+    const struct cpu_way *way = &c->ways[kind];
+    if (way->name == NULL || !cpu_has(way->needs))
+        return false;
+    atomic_store_explicit(&c->chosen, way, memory_order_relaxed);
+    return true;
+}
+
+const struct cpu_way *cpu_chosen(struct cpu_choice *c)
+{
+    const struct cpu_way *way = atomic_load_explicit(&c->chosen, memory_order_relaxed);
+    for (unsigned kind = c->count; way == NULL && kind-- > 0;)
+        if (cpu_force(c, kind))
+            way = &c->ways[kind];
+    return way;
 }

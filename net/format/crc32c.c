@@ -3,8 +3,6 @@
 #include "net/format/cpu.h"
 #include "net/format/crc32c_choice.h"
 
-#include <stdatomic.h>
-
 /* Half a byte at a time: small, and only for a CPU without the instruction. Entry i is what the four bits i leave behind of the
  * polynomial 0x1EDC6F41, reflected 0x82F63B78 (RFC 3720, 12.1). */
 static uint32_t crc32c_portable(uint32_t reg, const uint8_t *at, size_t len)
@@ -21,43 +19,26 @@ static uint32_t crc32c_portable(uint32_t reg, const uint8_t *at, size_t len)
     return reg;
 }
 
-static const struct implementation {
-    crc32c_kernel *kernel; /* NULL: not in this build */
-    bool needs_cpu;
-} implementations[CRC32C_KIND_COUNT] = {
-    [CRC32C_PORTABLE] = {crc32c_portable, false},
+static const struct cpu_way ways[CRC32C_KIND_COUNT] = {
+    [CRC32C_PORTABLE] = {"portable", 0, (cpu_kernel *)crc32c_portable},
 #ifdef CRC32C_HAS_X86
-    [CRC32C_X86_SSE42] = {crc32c_x86, true},
+    [CRC32C_X86_SSE42] = {"x86 sse4.2", CPU_CRC32C, (cpu_kernel *)crc32c_x86},
 #endif
 #ifdef CRC32C_HAS_ARM
-    [CRC32C_ARM_CRC] = {crc32c_arm, true},
+    [CRC32C_ARM_CRC] = {"armv8 crc32", CPU_CRC32C, (cpu_kernel *)crc32c_arm},
 #endif
 };
-
-static _Atomic(const struct implementation *) chosen; /* NULL until first asked; every thread would choose the same */
+static struct cpu_choice choice = {.ways = ways, .count = COUNT_OF(ways)};
 
 bool crc32c_force(enum crc32c_kind kind)
 {
-    ASSERT(kind < CRC32C_KIND_COUNT);
-    const struct implementation *i = &implementations[kind];
-    if (i->kernel == NULL || (i->needs_cpu && !cpu_has(CPU_CRC32C)))
-        return false;
-    atomic_store_explicit(&chosen, i, memory_order_relaxed);
-    return true;
-}
-
-static const struct implementation *implementation(void)
-{
-    const struct implementation *i = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (i != NULL)
-        return i;
-    for (unsigned kind = CRC32C_KIND_COUNT; kind-- > 0;)
-        if (crc32c_force((enum crc32c_kind)kind))
-            break;
-    return atomic_load_explicit(&chosen, memory_order_relaxed);
+    return cpu_force(&choice, kind);
 }
 
 uint32_t crc32c(uint32_t crc, struct bytes data)
 {
-    return data.len == 0 ? crc : ~implementation()->kernel(~crc, data.at, data.len);
+    if (data.len == 0)
+        return crc;
+    crc32c_kernel *kernel = (crc32c_kernel *)cpu_chosen(&choice)->kernel;
+    return ~kernel(~crc, data.at, data.len);
 }

@@ -3,56 +3,39 @@
 #include "net/format/cpu.h"
 #include "net/format/gcm_choice.h"
 
-#include <stdatomic.h>
-
-static const struct choice {
-    gcm_kernel *crypt; /* NULL: none of it, or not in this build */
-    const char *name;
-    enum cpu_feature needs;
-} choices[GCM_KIND_COUNT] = {
-    [GCM_NONE] = {NULL, "none", CPU_ASKED},
+static const struct cpu_way ways[GCM_KIND_COUNT] = {
+    [GCM_NONE] = {"none", 0, NULL},
 #ifdef GCM_HAS_X86
-    [GCM_X86_AESNI] = {gcm_crypt_x86, "x86 aes-ni", CPU_AES},
+    [GCM_X86_AESNI] = {"x86 aes-ni", CPU_AES, (cpu_kernel *)gcm_crypt_x86},
 #endif
 #ifdef GCM_HAS_ARM
-    [GCM_ARM_AES] = {gcm_crypt_arm, "armv8 aes", CPU_AES},
+    [GCM_ARM_AES] = {"armv8 aes", CPU_AES, (cpu_kernel *)gcm_crypt_arm},
 #endif
 };
+static struct cpu_choice choice = {.ways = ways, .count = COUNT_OF(ways)};
 
-static _Atomic(const struct choice *) chosen; /* NULL until first asked; every thread would choose the same */
+static gcm_kernel *kernel(void)
+{
+    return (gcm_kernel *)cpu_chosen(&choice)->kernel;
+}
 
 bool gcm_force(enum gcm_kind kind)
 {
-    ASSERT(kind < GCM_KIND_COUNT);
-    if (choices[kind].name == NULL || !cpu_has(choices[kind].needs))
-        return false;
-    atomic_store_explicit(&chosen, &choices[kind], memory_order_relaxed);
-    return true;
-}
-
-static const struct choice *choice(void)
-{
-    const struct choice *c = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (c != NULL)
-        return c;
-    for (unsigned kind = GCM_KIND_COUNT; kind-- > 0;)
-        if (gcm_force((enum gcm_kind)kind))
-            break;
-    return atomic_load_explicit(&chosen, memory_order_relaxed);
+    return cpu_force(&choice, kind);
 }
 
 bool gcm_is_fast(void)
 {
-    return choice()->crypt != NULL;
+    return kernel() != NULL;
 }
 
 const char *gcm_implementation(void)
 {
-    return choice()->name;
+    return cpu_chosen(&choice)->name;
 }
 
 void gcm_crypt(const struct gcm *g, uint8_t tag[GCM_TAG_BYTES])
 {
     ASSERT(gcm_is_fast() && g->len <= GCM_BYTES_MAX);
-    choice()->crypt(g, tag);
+    kernel()(g, tag);
 }

@@ -3,8 +3,6 @@
 #include "net/format/cpu.h"
 #include "net/format/json_scan_kernel.h"
 
-#include <stdatomic.h>
-
 enum { QUOTE = 1, BACKSLASH = 2, OP = 4, SPACE = 8, CONTROL = 16, HIGH = 32 };
 
 static unsigned class_of(uint8_t byte)
@@ -145,42 +143,25 @@ void json_scan_portable(struct json_scan *s, struct bytes window, struct json_ma
     json_scan_over(s, window, marks, masks_portable, json_scan_parity_shifts);
 }
 
-static const struct implementation {
-    json_scan_kernel *kernel;    /* NULL: not in this build */
-    enum cpu_feature needs, too; /* CPU_ASKED: nothing but the architecture */
-} implementations[JSON_SCAN_KIND_COUNT] = {
-    [JSON_SCAN_PORTABLE] = {json_scan_portable, CPU_ASKED, CPU_ASKED},
+static const struct cpu_way ways[JSON_SCAN_KIND_COUNT] = {
+    [JSON_SCAN_PORTABLE] = {"portable", 0, (cpu_kernel *)json_scan_portable},
 #ifdef JSON_SCAN_HAS_X86
-    [JSON_SCAN_X86_SSE2] = {json_scan_sse2, CPU_ASKED, CPU_ASKED},
-    [JSON_SCAN_X86_AVX2] = {json_scan_avx2, CPU_AVX2, CPU_AES},
+    [JSON_SCAN_X86_SSE2] = {"x86 sse2", 0, (cpu_kernel *)json_scan_sse2},
+    [JSON_SCAN_X86_AVX2] = {"x86 avx2", CPU_AVX2 | CPU_AES, (cpu_kernel *)json_scan_avx2},
 #endif
 #ifdef JSON_SCAN_HAS_ARM
-    [JSON_SCAN_ARM_NEON] = {json_scan_neon, CPU_ASKED, CPU_ASKED},
+    [JSON_SCAN_ARM_NEON] = {"armv8 neon", 0, (cpu_kernel *)json_scan_neon},
 #endif
 };
-
-static _Atomic(json_scan_kernel *) chosen; /* NULL until first asked; every thread would choose the same */
+static struct cpu_choice choice = {.ways = ways, .count = COUNT_OF(ways)};
 
 bool json_scan_force(enum json_scan_kind kind)
 {
-    ASSERT(kind < JSON_SCAN_KIND_COUNT);
-    const struct implementation *i = &implementations[kind];
-    if (!i->kernel || !cpu_has(i->needs) || !cpu_has(i->too))
-        return false;
-    atomic_store_explicit(&chosen, i->kernel, memory_order_relaxed);
-    return true;
-}
-
-static json_scan_kernel *kernel(void)
-{
-    json_scan_kernel *k = atomic_load_explicit(&chosen, memory_order_relaxed);
-    for (unsigned kind = JSON_SCAN_KIND_COUNT; !k && kind-- > 0;)
-        if (json_scan_force((enum json_scan_kind)kind))
-            k = atomic_load_explicit(&chosen, memory_order_relaxed);
-    return k;
+    return cpu_force(&choice, kind);
 }
 
 void json_scan(struct json_scan *s, struct bytes window, struct json_marks *marks)
 {
-    kernel()(s, window, marks);
+    json_scan_kernel *kernel = (json_scan_kernel *)cpu_chosen(&choice)->kernel;
+    kernel(s, window, marks);
 }

@@ -4,7 +4,6 @@
 #include "net/format/cpu.h"
 #include "net/format/sha256_blocks.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 static_assert(sizeof(struct sha256) <= 128, "copied by value");
@@ -88,51 +87,25 @@ void sha256_blocks_portable(uint32_t h[8], const uint8_t *data, size_t blocks)
 
 /* --- which one --- */
 
-static const struct implementation {
-    sha256_blocks *blocks; /* NULL: not in this build */
-    const char *name;
-    bool needs_cpu;
-} implementations[SHA256_KIND_COUNT] = {
-    [SHA256_PORTABLE] = {sha256_blocks_portable, "portable", false},
+static const struct cpu_way ways[SHA256_KIND_COUNT] = {
+    [SHA256_PORTABLE] = {"portable", 0, (cpu_kernel *)sha256_blocks_portable},
 #ifdef SHA256_HAS_X86
-    [SHA256_X86_SHA] = {sha256_blocks_x86, "x86 sha-ni", true},
+    [SHA256_X86_SHA] = {"x86 sha-ni", CPU_SHA256, (cpu_kernel *)sha256_blocks_x86},
 #endif
 #ifdef SHA256_HAS_ARM
-    [SHA256_ARM_SHA2] = {sha256_blocks_arm, "armv8 sha2", true},
+    [SHA256_ARM_SHA2] = {"armv8 sha2", CPU_SHA256, (cpu_kernel *)sha256_blocks_arm},
 #endif
 };
-
-static _Atomic(const struct implementation *) chosen; /* NULL until first asked; every thread would choose the same */
-
-static bool is_possible(enum sha256_kind kind)
-{
-    const struct implementation *i = &implementations[kind];
-    return i->blocks != NULL && (!i->needs_cpu || cpu_has(CPU_SHA256));
-}
+static struct cpu_choice choice = {.ways = ways, .count = COUNT_OF(ways)};
 
 bool sha256_force(enum sha256_kind kind)
 {
-    ASSERT(kind < SHA256_KIND_COUNT);
-    if (!is_possible(kind))
-        return false;
-    atomic_store_explicit(&chosen, &implementations[kind], memory_order_relaxed);
-    return true;
-}
-
-static const struct implementation *implementation(void)
-{
-    const struct implementation *i = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (i != NULL)
-        return i;
-    for (unsigned kind = SHA256_KIND_COUNT; kind-- > 0;)
-        if (sha256_force((enum sha256_kind)kind))
-            break;
-    return atomic_load_explicit(&chosen, memory_order_relaxed);
+    return cpu_force(&choice, kind);
 }
 
 const char *sha256_implementation(void)
 {
-    return implementation()->name;
+    return cpu_chosen(&choice)->name;
 }
 
 /* --- the stream --- */
@@ -150,7 +123,7 @@ void sha256_update(struct sha256 *s, struct bytes data)
 {
     if (data.len == 0)
         return;
-    sha256_blocks *blocks = implementation()->blocks;
+    sha256_blocks *blocks = (sha256_blocks *)cpu_chosen(&choice)->kernel;
     size_t kept = (size_t)(s->total_bytes % SHA256_BLOCK_BYTES);
     s->total_bytes += data.len;
     if (kept > 0) {
