@@ -11,7 +11,8 @@ static struct {
     err (*main)(void *arg);
     size_t heap_bytes[TASK_COUNT]; /* in use before the case ran */
     void (*boot)(void);
-    uintptr_t stack; /* somewhere on the main fiber's */
+    const struct profile *profile; /* NULL: edge16 */
+    uintptr_t stack;               /* somewhere on the main fiber's */
 } life;
 
 static err main_fiber(void *arg)
@@ -47,10 +48,15 @@ void sim_boot(void (*boot)(void))
     life.boot = boot;
 }
 
+void sim_profile(const struct profile *p)
+{
+    life.profile = p;
+}
+
 err sim_loop(err (*main)(void *arg), void *arg)
 {
     life.main = main;
-    if (mem_boot(&profile_edge16, MEM_LAZY) != OK || buf_boot() != OK)
+    if (mem_boot(life.profile ? life.profile : &profile_edge16, MEM_LAZY) != OK || buf_boot() != OK)
         sim_fail("the runtime does not boot");
     err result = loop_run(main_fiber, arg);
     check_all_is_back();

@@ -9,12 +9,15 @@
 #include <string.h>
 
 #define REST_MS MINUTES(60)
+#define LIVE_MS 20
+#define CODES   KP_WAIT KP_CUT KP_STUCK KP_LONG KP_LIVE
 
 struct conn {
     struct kube_peer *peer;
     struct stream *stream;
     size_t len;
     struct http1_head head;
+    char line[KIB(3)]; /* what is asked */
     char buffer[KUBE_PEER_HEAD_MAX];
 };
 
@@ -76,10 +79,12 @@ static err stuck(struct conn *c)
     return E_CLOSED;
 }
 
-static err chunks(struct conn *c, const char *body)
+static err live(struct conn *c);
+
+static err pieces(struct conn *c, const char *body)
 {
     while (*body) {
-        size_t len = strcspn(body, KP_WAIT KP_CUT KP_STUCK KP_LONG);
+        size_t len = strcspn(body, CODES);
         TRY(chunk(c, body, len));
         body += len;
         if (*body == *KP_WAIT || *body == *KP_LONG)
@@ -88,15 +93,42 @@ static err chunks(struct conn *c, const char *body)
             return E_CLOSED;
         else if (*body == *KP_STUCK)
             return stuck(c);
+        else if (*body == *KP_LIVE)
+            return live(c);
         body += *body != 0;
     }
+    return OK;
+}
+
+/* Until its end, or the client's: who watches says nothing more. */
+static err live(struct conn *c)
+{
+    uint64_t at = 0;
+    char dropped[16];
+    size_t got = 1;
+    for (const char *more; (more = c->peer->live(c->peer->arg, c->line, &at)) != NULL;) {
+        if (*more)
+            TRY(pieces(c, more));
+        else {
+            err e = stream_read(c->stream, dropped, sizeof dropped, loop_now() + LIVE_MS, &got);
+            trail_clear();
+            if (e != E_TIMEOUT)
+                return e == OK ? E_CLOSED : e;
+        }
+    }
+    return OK;
+}
+
+static err chunks(struct conn *c, const char *body)
+{
+    TRY(pieces(c, body));
     return send(c, "0\r\n\r\n", 5);
 }
 
 static err answer(struct conn *c, const struct kube_reply *r)
 {
     char head[512];
-    bool whole = !strpbrk(r->body, KP_WAIT KP_CUT KP_STUCK KP_LONG);
+    bool whole = !strpbrk(r->body, CODES);
     char framing[64] = "Transfer-Encoding: chunked";
     if (r->status == 0)
         return E_CLOSED;
@@ -149,16 +181,15 @@ static err serve_one(struct conn *c)
 {
     static const struct kube_reply denied = {
         "", 0, 401, "{\"kind\":\"Status\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"Unauthorized\"}", NULL};
-    char line[KIB(3)];
     TRY(head_receive(c));
     size_t length = c->head.framing == HTTP1_LENGTH ? (size_t)c->head.length : 0;
     TRY(body_receive(c, length));
     const char *first = c->buffer;
     size_t method = strcspn(first, " "), target = strcspn(first + method + 1, " ");
-    (void)snprintf(line, sizeof line, "%.*s%s%.*s", (int)(method + 1 + target), first, length ? " " : "", (int)length,
+    (void)snprintf(c->line, sizeof c->line, "%.*s%s%.*s", (int)(method + 1 + target), first, length ? " " : "", (int)length,
                    c->buffer + c->head.head_bytes);
-    tell(c->peer, line);
-    const struct kube_reply *r = is_allowed(c) ? reply_to(c->peer, line) : &denied;
+    tell(c->peer, c->line);
+    const struct kube_reply *r = is_allowed(c) ? reply_to(c->peer, c->line) : &denied;
     size_t used = c->head.head_bytes + length;
     memmove(c->buffer, c->buffer + used, c->len - used);
     c->len -= used;

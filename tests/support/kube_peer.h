@@ -14,6 +14,7 @@
 #define KP_CUT   "\2" /* the connection ends, there and then */
 #define KP_STUCK "\3" /* nothing more, the connection stays */
 #define KP_LONG  "\4" /* 30 s of silence */
+#define KP_LIVE  "\5" /* from here on what live() says; HTTP/1.1 only */
 
 #define KUBE_PEER_TOLD_MAX    KIB(8)
 #define KUBE_PEER_REPLIES_MAX 24
@@ -34,6 +35,9 @@ struct kube_peer {
     const struct kube_reply *replies;
     /* NULL, or asked before the script: NULL: by the script. What it returns is used before the fiber waits. */
     const struct kube_reply *(*answer)(void *arg, const char *line);
+    /* What comes next of an answer, which may have KP_… in it; "": nothing yet, it is asked again soon; NULL: its end. *at is the
+     * answer's own, 0 at first. The text is used until it is asked for the next. */
+    const char *(*live)(void *arg, const char *line, uint64_t *at);
     void *arg;
     const char *token;      /* what "authorization" must be, "Bearer a"; else 401. NULL: whatever. HTTP/1.1 only */
     struct tls_config *tls; /* then HTTP/2 */

@@ -81,7 +81,9 @@ static void take(struct platform_peer *p, enum platform_op op, const struct aske
         out->status = 401;
         return;
     }
-    if (op != PLATFORM_EVENT)
+    if (p->taken)
+        p->taken(op, op == PLATFORM_SNAPSHOT ? p->snapshot : a->body);
+    if (op != PLATFORM_EVENT || p->taken)
         return;
     if (sscanf(a->body, "{\"n\":%u", &number) != 1)
         wrong(p, "event", a->body);
@@ -104,7 +106,8 @@ static struct answer decide(struct platform_peer *p, const struct asked *a)
     out.status = out.fault && out.fault->status ? out.fault->status : 200;
     if (out.fault && out.fault->body)
         (void)snprintf(out.body, sizeof out.body, "%s", out.fault->body);
-    bool done = out.status >= 200 && out.status < 300 && (!out.fault || out.fault->how == PLATFORM_ANSWER);
+    bool done = out.status >= 200 && out.status < 300 &&
+                (!out.fault || out.fault->how == PLATFORM_ANSWER || out.fault->how == PLATFORM_LOST);
     if (done && op == PLATFORM_TOKEN && out.body[0] == 0)
         token_make(p, a, &out);
     else if (done && op != PLATFORM_TOKEN)
@@ -133,6 +136,10 @@ static err body_take(struct platform_peer *p, struct http_exchange *x, struct as
         size_t some = size_min(got, cap - 1 - kept);
         memcpy(body + kept, piece, some);
         kept += some;
+        if (p->taken && strcmp(a->path, paths[PLATFORM_SNAPSHOT]) == 0 && a->bytes + got < sizeof p->snapshot) {
+            memcpy(p->snapshot + a->bytes, piece, got);
+            p->snapshot[a->bytes + got] = 0;
+        }
         a->bytes += got;
         for (size_t i = 0; i < got; i++)
             sum = sum * 31 + piece[i];

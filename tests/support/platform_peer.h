@@ -13,6 +13,7 @@ enum platform_op { PLATFORM_TOKEN, PLATFORM_SNAPSHOT, PLATFORM_EVENT, PLATFORM_H
 enum platform_how {
     PLATFORM_ANSWER,
     PLATFORM_CUT /* closes without an answer */,
+    PLATFORM_LOST /* takes it, and closes without an answer; h1 only */,
     PLATFORM_SILENT /* for `wait_ms`, then closes */
 };
 
@@ -28,6 +29,7 @@ struct platform_fault {
 
 #define PLATFORM_ARRIVALS_MAX 4096
 #define PLATFORM_STEPS_MAX    512
+#define PLATFORM_BODY_MAX     MIB(1)
 
 struct platform_peer {
     /* the test's */
@@ -38,6 +40,9 @@ struct platform_peer {
     const char *token_answer; /* instead of tokens tok-1, tok-2 … */
     unsigned life_s;          /* of a token; 0: expires_in is not told */
     unsigned refused_below;   /* tokens of lower numbers are answered 401 */
+    /* Told of what was taken, instead of {"n":7…}; whole in PLATFORM_BODY_MAX bytes of one snapshot at a time, its beginning of
+     * events. h1 only. */
+    void (*taken)(enum platform_op op, const char *body);
     /* seen */
     unsigned count[PLATFORM_OPS], good[PLATFORM_OPS];
     unsigned tokens, wrong;
@@ -49,6 +54,7 @@ struct platform_peer {
     uint32_t events[PLATFORM_ARRIVALS_MAX]; /* the number in each event's body that was good: {"n":7…} */
     unsigned event_count;
     unsigned in_work, in_work_peak;
+    char snapshot[PLATFORM_BODY_MAX]; /* for taken() */
     /* its own */
     struct http_server *h1;
     struct server h2;
