@@ -2,6 +2,7 @@
 #include "board/check.h"
 
 #include "board/rt/file.h"
+#include "net/format/kubeconfig.h"
 #include "net/format/talosconfig.h"
 #include "net/format/url.h"
 
@@ -89,7 +90,7 @@ static err look_file(struct checked *c, struct lane *l, const struct named_file 
         return e;
     trail_clear(); /* the words below say it */
     if (e == E_ABSENT)
-        check_warn(c, "%s: there is no %s; put it there before the next backup", f->key, f->path);
+        check_warn(c, "%s: there is no %s; put it there before it is needed", f->key, f->path);
     else if (e != OK)
         check_warn(c, "%s: %s cannot be looked at: %s", f->key, f->path, err_text(e));
     else if (stat.kind != OS_FILE)
@@ -143,6 +144,30 @@ static err look_talosconfig(struct checked *c, struct lane *l, ms deadline)
     return e == E_CANCELED ? e : OK;
 }
 
+/* The same of a kubeconfig. */
+static err look_kubeconfig(struct checked *c, struct lane *l, ms deadline)
+{
+    const char *path = c->config->kubernetes.kubeconfig;
+    struct kubeconfig *config = NULL;
+    struct buf *file = NULL;
+    char why[CHECK_REFUSAL_BYTES - 64];
+    if (!c->config->ingest.enabled || !*path)
+        return OK;
+    err e = file_read_small(l, path, KUBECONFIG_BYTES_MAX, deadline, &file);
+    if (e == OK) {
+        e = kubeconfig_open((struct bytes){file->at, file->len}, path, c->config->kubernetes.context, &config);
+        if (e == E_UNSUPPORTED || e == E_CONFIG || e == E_CORRUPT) {
+            trail_take(e, why, sizeof why);
+            (void)snprintf(c->refusal, sizeof c->refusal, "kubernetes.kubeconfig: %s", why);
+        }
+        wipe(file->at, file->len);
+    }
+    kubeconfig_close(config);
+    buf_release(file);
+    trail_clear(); /* what cannot be read is a warning already */
+    return e == E_CANCELED ? e : OK;
+}
+
 static err look_named(struct checked *c, struct lane *l, ms deadline)
 {
     const struct config *g = c->config;
@@ -153,6 +178,10 @@ static err look_named(struct checked *c, struct lane *l, ms deadline)
         {"backup.talos.config", g->backup.source == SOURCE_TALOS ? g->backup.talos_config : "", true},
         {"backup.rehearse.identity_file", g->backup.identity_file, true},
         {"notify.ca", g->notify.ca, false},
+        {"kubernetes.kubeconfig", g->ingest.enabled ? g->kubernetes.kubeconfig : "", true},
+        {"ingest.ca", g->ingest.enabled ? g->ingest.ca : "", false},
+        {"ingest.credentials.client_id_file", g->ingest.enabled ? g->ingest.client_id_file : "", false},
+        {"ingest.credentials.private_key_file", g->ingest.enabled ? g->ingest.private_key_file : "", true},
     };
     for (size_t i = 0; i < COUNT_OF(files); i++)
         TRY(look_file(c, l, &files[i], deadline));
@@ -184,6 +213,8 @@ static err look_files(struct checked *c)
         e = look_named_of(c, &lane, i, deadline);
     if (e == OK)
         e = look_talosconfig(c, &lane, deadline);
+    if (e == OK)
+        e = look_kubeconfig(c, &lane, deadline);
     if (e == OK)
         e = look_folders(c, &lane, deadline);
     lane_close(&lane);

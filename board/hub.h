@@ -116,6 +116,13 @@ MUST_USE err hub_confine(struct hub *h, const struct config *c);
 bool hub_confined_from(const struct config *c, const struct config *now, struct text *why);
 MUST_USE err hub_confine_metrics(void);
 
+/* --- hub_kube_files.c --- */
+#define HUB_KUBE_FILES 4 /* CA, certificate, key, token */
+struct hub_kube_files {
+    char path[HUB_KUBE_FILES][OS_PATH_MAX]; /* "": none */
+};
+void hub_kube_files(const struct config *c, struct hub_kube_files *out);
+
 /* --- hub_tasks.c --- */
 void hub_dump_if_wanted(struct hub *h); /* SIGUSR1: what each task uses now, into the log */
 

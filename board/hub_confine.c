@@ -44,7 +44,7 @@ static const struct confine_path always[] = {
 static const char *const linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/localtime", "/etc/ssl/certs/ca-certificates.crt"};
 
 /* Files and folders that a configuration names; "" ones are not counted. */
-#define FILES_MAX   (11 + 4 * CONFIG_DESTINATIONS_MAX)
+#define FILES_MAX   (11 + HUB_KUBE_FILES + 4 * CONFIG_DESTINATIONS_MAX)
 #define WRITTEN_MAX (3 + CONFIG_DESTINATIONS_MAX)
 #define FOLDERS_MAX (2 * (FILES_MAX + 1 + 4)) /* of the files, of the configuration itself, of `linked` */
 _Static_assert(FOLDERS_MAX + WRITTEN_MAX + 1 + 5 <= CONFINE_PATHS_MAX, "with `data` and `always`");
@@ -58,7 +58,7 @@ static size_t keep_named(const char **list, size_t count)
     return kept;
 }
 
-static size_t files_read(const struct config *c, const char *out[FILES_MAX])
+static size_t files_read(const struct config *c, const struct hub_kube_files *kube, const char *out[FILES_MAX])
 {
     bool in_pod = c->ingest.enabled && !*c->kubernetes.kubeconfig;
     const char *const common[] = {c->backup.ca,
@@ -67,7 +67,7 @@ static size_t files_read(const struct config *c, const char *out[FILES_MAX])
                                   c->backup.talos_config,
                                   c->backup.identity_file,
                                   c->notify.ca,
-                                  c->kubernetes.kubeconfig, /* and what it names, in its folder */
+                                  c->kubernetes.kubeconfig,
                                   in_pod ? KUBE_ACCOUNT_FOLDER "/token" : "",
                                   c->ingest.ca,
                                   c->ingest.client_id_file,
@@ -75,6 +75,8 @@ static size_t files_read(const struct config *c, const char *out[FILES_MAX])
     size_t n = 0;
     for (size_t i = 0; i < COUNT_OF(common); i++)
         out[n++] = common[i];
+    for (size_t i = 0; i < HUB_KUBE_FILES; i++)
+        out[n++] = kube->path[i];
     for (unsigned i = 0; i < c->backup.destination_count; i++) {
         const struct config_destination *d = &c->backup.destinations[i];
         out[n++] = d->ca;
@@ -101,6 +103,7 @@ struct list { /* on the heap while it is made */
     size_t count;
     char folders[FOLDERS_MAX][OS_PATH_MAX];
     size_t folder_count;
+    struct hub_kube_files kube;
 };
 
 static void add(struct list *l, const char *path, enum confine_access access)
@@ -170,7 +173,8 @@ static void add_made(struct list *l, const char *folder)
 static void list_paths(struct list *l, const char *config_path, const struct config *c)
 {
     const char *files[FILES_MAX], *written[WRITTEN_MAX];
-    size_t file_count = files_read(c, files), written_count = folders_written(c, written);
+    hub_kube_files(c, &l->kube);
+    size_t file_count = files_read(c, &l->kube, files), written_count = folders_written(c, written);
     add_made(l, c->data);
     for (size_t i = 0; i < written_count; i++)
         add_made(l, written[i]);
@@ -294,17 +298,28 @@ static bool is_written(const struct config *c, const char *path)
     return false;
 }
 
+static bool lacks_file(const struct config *c, struct text *why)
+{
+    const char *files[FILES_MAX];
+    struct hub_kube_files kube;
+    hub_kube_files(c, &kube);
+    size_t count = files_read(c, &kube, files);
+    for (size_t i = 0; i < count; i++)
+        if (lacks(files[i], CONFINE_READ, why))
+            return true;
+    return false;
+}
+
 bool hub_confined_from(const struct config *c, const struct config *now, struct text *why)
 {
-    const char *files[FILES_MAX], *written[WRITTEN_MAX];
-    size_t file_count = files_read(c, files), written_count = folders_written(c, written);
+    const char *written[WRITTEN_MAX];
+    size_t written_count = folders_written(c, written);
     if (wants_mounts(c) && !confine_allows_mounts()) {
         text_add(why, "restart needed: a destination is to be mounted, and the right to mount was given up");
         return true;
     }
-    for (size_t i = 0; i < file_count; i++)
-        if (lacks(files[i], CONFINE_READ, why))
-            return true;
+    if (lacks_file(c, why))
+        return true;
     for (size_t i = 0; i < written_count; i++)
         if (!is_written(now, written[i]) && (lacks(written[i], CONFINE_WRITE, why) || lacks_capability(written[i], why)))
             return true;

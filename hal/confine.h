@@ -27,7 +27,7 @@ struct confine_path {
     const char *path; /* a file or folder; absent: the nearest folder above that is there, but never / itself */
     enum confine_access access;
 };
-#define CONFINE_PATHS_MAX 88
+#define CONFINE_PATHS_MAX 96
 #define CONFINE_PORTS_MAX 8
 
 struct confine_options {

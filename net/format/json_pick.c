@@ -87,6 +87,7 @@ err pick_push(struct pick *p, const struct pick_window *w, size_t at, bool objec
         return pick_fail_at(p, w, at, "nested too deep");
     uint64_t bit = (uint64_t)1 << (p->depth % 64), *word = &p->objects[p->depth / 64];
     *word = object ? *word | bit : *word & ~bit;
+    p->mixed[p->depth / 64] &= ~bit;
     p->depth++;
     p->state = object ? PICK_AT_KEY_OR_END : PICK_AT_VALUE_OR_END;
     return OK;

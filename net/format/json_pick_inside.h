@@ -57,6 +57,7 @@ struct pick {
     bool skip; /* until the value that begins at skip_depth is whole */
     unsigned depth, skip_depth;
     uint64_t objects[PICK_DEPTH_MAX / 64]; /* bit d: level d + 1 is an object, else an array */
+    uint64_t mixed[PICK_DEPTH_MAX / 64];   /* bit d: the keys of level d + 1 that were kept are not in byte order */
     struct json_word word;
     /* what is wanted */
     struct pick_node *open;         /* the innermost container that is kept */
@@ -115,7 +116,8 @@ MUST_USE err pick_text_add(struct pick *p, struct bytes part);
 uint32_t pick_text_end(struct pick *p, uint32_t at); /* of [at, used): unescapes in place; the bytes that are left */
 void pick_attach(struct pick_node *parent, struct pick_node *child);
 void pick_detach_field(struct pick_node *parent, const struct pick_field *f);
-void pick_detach_key(struct pick_node *parent, struct bytes key);
+/* Of the open container: the child of that key that is there already, if any. */
+void pick_detach_key(struct pick *p, struct bytes key);
 uint32_t pick_children(const struct pick_node *parent);
 
 const struct pick_field *pick_field_find(const struct pick_field *fields, struct bytes key); /* a key without escapes */

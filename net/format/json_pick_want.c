@@ -156,7 +156,7 @@ static err kept_key_end(struct pick *p)
     p->key_bytes = pick_text_end(p, p->key_at);
     p->key_kept = true;
     p->field = NULL;
-    pick_detach_key(p->open, (struct bytes){p->arena + p->key_at, p->key_bytes});
+    pick_detach_key(p, (struct bytes){p->arena + p->key_at, p->key_bytes});
     p->what = p->open->what == PICK_ANY ? PICK_ANY : PICK_SCALAR;
     if (p->open->what != PICK_KEYS)
         return OK;

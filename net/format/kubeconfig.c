@@ -181,13 +181,13 @@ static err value_refuse(struct reader *r, const char *key, const char *what)
 
 /* --- what is in an entry --- */
 
-#define USE_TOKEN "use a token, a tokenFile or a client certificate (kubectl create token ACCOUNT)"
+#define USE_TOKEN "use a token or a client certificate"
 
 static const struct refusal {
     const char *key, *what;
 } cluster_refused[] = {{"insecure-skip-tls-verify", "TLS always verifies here; give certificate-authority(-data)"},
                        {"proxy-url", "there is no way through a proxy; give a server that can be reached"}},
-  user_refused[] = {{"exec", "plugins are never run; " USE_TOKEN},
+  user_refused[] = {{"exec", "plugins are never run; " USE_TOKEN " (kubectl create token)"},
                     {"auth-provider", "is not there any more; " USE_TOKEN},
                     {"username", "basic authentication is not there any more; " USE_TOKEN},
                     {"password", "basic authentication is not there any more; " USE_TOKEN},

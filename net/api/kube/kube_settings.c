@@ -242,9 +242,11 @@ err kube_settings_read(struct kube *k, ms deadline, struct kube_settings *out)
 {
     struct kubeconfig *c = NULL;
     *out = (struct kube_settings){.expires_s = 0};
-    err e = k->kubeconfig[0] ? config_read(k, deadline, &c) : account_read(k, deadline, &c);
-    if (e == OK)
-        e = settings_fill(k, c, deadline, out);
+    if (k->kubeconfig[0])
+        TRY(config_read(k, deadline, &c)); /* names the file itself, and its line */
+    else
+        TRY(account_read(k, deadline, &c));
+    err e = settings_fill(k, c, deadline, out);
     kubeconfig_close(c);
     if (e == OK)
         return OK;

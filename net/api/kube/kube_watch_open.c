@@ -7,9 +7,10 @@
 
 #include <string.h>
 
-#define REFUSED_MS  SECONDS(5) /* for the body of a refusal */
-#define AHEAD_TRIES 3
-#define STEADY_MS   SECONDS(5) /* a watch that was open for so long has not failed at once */
+#define REFUSED_MS       SECONDS(5) /* for the body of a refusal */
+#define REFUSED_LEAST_MS SECONDS(1)
+#define AHEAD_TRIES      3
+#define STEADY_MS        SECONDS(5) /* a watch that was open for so long has not failed at once */
 
 /* --- mending --- */
 
@@ -69,7 +70,8 @@ bool watch_refused(struct kube_watches *s, struct watch *w, struct kube_event *o
         return told(s, w, KUBE_EVENT_GONE, out);
     }
     if (code == 401 || code == 403 || code == 404 || code == 405) {
-        w->due = loop_now() + KUBE_FORBIDDEN_MS;
+        ms pause = kube_pause(w->failures, KUBE_FORBIDDEN_MS);
+        w->due = loop_now() + (pause > REFUSED_LEAST_MS ? pause : REFUSED_LEAST_MS);
         return told(s, w, code < 404 ? KUBE_EVENT_FORBIDDEN : KUBE_EVENT_ABSENT, out);
     }
     if (s->status.retry_after_s > 0)
