@@ -245,7 +245,7 @@ static bool entry_pick(const char *at, size_t len, uint64_t *cursor, char name[O
         const struct entry *e = (const void *)(at + i);
         *cursor = (uint64_t)e->next_place;
         if (strcmp(e->name, ".") != 0 && strcmp(e->name, "..") != 0) {
-            snprintf(name, OS_NAME_MAX, "%s", e->name);
+            snprintf(name, OS_NAME_MAX, "%.*s", OS_NAME_MAX - 1, e->name);
             return true;
         }
         i += e->bytes;

@@ -45,7 +45,7 @@ err oauth2_open(const struct oauth2_options *options, struct oauth2 **out)
     if (strlen(options->platform_url) >= JWT_AUDIENCE_MAX || strlen(url.path) + sizeof OAUTH2_PATH > URL_PATH_MAX)
         return trail(E_RANGE, "the platform's URL is too long");
     if (url.tls && !options->tls)
-        return trail(E_INVALID, "the platform's URL is https, and there are no certificates to verify it by");
+        return trail(E_INVALID, "the platform's URL is https, and there is no CA bundle to verify it by: name one with ingest.ca");
     struct oauth2 *o = calloc(1, sizeof *o);
     if (!o)
         return trail(E_BUDGET, "a platform's tokens");

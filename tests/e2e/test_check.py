@@ -51,6 +51,26 @@ def test_what_is_streamed(check, yaml, line, told):
     assert json.loads(check(yaml, "-o", "json")[1])["ingest"] == told
 
 
+KUBECONFIG = """current-context: a
+contexts: [{name: a, context: {cluster: a, user: a}}]
+clusters: [{name: a, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: a, user: {USER}}]
+"""
+
+
+@pytest.mark.parametrize("user, code, told", [
+    ("token: x", 0, None),
+    ("exec: {command: aws}", 2, "line 4: users[a].user.exec: plugins are never run; use a token"),
+    ("token: [", 2, "line ")], ids=["good", "exec", "no YAML"])
+def test_the_kubeconfig_is_read(check, tmp_path, user, code, told):
+    path = tmp_path / "kubeconfig"
+    path.write_text(KUBECONFIG.replace("USER", user))
+    path.chmod(0o600)
+    got, _, said = check(f"version: 1\ningest: {{enabled: true}}\nkubernetes: {{kubeconfig: {path}}}\n")
+    assert got == code and said == ("" if told is None else said)
+    assert told is None or said.startswith(f"FILE: kubernetes.kubeconfig: {path}: {told}"), said
+
+
 def test_a_good_one(check, files):
     code, out, said = check(GOOD.format(**files))
     assert code == 0 and said == "" and out.splitlines()[0].endswith("holdfast.yaml: good")

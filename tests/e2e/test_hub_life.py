@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from peers.ca import Ca
 from peers.backup import check_file, name_time
 from peers.etcd import Etcd
 from peers.faulty import Faults, Proxy
 from peers.config import to_yaml
+from peers.kubeconfig import Login, write_kubeconfig
 from peers.proc import Proc, free_port, wait_for
 
 MIB = 1 << 20
@@ -309,6 +311,17 @@ def test_every_thread_is_confined(etcd, make_hub):
     assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
     if lacking:
         pytest.skip(f"this kernel lacks {', '.join(lacking)}; the rest is in force")
+
+
+def test_what_a_kubeconfig_names_may_lie_anywhere(tmp_path_factory, make_hub):
+    authority = Ca(tmp_path_factory.mktemp("elsewhere"))
+    login = Login("x", "https://127.0.0.1:1", authority.cert, cert=authority.client("client"))
+    hub = make_hub(endpoints=["http://127.0.0.1:1"])
+    hub.config["kubernetes"] = {"kubeconfig": str(write_kubeconfig(tmp_path_factory.mktemp("kube") / "config", [login]))}
+    hub.config["ingest"] = {"enabled": True}
+    hub.start()
+    wait_for(lambda: "connecting to 127.0.0.1:1" in hub.log_text(), "a try to connect, with the certificates read", 30, hub.proc)
+    assert "permission" not in hub.log_text()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's folder takes root to make")
