@@ -87,6 +87,10 @@ LIB_SRC   := $(filter-out $(WORLD_SRC),$(wildcard board/rt/*.c)) $(wildcard boar
              $(wildcard net/format/*.c net/proto/*.c net/api/*.c net/api/*/*.c hal/*.c config/*.c agents/*/*.c) \
              $(filter-out board/main.c,$(wildcard board/*.c))
 objects    = $(patsubst %,$(O)/obj/%.o,$(1))
+# Threads meet in the runtime and the store only.
+ifeq ($(KIND),tsan)
+  LIB_SRC := $(filter board/rt/% board/profiles/% net/format/% hal/%,$(LIB_SRC))
+endif
 LIB_OBJ   := $(call objects,$(LIB_SRC) $(wildcard $(SWITCH)))
 UNIT      := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 SIM       := $(patsubst tests/sim/%.c,$(O)/sim/%,$(wildcard tests/sim/test_*.c))
@@ -159,9 +163,9 @@ fuzzers: $(FUZZ)
 probes: $(patsubst tests/%.c,$(O)/%,$(wildcard tests/e2e/*.c tests/bench/*.c tests/boot/*.c))
 objects: $(LIB_OBJ) $(call objects,board/main.c $(WORLD_SRC) $(SIM_SRC))
 run-units: units
-	@tools/run-tests --runner '$(RUN)' $(if $(RUN),--timeout 300) --label 'unit $(VARIANT)' $(UNIT)
+	@tools/run-tests --runner '$(RUN)' --label 'unit $(VARIANT)' $(UNIT)
 run-sims: sims
-	@$(SLOW) tools/run-tests --runner '$(RUN)' $(if $(RUN),--timeout 300) --label 'sim $(VARIANT)' $(SIM)
+	@$(SLOW) tools/run-tests --runner '$(RUN)' --label 'sim $(VARIANT)' $(SIM)
 THREADED := $(addprefix $(O)/unit/test_,pool heap buf log metric os writer store)
 run-threads: $(THREADED)
 	@tools/run-tests --label 'threads $(VARIANT)' $(THREADED)

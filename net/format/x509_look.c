@@ -36,7 +36,7 @@ static bool take(struct bytes *rest, uint8_t *tag, struct bytes *content)
 
 static bool take_one(struct bytes *rest, uint8_t want, struct bytes *content)
 {
-    uint8_t tag;
+    uint8_t tag = 0;
     return take(rest, &tag, content) && tag == want;
 }
 
