@@ -31,8 +31,9 @@ void hub_ingest_stop(struct hub *h, ms deadline)
     if (ended == E_TIMEOUT)
         log_error("the ingest agent did not end in time", F_ERR(ended));
     group_close(&e->streams);
-    ingest_close(e->ingest);
-    e->ingest = NULL;
+    struct ingest *ingest = e->ingest;
+    e->ingest = NULL; /* `ingest status` may ask while it closes */
+    ingest_close(ingest);
 }
 
 err hub_ingest_status(void *arg, struct http_exchange *x)

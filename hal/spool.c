@@ -292,6 +292,11 @@ err spool_mark(struct spool *s, ms deadline, uint64_t *seq)
     return append(s, (struct spool_item){.what = SPOOL_LOG_MARK}, deadline, seq);
 }
 
+uint64_t spool_marked(const struct spool *s)
+{
+    return s->last_mark;
+}
+
 err spool_note_set(struct spool *s, struct bytes note)
 {
     if (note.len > sizeof s->note)

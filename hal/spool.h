@@ -72,6 +72,7 @@ MUST_USE err spool_append(struct spool *s, const uint8_t key[SPOOL_KEY_BYTES], e
 /* A place in the order: given out when all before it is acknowledged; nothing behind it is given out before its own spool_done().
  * Durable as records are. */
 MUST_USE err spool_mark(struct spool *s, ms deadline, uint64_t *seq);
+uint64_t spool_marked(const struct spool *s); /* the place of the last mark; 0: none since the spool was cleared */
 /* The owner's bytes: what it may believe of all that it appended so far (resume points). Written, whole, with the next commit, or
  * 5 s later when there is none; recovered with all that was appended before it, or an older one, or none (len 0). */
 MUST_USE err spool_note_set(struct spool *s, struct bytes note); /* E_RANGE: longer than SPOOL_NOTE_BYTES_MAX */

@@ -33,10 +33,11 @@ struct obsyk_agent {
 
 extern const struct custom obsyk_agent_resource;
 
-/* Every condition that is ever written. The last three are ours, the others the original operator's.
+/* Every condition that is ever written. The last three and AGENT_STOPPED are ours, the others the original operator's.
  *    state                type         status  reason */
 #define OBSYK_CONDITION_TABLE(X)                                                                                                 \
     X(AGENT_RUNNING, "Available", TRUE, "AgentRunning")                                                                          \
+    X(AGENT_STOPPED, "Available", FALSE, "AgentStopped")                                                                         \
     X(SYNC_ACTIVE, "Syncing", TRUE, "SyncActive")                                                                                \
     X(SNAPSHOT_FAILED, "Syncing", FALSE, "SnapshotFailed")                                                                       \
     X(HEARTBEAT_FAILED, "Syncing", FALSE, "HeartbeatFailed")                                                                     \

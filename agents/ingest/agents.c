@@ -11,6 +11,7 @@
 
 #define AGAIN_MS    SECONDS(30) /* after what failed */
 #define OPEN_MS_MAX SECONDS(60)
+#define SYNC_LEAST  SECONDS(1) /* between two heartbeats, whatever is asked for */
 
 const struct kube_resource agents_resource = {"obsyk.io", "v1", "obsykagents", true};
 
@@ -71,6 +72,11 @@ static void refuse(struct agents *a, const struct custom_meta *meta)
     (void)snprintf(n->name, sizeof n->name, "%s", meta->name);
 }
 
+static bool is_same_spec(const struct obsyk_agent *is, const struct custom_meta *meta)
+{
+    return is->meta.generation == meta->generation && strcmp(is->meta.uid, meta->uid) == 0;
+}
+
 static err upsert(struct agents *a, const struct pick_node *object)
 {
     char storage[CUSTOM_ERRORS_BYTES];
@@ -85,6 +91,7 @@ static err upsert(struct agents *a, const struct pick_node *object)
         if (!s)
             refuse(a, &read->meta);
     }
+    bool told_only = s && s->followed && is_same_spec(&s->incoming, &read->meta);
     if (s) {
         s->incoming = *read;
         s->changed = true;
@@ -94,7 +101,8 @@ static err upsert(struct agents *a, const struct pick_node *object)
     free(read);
     if (e == E_INVALID)
         trail_clear();
-    bell_ring(&a->in->agents_bell);
+    if (!told_only) /* our own status is no reason to write it again */
+        bell_ring(&a->in->agents_bell);
     return e == E_INVALID ? OK : e;
 }
 
@@ -144,7 +152,14 @@ err agents_list(struct agents *a)
     }
     free(list.arena);
     free(page);
+    a->again_at = loop_now() + AGAIN_MS;
     return e == OK ? OK : trail(e, "listing ObsykAgents");
+}
+
+static void list_again(struct agents *a)
+{
+    a->again = true;
+    a->again_at = 0;
 }
 
 err agents_take(struct agents *a, const struct kube_event *event)
@@ -153,21 +168,22 @@ err agents_take(struct agents *a, const struct kube_event *event)
     if (is_state)
         return take_item(a, &(struct kube_item){.object = event->object});
     if (event->type == KUBE_EVENT_DELETED || event->type == KUBE_EVENT_GONE)
-        a->again = true; /* a place may be free for one that was refused */
+        list_again(a); /* a place may be free for one that was refused */
     return OK;
 }
 
 bool agents_want_list(const struct agents *a)
 {
-    return a && a->again;
+    return a && a->again && loop_now() >= a->again_at;
 }
 
 /* --- what follows from it: in their own fiber --- */
 
 static void settings_of(const struct obsyk_agent *r, struct outlet_settings *out)
 {
-    *out = (struct outlet_settings){
-        .sync_interval_ms = r->sync_interval_ms, .events_per_second = r->events_per_second, .burst_size = r->burst_size};
+    *out = (struct outlet_settings){.sync_interval_ms = r->sync_interval_ms < SYNC_LEAST ? SYNC_LEAST : r->sync_interval_ms,
+                                    .events_per_second = r->events_per_second,
+                                    .burst_size = r->burst_size};
     (void)snprintf(out->platform_url, sizeof out->platform_url, "%s", r->platform_url);
     (void)snprintf(out->cluster_name, sizeof out->cluster_name, "%s", r->cluster_name);
 }
@@ -198,6 +214,14 @@ static err open_outlet(struct agents *a, struct agent *s, const struct outlet_se
     return OK;
 }
 
+/* Another Secret is read at once. */
+static void use_secret(struct agent *s)
+{
+    if (strcmp(s->secret_name, s->is.secret_name) != 0)
+        s->credentials_at = 0;
+    (void)snprintf(s->secret_name, sizeof s->secret_name, "%s", s->is.secret_name);
+}
+
 /* The desk is held. */
 static err apply(struct agents *a, struct agent *s)
 {
@@ -212,6 +236,8 @@ static err apply(struct agents *a, struct agent *s)
         outlet_change(s->outlet, set);
     else
         e = open_outlet(a, s, set);
+    if (e == OK)
+        use_secret(s);
     free(set);
     return e;
 }
@@ -235,10 +261,9 @@ static err follow(struct agents *a, struct agent *s)
     s->status_at = loop_now();
     TRY(sem_take(&in->desk, FOREVER));
     err e = OK;
-    if (*s->wrong) {
-        close_outlet(a, s);
+    if (*s->wrong) /* what was good before stays in force, as a hub's configuration does */
         set_problem(s, OBSYK_INVALID_SPEC, s->wrong);
-    } else
+    else
         e = apply(a, s);
     sem_give(&in->desk);
     if (e == OK || e == E_CANCELED)
@@ -252,10 +277,12 @@ static err follow(struct agents *a, struct agent *s)
 static err forget(struct agents *a, struct agent *s)
 {
     TRY(sem_take(&a->in->desk, FOREVER));
+    if (s->outlet)
+        s->outlet->gone = true;
     close_outlet(a, s);
     sem_give(&a->in->desk);
     *s = (struct agent){0};
-    a->again = true;
+    list_again(a);
     return OK;
 }
 
@@ -275,7 +302,7 @@ static err look_after(struct agents *a, struct agent *s)
     bool another = s->changed && s->followed && strcmp(s->incoming.meta.uid, s->is.meta.uid) != 0;
     if (another) /* deleted and made again, and we saw only the new one */
         TRY(start_anew(a, s));
-    bool told_only = s->changed && s->followed && s->incoming.meta.generation == s->is.meta.generation && !*s->wrong;
+    bool told_only = s->changed && s->followed && is_same_spec(&s->incoming, &s->is.meta);
     if (told_only) { /* our own status, most likely */
         s->is = s->incoming;
         s->changed = false;

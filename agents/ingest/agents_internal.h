@@ -16,7 +16,8 @@ struct agent { /* one ObsykAgent that is followed */
     struct obsyk_agent is;       /* the one that is acted upon */
     char wrong[CUSTOM_ERRORS_BYTES];
     struct outlet *outlet;
-    bool has_problem; /* told in its status, instead of health */
+    char secret_name[CUSTOM_NAME_MAX]; /* in force; `is` may be a spec that is not */
+    bool has_problem;                  /* told in its status, instead of health */
     enum obsyk_condition problem;
     char why[CUSTOM_MESSAGE_MAX / 2];
     bool credentials_failed;
@@ -32,7 +33,8 @@ struct agents {
     void *arena;
     struct agent_name refused[AGENTS_REFUSED_MAX];
     unsigned refused_count;
-    bool again;
+    bool again; /* list them, not before again_at */
+    ms again_at;
     unsigned slot_count;
     struct agent slots[];
 };

@@ -61,9 +61,9 @@ static err take_credentials(struct agents *a, struct agent *s, const struct pick
     char client_id[JWT_CLIENT_ID_MAX];
     struct pem_key key = {0};
     (void)a;
-    err e = client_id_of(secret, s->is.secret_name, client_id);
+    err e = client_id_of(secret, s->secret_name, client_id);
     if (e == OK)
-        e = key_of(secret, s->is.secret_name, &key);
+        e = key_of(secret, s->secret_name, &key);
     if (e == OK)
         e = oauth2_set_credentials(s->outlet->oauth2, client_id, &key);
     pem_key_wipe(&key);
@@ -75,13 +75,13 @@ static err read_secret(struct agents *a, struct agent *s)
     static const struct kube_resource secrets = {"", "v1", "secrets", true};
     char path[KUBE_PATH_MAX];
     struct kube_into into = {.fields = secret_fields, .arena = a->arena, .arena_bytes = AGENTS_ARENA};
-    if (!kube_path(&secrets, s->is.meta.namespace, s->is.secret_name, NULL, path))
+    if (!kube_path(&secrets, s->is.meta.namespace, s->secret_name, NULL, path))
         return trail(E_INVALID, "spec.credentialsSecretRef.name is no name of a Secret");
     err e = kube_ask(a->in->kube, KUBE_GET, path, (struct bytes){0}, &into, loop_now() + INGEST_ASK_MS_MAX);
     if (e == OK)
         e = take_credentials(a, s, into.object);
     else if (e != E_CANCELED)
-        e = trail(e, "Secret %s/%s", s->is.meta.namespace, s->is.secret_name);
+        e = trail(e, "Secret %s/%s", s->is.meta.namespace, s->secret_name);
     wipe(a->arena, AGENTS_ARENA);
     return e;
 }
@@ -133,10 +133,13 @@ static void set_counts(const struct ingest *in, struct obsyk_agent *next)
         next->counts[k] = index_count(in->index, k);
 }
 
-/* A failure is told by its one condition; the others stay as they are. */
+/* A failure is told by its one condition; the others stay as they are. Available is not, where nothing can be streamed: the
+ * original's stays True. */
 static err set_conditions(const struct agent *s, struct obsyk_agent *next)
 {
     const struct outlet *o = s->outlet;
+    if ((s->has_problem && !o) || (s->credentials_failed && o && !o->has_credentials))
+        TRY(set(next, OBSYK_AGENT_STOPPED, "Nothing is streamed; Degraded says why"));
     if (s->has_problem)
         return set(next, s->problem, s->why);
     if (s->credentials_failed)
@@ -205,10 +208,8 @@ err agents_tell_status(struct agents *a, struct agent *s)
         log_warn("the status of an ObsykAgent cannot be written", F("namespace", s->is.meta.namespace),
                  F("name", s->is.meta.name), F_ERR(e));
     trail_clear();
-    s->status_at = loop_now() + (late                         ? SECONDS(1)
-                                 : e != OK                    ? AGAIN_MS
-                                 : s->is.sync_interval_ms > 0 ? s->is.sync_interval_ms
-                                                              : AGAIN_MS);
+    ms pause = s->outlet ? s->outlet->set.sync_interval_ms : AGAIN_MS;
+    s->status_at = loop_now() + (late ? SECONDS(1) : e != OK ? AGAIN_MS : pause);
     return OK;
 }
 
@@ -236,8 +237,8 @@ static err tell_one(struct agents *a, const struct agent_name *n, struct obsyk_a
 err agents_tell_refused(struct agents *a)
 {
     struct obsyk_agent *two = a->refused_count ? malloc(2 * sizeof *two) : NULL;
-    for (; two && a->refused_count > 0; a->refused_count--) {
-        struct agent_name n = a->refused[(a->refused_count - 1) % AGENTS_REFUSED_MAX];
+    while (two && a->refused_count > 0) { /* a list may begin them anew while we wait */
+        struct agent_name n = a->refused[--a->refused_count % AGENTS_REFUSED_MAX];
         err e = tell_one(a, &n, &two[0], &two[1]);
         if (e != OK && e != E_CANCELED && e != E_ABSENT)
             log_warn("the status of an ObsykAgent cannot be written", F("namespace", n.name_space), F("name", n.name), F_ERR(e));

@@ -74,7 +74,7 @@ static err tell_outlets(struct ingest *in, enum ingest_change change, const stru
     for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++) {
         struct outlet *o = in->outlets[i];
         struct envelope envelope;
-        if (!o || o->state != OUTLET_LIVE)
+        if (!outlet_is_told(o))
             continue;
         outlet_envelope(o, &envelope);
         err e = written ? OK : envelope_event(&envelope, change, c->kind, &c->names, c->info, &body);
@@ -123,8 +123,10 @@ err change_seen(struct ingest *in, enum ingest_kind kind, const struct kube_item
     struct change c;
     enum index_was was = INDEX_NEW;
     err e = look_at(in, kind, item->object, item->oversized, &c);
-    if (e != OK)
+    if (e != OK) {
+        index_touch(in->index, c.key); /* it is not gone */
         return pass_over(&c, e);
+    }
     TRY(remember(in, &c, INDEX_NEW, &was));
     TRY(add_to_files(in, &c));
     return was == INDEX_SAME ? OK : tell_outlets(in, was == INDEX_NEW ? INGEST_ADDED : INGEST_MODIFIED, &c);

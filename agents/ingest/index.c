@@ -151,6 +151,13 @@ err index_put(struct index *x, enum ingest_kind kind, const uint8_t key[INDEX_KE
     return OK;
 }
 
+void index_touch(struct index *x, const uint8_t key[INDEX_KEY_BYTES])
+{
+    struct entry *slot = &x->slots[find(x, hash_of(key))];
+    if (slot->hash != 0)
+        slot->seen = x->generation[slot->kind];
+}
+
 bool index_remove(struct index *x, enum ingest_kind kind, const uint8_t key[INDEX_KEY_BYTES])
 {
     size_t i = find(x, hash_of(key));

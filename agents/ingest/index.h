@@ -32,6 +32,8 @@ enum index_was { INDEX_NEW, INDEX_CHANGED, INDEX_SAME };
  * was not taken in; *was is INDEX_NEW then. */
 MUST_USE err index_put(struct index *x, enum ingest_kind kind, const uint8_t key[INDEX_KEY_BYTES], uint64_t digest,
                        const struct info_names *names, ms deadline, enum index_was *was);
+/* It is there, whatever its state: seen in the list that runs. Nothing when it is not in the index. */
+void index_touch(struct index *x, const uint8_t key[INDEX_KEY_BYTES]);
 bool index_remove(struct index *x, enum ingest_kind kind, const uint8_t key[INDEX_KEY_BYTES]); /* false: it was not in it */
 
 /* A list of one kind begins (again): nothing of it was seen yet. */

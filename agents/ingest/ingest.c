@@ -148,15 +148,32 @@ static err session(struct ingest *in, struct group *helpers)
     return round_run(in);
 }
 
+/* Who is closed is seen by nobody any more. Without the Lease nothing more is sent: another replica may have begun. */
 static void close_outlets(struct ingest *in)
 {
-    ms deadline = loop_now() + INGEST_STOP_MS;
+    bool lost = in->lease && !lease_held(in->lease);
+    ms deadline = loop_now() + (lost ? 0 : INGEST_STOP_MS);
     for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
         outlet_stop(in->outlets[i], deadline);
     for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++) {
-        outlet_close(in->outlets[i], deadline + SECONDS(1));
+        struct outlet *o = in->outlets[i];
         in->outlets[i] = NULL;
+        outlet_close(o, deadline);
     }
+}
+
+/* The next session lists them all. */
+static void forget_kinds(struct ingest *in)
+{
+    for (enum ingest_kind k = 0; k < INGEST_KIND_COUNT; k++) {
+        struct kind *kind = &in->kinds[k];
+        *kind = (struct kind){.state = kind->state == KIND_OFF ? KIND_OFF : KIND_STARTING,
+                              .changed_at = kind->changed_at,
+                              .objects = kind->objects,
+                              .up = kind->up};
+    }
+    in->told_at = 0;
+    ingest_metrics_tell(in);
 }
 
 /* The platforms first: they have INGEST_STOP_MS. */
@@ -169,13 +186,16 @@ static void session_end(struct ingest *in, struct group *helpers)
     close_outlets(in);
     agents_close(in->agents);
     in->agents = NULL;
-    kube_watches_close(in->watches);
-    in->watches = NULL;
+    struct kube_watches *watches = in->watches;
+    struct index *index = in->index;
+    in->watches = NULL; /* `ingest status` may look while they close */
+    in->index = NULL;
+    kube_watches_close(watches);
     lease_stop(in->lease, loop_now() + SECONDS(1));
     in->lease = NULL;
-    index_close(in->index, loop_now() + SECONDS(1));
-    in->index = NULL;
+    index_close(index, loop_now() + SECONDS(1));
     cluster_disconnect(in);
+    forget_kinds(in);
     fiber_unshield();
 }
 

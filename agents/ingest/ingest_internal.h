@@ -42,9 +42,10 @@ const struct ingest_limits *ingest_limits(void); /* of this board */
 /* --- an outlet: one platform, by one ObsykAgent or the configuration --- */
 
 enum outlet_state {
-    OUTLET_EMPTY,   /* no snapshot of it was ever made, or all was lost: changes are not kept */
-    OUTLET_LISTING, /* the round writes one now: what is listed goes into the file, not into the spool */
-    OUTLET_LIVE     /* changes go into the spool */
+    OUTLET_EMPTY,    /* no snapshot of it was ever made, or all was lost: changes are not kept */
+    OUTLET_LISTING,  /* the round writes one now: what is listed goes into the file; see live_before */
+    OUTLET_GIVEN_UP, /* it could not be written; LIVE when the round ends */
+    OUTLET_LIVE      /* changes go into the spool */
 };
 
 struct outlet_settings {
@@ -102,6 +103,8 @@ struct outlet {
     char name[INGEST_NAME_MAX]; /* "config", or namespace/name */
     struct outlet_settings set;
     enum outlet_state state;
+    bool
+        live_before; /* LISTING, GIVEN_UP: what differs from the index goes into the spool, too, as it came before the snapshot */
     struct oauth2 *oauth2;
     struct deliver *deliver;
     struct spool *spool;
@@ -112,8 +115,11 @@ struct outlet {
     char folder[OS_PATH_MAX];
     bool has_credentials;
     ms stop_at; /* 0: not stopping */
+    bool gone;  /* its ObsykAgent was deleted: nothing of it stays, on the disk or in the metrics */
     /* the snapshot */
-    bool snapshot_waits; /* a finished one has its mark in the spool */
+    bool snapshot_waits;     /* a finished one has its mark in the spool, */
+    uint64_t snapshot_place; /* there */
+    bool snapshot_leaves;    /* its file is read: no other may be begun */
     bool too_large;
     bool lost;    /* the spool overflowed: a snapshot is wanted once the platform answers again */
     ms wanted_at; /* a snapshot is to be made, not before; 0: none. Who refuses again and again gets none each time */
@@ -143,7 +149,8 @@ void outlet_stop(struct outlet *o, ms deadline);  /* its sender ends by then, an
 void outlet_close(struct outlet *o, ms deadline); /* waits for it; what was not sent is in the spool. NULL is fine, for both */
 /* Other settings, of the same platform; another cluster name makes a snapshot wanted. */
 void outlet_change(struct outlet *o, const struct outlet_settings *set);
-/* One change of one object, for who is OUTLET_LIVE. body: the event. What cannot be kept loses all: see outlet_lose(). */
+bool outlet_is_told(const struct outlet *o); /* of changes, by events; NULL: no */
+/* One change of one object, for who is told. body: the event. What cannot be kept loses all: see outlet_lose(). */
 MUST_USE err outlet_append(struct outlet *o, enum ingest_change change, const uint8_t key[INDEX_KEY_BYTES], struct bytes body);
 /* In a round: the file is begun (state LISTING); is whole, and has its mark (state LIVE); could not be made. Park. */
 MUST_USE err outlet_begin_snapshot(struct outlet *o);
@@ -174,6 +181,7 @@ struct kind {
     unsigned refusals;             /* in a row */
     unsigned oversized;            /* objects that were too large to be told, since the last list */
     bool stale;                    /* must be listed again */
+    bool left_out;                 /* of a snapshot, while the index knew objects of it */
     struct series *objects, *up;
 };
 

@@ -64,11 +64,11 @@ err outlet_metrics_open(struct outlet *o)
     return OK;
 }
 
-/* Counters stay: what they counted has happened. */
+/* Counters stay: what they counted has happened. Not those of a deleted ObsykAgent: names that come and go would use them up. */
 void outlet_metrics_close(struct outlet *o)
 {
 #define X(field, kind, full, words)                                                                                              \
-    if (METRIC_##kind == METRIC_GAUGE)                                                                                           \
+    if (METRIC_##kind == METRIC_GAUGE || o->gone)                                                                                \
         series_drop(o->series.field);
     OUTLET_FAMILIES(X)
 #undef X

@@ -2,6 +2,7 @@
 #include "agents/ingest/ingest_internal.h"
 
 #include "board/rt/log.h"
+#include "board/rt/os.h"
 #include "board/rt/pulse.h"
 
 #include <stdio.h>
@@ -119,6 +120,45 @@ void outlet_stop(struct outlet *o, ms deadline)
     group_cancel(&o->sender);
 }
 
+struct empty_job {
+    char folder[OS_PATH_MAX];
+};
+
+static bool is_spools(const char *name)
+{
+    size_t length = strlen(name), tail = sizeof ".spool" - 1;
+    return length > tail && strcmp(name + length - tail, ".spool") == 0;
+}
+
+/* One at a time, and from the start: the folder changes under the cursor. */
+static err run_empty(void *arg)
+{
+    struct empty_job *j = arg;
+    for (unsigned i = 0; i < SPOOL_SEGMENTS_MAX; i++) {
+        char name[OS_NAME_MAX], path[OS_PATH_MAX + OS_NAME_MAX + 1];
+        uint64_t cursor = 0;
+        do
+            TRY(os_list(j->folder, &cursor, name));
+        while (*name && !is_spools(name));
+        if (!*name)
+            return OK;
+        (void)snprintf(path, sizeof path, "%s/%s", j->folder, name);
+        TRY(os_unlink(path));
+    }
+    return OK;
+}
+
+/* The spool is closed. */
+static void empty_folder(struct outlet *o)
+{
+    struct empty_job j;
+    (void)snprintf(j.folder, sizeof j.folder, "%s", o->folder);
+    err e = lane_call(&o->lane, run_empty, &j, sizeof j, NULL, loop_now() + FILE_MS_MAX);
+    if (e != OK)
+        log_warn("the spool of a deleted ObsykAgent cannot be removed", F("folder", o->folder), F_ERR(e));
+    trail_clear();
+}
+
 void outlet_close(struct outlet *o, ms deadline)
 {
     if (!o)
@@ -127,6 +167,8 @@ void outlet_close(struct outlet *o, ms deadline)
     outlet_stop(o, deadline);
     group_close(&o->sender);
     spool_close(o->spool, loop_now() + SECONDS(1));
+    if (o->gone)
+        empty_folder(o);
     snapshot_file_close(o->file, loop_now() + SECONDS(1));
     deliver_close(o->deliver);
     oauth2_close(o->oauth2);
@@ -164,6 +206,12 @@ void outlet_envelope(const struct outlet *o, struct envelope *out)
 
 /* --- what changes --- */
 
+bool outlet_is_told(const struct outlet *o)
+{
+    bool in_round = o && (o->state == OUTLET_LISTING || o->state == OUTLET_GIVEN_UP);
+    return o && (o->state == OUTLET_LIVE || (in_round && o->live_before));
+}
+
 err outlet_append(struct outlet *o, enum ingest_change change, const uint8_t key[INDEX_KEY_BYTES], struct bytes body)
 {
     static const enum spool_type types[] = {
@@ -174,6 +222,8 @@ err outlet_append(struct outlet *o, enum ingest_change change, const uint8_t key
         return e;
     char trailed[128];
     outlet_lose(o, trail_text(e, trailed, sizeof trailed));
+    if (e != E_FULL) /* of a sick disk: not again and again */
+        o->wanted_at = loop_now() + AGAIN_LEAST_MS;
     trail_clear();
     return OK;
 }
@@ -216,6 +266,7 @@ err outlet_begin_snapshot(struct outlet *o)
     struct envelope e;
     outlet_envelope(o, &e);
     o->wanted_at = 0;
+    o->live_before = o->state == OUTLET_LIVE && index_is_whole(o->in->index); /* else all that it lacks would seem new */
     o->state = OUTLET_LISTING;
     o->snapshot_waits = false; /* of the one before: its file is gone */
     return snapshot_file_begin(o->file, &e, loop_now() + FILE_MS_MAX);
@@ -226,6 +277,7 @@ err outlet_finish_snapshot(struct outlet *o)
     uint64_t seq;
     TRY(snapshot_file_finish(o->file, loop_now() + FILE_MS_MAX));
     TRY(spool_mark(o->spool, loop_now() + APPEND_MS_MAX, &seq));
+    o->snapshot_place = spool_marked(o->spool);
     o->state = OUTLET_LIVE;
     o->snapshot_waits = true;
     o->too_large = false;
@@ -249,7 +301,7 @@ void outlet_give_up_snapshot(struct outlet *o, err why)
         (void)snprintf(o->why, sizeof o->why, "the snapshot cannot be made: %s", trail_text(why, trailed, sizeof trailed));
     log_error("no snapshot", F("agent", o->name), F("why", o->why));
     trail_clear();
-    o->state = OUTLET_LIVE;
+    o->state = OUTLET_GIVEN_UP; /* who had none yet is not told each listed object as new */
     o->wanted_at = loop_now() + GIVEN_UP_MS;
     bell_ring(&o->in->agents_bell);
 }

@@ -20,6 +20,11 @@ static err hold_desk(struct ingest *in)
     return sem_take(&in->desk, FOREVER);
 }
 
+static err still_ours(const struct ingest *in)
+{
+    return in->lease && !lease_held(in->lease) ? trail(E_BUSY, "the Lease %s is lost", OBSYK_LEASE) : OK;
+}
+
 /* --- one kind --- */
 
 struct listing {
@@ -30,11 +35,13 @@ struct listing {
 static err take_item(void *arg, const struct kube_item *item)
 {
     struct listing *l = arg;
+    pulse_beat(TASK_INGEST, loop_now());
+    TRY(still_ours(l->in));
     TRY(hold_desk(l->in));
     err e = change_seen(l->in, l->kind, item);
     sem_give(&l->in->desk);
-    pulse_beat(TASK_INGEST, loop_now());
     fiber_breathe();
+    pulse_rest(TASK_INGEST); /* the next one is the server's to send */
     return e;
 }
 
@@ -52,24 +59,43 @@ static err begin_kind(struct ingest *in, enum ingest_kind kind)
     return fiber_canceled() ? E_CANCELED : OK;
 }
 
+static void want_snapshots(struct ingest *in)
+{
+    for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
+        if (in->outlets[i] && in->outlets[i]->state == OUTLET_LIVE)
+            outlet_want_snapshot(in->outlets[i]);
+}
+
+static bool anybody_is(const struct ingest *in, enum outlet_state state)
+{
+    for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
+        if (in->outlets[i] && in->outlets[i]->state == state)
+            return true;
+    return false;
+}
+
 static err end_kind(struct ingest *in, enum ingest_kind kind)
 {
     TRY(hold_desk(in));
     err e = change_gone(in, kind);
     sem_give(&in->desk);
+    if (e == OK && !index_is_whole(in->index))
+        want_snapshots(in); /* what it had no room for may be gone, too */
     if (e == OK || e == E_CANCELED)
         return e;
     /* without its names the index cannot tell who is gone: a snapshot does */
     log_warn("the index cannot tell what is gone: a fresh snapshot is made", F("kind", ingest_kinds[kind].name), F_ERR(e));
     trail_clear();
+    want_snapshots(in);
     for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
         if (in->outlets[i] && in->outlets[i]->state == OUTLET_LIVE)
-            outlet_want_snapshot(in->outlets[i]);
+            in->outlets[i]->state = OUTLET_EMPTY; /* else all that is listed would be told to it as new */
     index_clear(in->index);
     return OK;
 }
 
-static err list_pages(struct ingest *in, enum ingest_kind kind, struct kube_page *page)
+/* status: of the server's refusal; 0: it was none. */
+static err list_pages(struct ingest *in, enum ingest_kind kind, struct kube_page *page, int *status)
 {
     char path[128];
     struct listing l = {in, kind};
@@ -86,9 +112,12 @@ static err list_pages(struct ingest *in, enum ingest_kind kind, struct kube_page
         *page = (struct kube_page){0};
         index_list_begin(in->index, kind);
         in->kinds[kind].oversized = 0;
-        e = begin_kind(in, kind);
-        e = e == OK ? kube_list_all(in->kube, &list, page, loop_now() + INGEST_LIST_MS_MAX) : e;
+        TRY(begin_kind(in, kind));
+        list.status.code = 0;
+        pulse_rest(TASK_INGEST);
+        e = kube_list_all(in->kube, &list, page, loop_now() + INGEST_LIST_MS_MAX);
     }
+    *status = e == OK ? 0 : list.status.code;
     return e;
 }
 
@@ -97,12 +126,11 @@ static err cannot_list(struct ingest *in, enum ingest_kind kind, err e)
 {
     struct kind *k = &in->kinds[kind];
     enum kind_state state = e == E_DENIED ? KIND_FORBIDDEN : KIND_ABSENT;
-    if (e != E_DENIED && e != E_ABSENT)
-        return e;
     if (k->state != state)
         log_warn("a kind cannot be listed; the others are streamed", F("kind", ingest_kinds[kind].name), F_ERR(e));
     trail_clear();
     k->state = state;
+    k->stale = false; /* it is listed again all the same */
     ms pause = REFUSED_LEAST_MS << (k->refusals < 9 ? k->refusals : 9);
     k->refusals++;
     k->retry_at = loop_now() + (pause < REFUSED_MOST_MS ? pause : REFUSED_MOST_MS);
@@ -122,22 +150,37 @@ static err watch_from(struct ingest *in, enum ingest_kind kind)
     return kube_watch_add(in->watches, path, k->version, ingest_kinds[kind].fields, kind);
 }
 
+/* Of its objects none is in a snapshot that is made now; the index may know some all the same. Then the lists after this one
+ * would not tell of them, so a fresh snapshot does. */
+static err leave_out(struct ingest *in, enum ingest_kind kind, err why)
+{
+    TRY(cannot_list(in, kind, why));
+    if (!anybody_is(in, OUTLET_LISTING))
+        return OK;
+    in->kinds[kind].left_out |= index_count(in->index, kind) > 0;
+    return begin_kind(in, kind); /* takes back what of it came before */
+}
+
 err round_list(struct ingest *in, enum ingest_kind kind)
 {
     struct kind *k = &in->kinds[kind];
     struct kube_page *page = calloc(1, sizeof *page);
     if (!page)
         return E_BUDGET;
-    err e = list_pages(in, kind, page);
+    int status;
+    err e = list_pages(in, kind, page, &status);
     series_add(in->relists, 1);
+    if (e == OK && k->left_out)
+        want_snapshots(in);
     if (e == OK) {
+        k->left_out = false;
         (void)snprintf(k->version, sizeof k->version, "%s", page->resource_version);
         k->state = KIND_WATCHED;
         k->refusals = 0;
         k->stale = false;
         e = end_kind(in, kind);
-    } else
-        e = cannot_list(in, kind, e);
+    } else if (status == 403 || status == 404 || status == 405) /* 401 is not of this kind alone, nor what the network says */
+        e = leave_out(in, kind, e);
     free(page);
     if (e == OK && k->state == KIND_WATCHED)
         e = watch_from(in, kind);
@@ -172,7 +215,7 @@ static err list_patiently(struct ingest *in, enum ingest_kind kind)
 
 static bool is_due(const struct outlet *o)
 {
-    return o && o->wanted_at != 0 && loop_now() >= o->wanted_at && !o->lost;
+    return o && o->wanted_at != 0 && loop_now() >= o->wanted_at && !o->lost && !o->snapshot_leaves;
 }
 
 static bool anybody_wants(const struct ingest *in)
@@ -202,6 +245,8 @@ static err begin_if_due(struct outlet *o)
 
 static err finish_if_listing(struct outlet *o)
 {
+    if (o->state == OUTLET_GIVEN_UP)
+        o->state = OUTLET_LIVE;
     return o->state == OUTLET_LISTING ? outlet_finish_snapshot(o) : OK;
 }
 
@@ -210,6 +255,8 @@ static err list_all(struct ingest *in)
     ms began = loop_now();
     series_add(in->rounds, 1);
     TRY(for_each_outlet(in, begin_if_due));
+    if (!index_is_whole(in->index) && !anybody_is(in, OUTLET_LIVE))
+        index_clear(in->index); /* nobody needs what it knows, and there may be room for all now */
     for (enum ingest_kind k = 0; k < INGEST_KIND_COUNT; k++)
         TRY(in->kinds[k].state == KIND_OFF ? begin_kind(in, k) : list_patiently(in, k));
     TRY(for_each_outlet(in, finish_if_listing));
@@ -265,14 +312,24 @@ static err list_what_is_stale(struct ingest *in)
     return OK;
 }
 
+/* Those that are known go on when the API server is not there. */
+static err list_agents(struct ingest *in)
+{
+    err e = agents_list(in->agents);
+    if (e == OK || e == E_CANCELED)
+        return e;
+    log_warn("ObsykAgents cannot be listed; it is tried again", F_ERR(e));
+    trail_clear();
+    return OK;
+}
+
 err round_run(struct ingest *in)
 {
     for (;;) {
         pulse_beat(TASK_INGEST, loop_now());
-        if (in->lease && !lease_held(in->lease))
-            return trail(E_BUSY, "the Lease %s is lost", OBSYK_LEASE);
+        TRY(still_ours(in));
         if (agents_want_list(in->agents))
-            TRY(agents_list(in->agents));
+            TRY(list_agents(in));
         if (anybody_wants(in))
             TRY(list_all(in));
         TRY(list_what_is_stale(in));

@@ -22,6 +22,12 @@ static bool is_stopping(const struct outlet *o)
     return o->stop_at != 0;
 }
 
+/* Another replica may begin when the Lease is not held any more. */
+static bool is_ours(const struct outlet *o)
+{
+    return !o->in->lease || lease_held(o->in->lease);
+}
+
 /* A call tries for as long as it takes; at the end for as long as there is. */
 static ms patience(const struct outlet *o)
 {
@@ -39,9 +45,8 @@ static void note_success(struct outlet *o)
 {
     o->failures = 0;
     o->paused_until = 0;
-    if (o->lost) { /* there is somebody to send it to */
-        o->lost = false;
-        o->wanted_at = loop_now();
+    if (o->lost) {       /* there is somebody to send it to */
+        o->lost = false; /* see wanted_at */
     }
 }
 
@@ -58,7 +63,8 @@ static err send_heartbeat(struct outlet *o)
     TRY(deliver_heartbeat(o->deliver, (struct bytes){(const uint8_t *)body.at, body.len}, patience(o), &r));
     bool good = outlet_told(o, &o->heartbeat_failed, "heartbeat", &r);
     series_add(good ? o->series.heartbeats : o->series.heartbeat_failures, 1);
-    o->heartbeat_at = loop_now() + (good ? o->set.sync_interval_ms : earlier(o->set.sync_interval_ms, HEARTBEAT_SOON_MS));
+    ms late = loop_now() - o->heartbeat_at, pause = o->set.sync_interval_ms;
+    o->heartbeat_at = loop_now() + (good ? pause - (late < pause / 2 ? late : 0) : earlier(pause, HEARTBEAT_SOON_MS));
     if (good) {
         o->last_sync_s = loop_wall_ms() / 1000;
         note_success(o);
@@ -81,16 +87,19 @@ static void snapshot_delivered(struct outlet *o, uint64_t place)
     bell_ring(&o->in->agents_bell);
 }
 
-/* A mark without a file: the one of a process before us, or of a snapshot that another took the place of. */
+/* A mark that is not the file's: the one of a process before us, or of a snapshot that another took the place of. What stands
+ * between the two marks is older than the file. */
 static err send_snapshot(struct outlet *o, uint64_t place)
 {
     struct deliver_result r;
     uint64_t bytes = snapshot_file_bytes(o->file);
-    if (!o->snapshot_waits || bytes == 0) {
+    if (!o->snapshot_waits || place != o->snapshot_place || bytes == 0) {
         spool_done(o->spool, place);
         return OK;
     }
+    o->snapshot_leaves = true;
     err e = deliver_snapshot(o->deliver, snapshot_file_path(o->file), bytes, patience(o), &r);
+    o->snapshot_leaves = false;
     if (e != OK) {
         spool_back(o->spool, place);
         return e;
@@ -124,7 +133,8 @@ static struct flight *free_flight(struct outlet *o, uint64_t *tag)
 /* Strictly by the clock, once there was a snapshot; without one that is what shows whether the platform is there. */
 static bool heartbeat_is_wanted(const struct outlet *o)
 {
-    return (o->last_snapshot_s != 0 || o->lost) && o->has_credentials && !is_stopping(o);
+    bool refused = o->snapshot_failed && !o->snapshot_waits; /* or too large: the platform is told that we live all the same */
+    return (o->last_snapshot_s != 0 || o->lost || refused) && o->has_credentials && is_ours(o) && !is_stopping(o);
 }
 
 static bool heartbeat_is_due(const struct outlet *o)
@@ -146,7 +156,8 @@ static ms next_turn(const struct outlet *o)
 
 static bool may_submit(const struct outlet *o)
 {
-    return o->has_credentials && loop_now() >= o->paused_until && !heartbeat_is_due(o) && deliver_room(o->deliver) > 0;
+    return o->has_credentials && is_ours(o) && loop_now() >= o->paused_until && !heartbeat_is_due(o) &&
+           deliver_room(o->deliver) > 0;
 }
 
 /* What lies there cannot be told any more. */
@@ -277,9 +288,9 @@ static void finish(struct outlet *o)
 {
     fiber_shield();
     while (loop_now() < o->stop_at) {
-        bool idle = deliver_in_flight(o->deliver) == 0;
         err e = step(o);
-        if (idle && (e == E_TIMEOUT || o->paused_until > loop_now() || !o->has_credentials))
+        bool idle = deliver_in_flight(o->deliver) == 0;
+        if (idle && ((e != OK && e != E_AGAIN) || o->paused_until > loop_now() || !o->has_credentials))
             break;
     }
     trail_clear();
