@@ -1,0 +1,176 @@
+"""ObsykAgents beside a running hub: what becomes of them when they are made, wrong, made again, deleted, too many; and that
+nothing is told to a platform that is older than what it has."""
+from __future__ import annotations
+
+import json
+import json
+import time
+
+import pytest
+
+from peers.kube import ControlPlane
+from peers.kube_law import Law
+from peers.kubeconfig import Login, write_kubeconfig
+from peers.kubefill import bump, fill
+from peers.platform import Platform
+from peers.proc import wait_for
+
+pytestmark = pytest.mark.cluster
+SPACE, SECRET = "holdfast", "obsyk-credentials"
+USER = f"system:serviceaccount:{SPACE}:holdfast"
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    with ControlPlane(tmp_path_factory.mktemp("plane"), audit=True) as made:
+        made.token_of_agent = made.agent_account()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def filled(plane):
+    return fill(plane, 30)
+
+
+@pytest.fixture
+def platform(tmp_path, server_cert):
+    with Platform(tmp_path / "platform", server_cert) as made:
+        yield made
+
+
+@pytest.fixture
+def crd(plane, holdfast):
+    from peers.proc import run
+    plane.kubectl("apply", "-f", "-", data=run([holdfast, "crd"]).stdout.decode())
+    plane.kubectl("wait", "--for=condition=Established", "crd/obsykagents.obsyk.io", "--timeout=30s")
+    plane.wait(lambda: plane.kubectl("get", "obsykagents", "-A", check=False).returncode == 0, "the CRD served")
+    yield
+    plane.kubectl("delete", "obsykagents", "--all", "-A")
+
+
+@pytest.fixture
+def hub(make_hub, plane, ca, tmp_path):
+    made = make_hub(endpoints=[plane.etcd.url])
+    del made.config["backup"]
+    login = Login("home", plane.url, plane.ca.cert, plane.token_of_agent, inline=True, namespace=SPACE)
+    made.config["kubernetes"] = {"kubeconfig": str(write_kubeconfig(tmp_path / "kubeconfig", [login]))}
+    made.config["ingest"] = {"enabled": True, "ca": str(ca.cert)}
+    return made
+
+
+def secret(plane, platform):
+    plane.kubectl("delete", "secret", SECRET, "-n", SPACE, "--ignore-not-found")
+    if platform:
+        plane.kubectl("create", "secret", "generic", SECRET, "-n", SPACE, f"--from-literal=client_id={platform.client_id}",
+                      f"--from-file=private_key={platform.private_key}")
+
+
+def agent(plane, platform, name="a", **spec):
+    plane.kubectl("apply", "-f", "-", data={
+        "apiVersion": "obsyk.io/v1", "kind": "ObsykAgent", "metadata": {"name": name, "namespace": SPACE},
+        "spec": {"platformURL": platform.url, "clusterName": "home", "credentialsSecretRef": {"name": SECRET},
+                 "rateLimit": {"eventsPerSecond": 1000, "burstSize": 1000}, **spec}})
+
+
+def conditions(plane, name="a"):
+    told = plane.kubectl_json("get", "obsykagent", name, "-n", SPACE).get("status", {}).get("conditions", [])
+    return {one["type"]: (one["status"], one["reason"]) for one in told}
+
+
+def wait_condition(plane, kind, what, name="a"):
+    return wait_for(lambda: conditions(plane, name).get(kind) == what, f"{name}: {kind} {what}", 30)
+
+
+def patches(plane):
+    return sum(1 for one in plane.asked(USER) if one["verb"] == "patch" and "obsykagents" in one["requestURI"])
+
+
+def test_the_life_of_an_agent(plane, filled, platform, hub, crd):
+    secret(plane, None)
+    agent(plane, platform)
+    hub.start()
+    wait_condition(plane, "Degraded", ("True", "AuthenticationError"))
+    assert conditions(plane)["Available"] == ("False", "AgentStopped")
+    secret(plane, platform)
+    agent(plane, platform, clusterName="home-2")  # looks at once
+    Law(plane, platform).holds()
+    for kind, what in (("Available", ("True", "AgentRunning")), ("Degraded", ("False", "AgentHealthy")), ("Syncing", ("True", "SyncActive"))):
+        wait_condition(plane, kind, what)
+
+    # a wrong spec: what was good goes on, and it is told
+    agent(plane, platform, clusterName="home-2", syncInterval="soon")
+    wait_condition(plane, "Degraded", ("True", "InvalidSpec"))
+    bump(plane, "Pod", filled.named["Pod"][:5], 2)
+    Law(plane, platform).holds()
+    assert conditions(plane)["Available"] == ("True", "AgentRunning")
+    agent(plane, platform, clusterName="home-2", syncInterval="5m")
+    wait_condition(plane, "Degraded", ("False", "AgentHealthy"))
+
+    # deleted: nothing of it stays; made again with another name for the cluster: a fresh snapshot
+    plane.kubectl("delete", "obsykagent", "a", "-n", SPACE)
+    spool = hub.folder / "data" / "ingest" / f"{SPACE}_a"
+    wait_for(lambda: spool.is_dir() and not any(spool.iterdir()), "the spool of the deleted agent gone", 30)
+    assert "holdfast_ingest_events_delivered_total{" not in hub.metrics_text()
+    before = platform.count("snapshots")
+    agent(plane, platform, clusterName="third")
+    platform.wait_count("snapshots", before + 1)
+    assert platform.snapshots()[-1]["said"]["cluster_name"] == "third"
+    Law(plane, platform).holds()
+
+
+def test_status_is_not_its_own_reason(plane, filled, platform, hub, crd):
+    """Counts change all the time here; a write of the status is no reason for the next one."""
+    secret(plane, platform)
+    agent(plane, platform)
+    hub.start()
+    wait_condition(plane, "Syncing", ("True", "SyncActive"))
+    before, began = patches(plane), time.monotonic()
+    for at in range(40):
+        plane.client.create("ConfigMap", {"metadata": {"name": f"tick-{at}-{int(began)}", "namespace": "default"}})
+    agent(plane, platform, rateLimit={"eventsPerSecond": 1001, "burstSize": 1001})  # one reason
+    Law(plane, platform).holds()
+    for at in range(40):
+        plane.client.create("ConfigMap", {"metadata": {"name": f"tock-{at}-{int(began)}", "namespace": "default"}})
+    Law(plane, platform).holds()
+    assert patches(plane) - before <= 4
+
+
+def test_too_many(plane, platform, hub, crd):
+    """hub32 follows two; the third is told so, and takes the place of one that goes."""
+    secret(plane, platform)
+    for name in ("a", "b", "c"):
+        agent(plane, platform, name)
+    hub.start()
+
+    def refused():
+        return [name for name in ("a", "b", "c") if conditions(plane, name).get("Degraded") == ("True", "TooManyAgents")]
+    wait_for(lambda: len(refused()) == 1, "one of three refused", 60)
+    third = refused()[0]
+    other = next(name for name in ("a", "b", "c") if name != third)
+    plane.kubectl("delete", "obsykagent", other, "-n", SPACE)
+    wait_condition(plane, "Degraded", ("False", "AgentHealthy"), third)
+
+
+def test_nothing_older_over_a_restart(plane, filled, platform, hub, ca, tmp_path):
+    """A snapshot and events wait in the spool, a new process makes a newer snapshot: its file is not sent at the old one's place."""
+    (tmp_path / "client-id").write_text(platform.client_id + "\n")
+    hub.config["ingest"] |= {
+        "source": "config", "platform_url": platform.url, "cluster_name": "test", "rate_limit": {"events_per_second": 1000, "burst_size": 1000},
+        "credentials": {"client_id_file": str(tmp_path / "client-id"), "private_key_file": str(platform.private_key)}}
+    platform.fault({"path": "*", "status": 503})
+    hub.start()
+    pods = filled.named["Pod"][:10]
+
+    def waiting():
+        return json.loads(hub.command("ingest", "status", "-o", "json").stdout)
+    wait_for(lambda: waiting()["streaming"], "the first list", 30)
+    bump(plane, "Pod", pods, 11)
+    wait_for(lambda: waiting()["agents"][0]["spool"]["events"] >= 10, "events wait", 30)
+    time.sleep(0.3)  # twice the time that the spool gathers: they are on the disk
+    hub.kill()
+    bump(plane, "Pod", pods, 12)
+    hub.start()
+    wait_for(lambda: waiting()["streaming"] and waiting()["agents"][0]["spool"]["events"] >= 10, "the second list", 30)
+    platform.fault()
+    Law(plane, platform).holds(seconds=120)  # and nothing older after something newer
+    assert platform.count("older") == 0
