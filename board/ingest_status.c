@@ -55,7 +55,7 @@ static void print_refused(const struct json *aside)
 
 static void print_status(struct bytes text)
 {
-    char why[256];
+    char why[400];
     struct json *status = NULL;
     unsigned line;
     if (json_parse(text, &status, &line) != OK)

@@ -92,7 +92,7 @@ void ingest_close(struct ingest *in)
 
 static void say(struct ingest *in, const char *what, err e)
 {
-    char words[sizeof in->why], trailed[160];
+    char words[sizeof in->why], trailed[288];
     if (e == OK)
         (void)snprintf(words, sizeof words, "%s", what);
     else
@@ -172,8 +172,6 @@ static void forget_kinds(struct ingest *in)
                               .objects = kind->objects,
                               .up = kind->up};
     }
-    in->told_at = 0;
-    ingest_metrics_tell(in);
 }
 
 /* The platforms first: they have INGEST_STOP_MS. */

@@ -219,7 +219,7 @@ struct ingest {
     struct agents *agents;   /* agents.c's; source: crd */
     bool live;               /* watches run */
     ms told_at;              /* metrics */
-    char why[192];           /* why nothing is streamed; "" it is */
+    char why[320];           /* why nothing is streamed; "" it is */
 #define X(field, type, name, help) struct series *field;
     INGEST_FAMILIES(X)
 #undef X

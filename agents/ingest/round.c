@@ -199,7 +199,7 @@ static err list_patiently(struct ingest *in, enum ingest_kind kind)
         }
         if (e == E_CANCELED || (in->lease && !lease_held(in->lease)))
             return e;
-        char trailed[128];
+        char trailed[256];
         (void)snprintf(in->why, sizeof in->why, "%s cannot be listed: %s", ingest_kinds[kind].plural,
                        trail_text(e, trailed, sizeof trailed));
         log_warn("a list failed; it is tried again", F("kind", ingest_kinds[kind].name), F_ERR(e), F_MS("after", pause));
