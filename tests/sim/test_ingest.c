@@ -20,9 +20,10 @@
 #include <cmocka.h>
 
 #define SEEDS     2
+#define ANY_SEEDS 12
 #define KINDS     2   /* hub32's kube client has four connections; over HTTP/1.1 a watch takes one, and two are spared */
 #define NAMES     300 /* of a kind */
-#define LIVES     4   /* of a name: deleted and made anew, it is another object */
+#define LIVES     40  /* of a name: deleted and made anew, it is another object */
 #define LOG_MAX   6000
 #define TEXT_MAX  MIB(1)
 #define PADDING   2100 /* of objects that are to fill a spool */
@@ -441,6 +442,9 @@ static const struct story {
     {"SIGTERM with the rest spooled",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {PLATFORM_DOWN, 1, 0}, {SET, 0, 5}, {DELETE, 7, 8}, {WAIT, 1000, 0}, {RESTART, 0, 0},
            {SET, 3, 6}, {DELETE, 0, 0}, {WAIT, 5000, 0}, {PLATFORM_DOWN, 0, 0}, {LAW, 0, 0}, {SNAPSHOTS, 2, 3})},
+    {"a snapshot that a process before us could not send",
+     TELLS({PLATFORM_DOWN, 1, 0}, {SET, 0, 9}, {WAIT, 3000, 0}, {SET, 0, 5}, {DELETE, 7, 7}, {WAIT, 3000, 0}, {RESTART, 0, 0},
+           {SET, 0, 2}, {WAIT, 3000, 0}, {SET, 1, 3}, {WAIT, 1000, 0}, {PLATFORM_DOWN, 0, 0}, {LAW, 0, 0}, {SNAPSHOTS, 1, 1})},
     {"SIGTERM again and again",
      TELLS({SET, 0, 9}, {WAIT, 20, 0}, {RESTART, 0, 0}, {WAIT, 200, 0}, {RESTART, 0, 0}, {SET, 0, 5}, {WAIT, 400, 0},
            {RESTART, 0, 0}, {DELETE, 2, 4}, {WAIT, 30, 0}, {RESTART, 0, 0}, {LAW, 0, 0})},
@@ -634,12 +638,178 @@ static void a_story(void **state)
     assert_true(sim_seeds(&c, SEEDS));
 }
 
+/* --- and whatever the dice say --- */
+
+#define RANDOM_STEPS 60
+#define FEW          12 /* objects of a kind */
+
+static struct platform_fault drawn_fault(void)
+{
+    static const unsigned statuses[] = {503, 429, 422, 400, 401, 500};
+    static const enum platform_how hows[] = {PLATFORM_ANSWER, PLATFORM_ANSWER, PLATFORM_CUT, PLATFORM_LOST, PLATFORM_SILENT};
+    enum platform_op op = sim_draw(4) ? PLATFORM_EVENT : (enum platform_op)sim_draw(PLATFORM_OPS);
+    unsigned from = platform.count[op] + 1 + (unsigned)sim_draw(3);
+    struct platform_fault f = {.op = op, .from = from, .to = from + (unsigned)sim_draw(6), .how = hows[sim_draw(COUNT_OF(hows))]};
+    if (f.how == PLATFORM_ANSWER)
+        f.status = statuses[sim_draw(COUNT_OF(statuses))];
+    if (f.how == PLATFORM_SILENT)
+        f.wait_ms = 40000;
+    return f;
+}
+
+static struct step drawn_step(void)
+{
+    static const struct step mishaps[] = {{API_DOWN, 1, 0},    {API_DOWN, 0, 0},   {COMPACT, 0, 0},       {EXPIRE, 0, 0},
+                                          {STICK_WATCH, 0, 0}, {STICK_LIST, 0, 0}, {PLATFORM_DOWN, 1, 0}, {PLATFORM_DOWN, 0, 0},
+                                          {RESTART, 0, 0},     {REVOKE, 0, 0},     {DISK, 1, 0},          {DISK, 0, 0},
+                                          {JUMP, 7200, 0},     {JUMP, -86400, 0},  {PAGE, 2, 0},          {PAGE, 0, 0}};
+    int64_t a = (int64_t)sim_draw(FEW), b = a + (int64_t)sim_draw(3);
+    switch (sim_draw(8)) {
+    case 0:
+    case 1:
+        return (struct step){SET, a, b};
+    case 2:
+        return (struct step){sim_draw(4) ? DELETE : TOUCH, a, b};
+    case 3:
+    case 4:
+        return (struct step){WAIT, (int64_t)sim_draw(sim_draw(3) ? 400 : 40000), 0};
+    case 5:
+        return (struct step){FILL, FEW + a, FEW + b};
+    default:
+        return mishaps[sim_draw(COUNT_OF(mishaps))];
+    }
+}
+
+/* All is well in the end. */
+static err calm(const struct story *s)
+{
+    static const struct step steps[] = {{API_DOWN, 0, 0}, {PLATFORM_DOWN, 0, 0}, {DISK, 0, 0}, {EXPIRE, 0, 0}};
+    for (size_t i = 0; i < COUNT_OF(steps); i++)
+        TRY(act(s, &steps[i]));
+    w->expire = w->stick_list = w->stick_watch = false;
+    law(s, MINUTES(90)); /* snapshots are not made more often than each hour, when the platform refuses again and again */
+    return OK;
+}
+
+static err anything(const struct story *s)
+{
+    static struct platform_fault fault;
+    platform.faults = &fault;
+    platform.fault_count = 1;
+    fault = drawn_fault();
+    err e = agent_start();
+    for (unsigned i = 0; e == OK && i < RANDOM_STEPS; i++) {
+        if (sim_draw(10) == 0)
+            fault = drawn_fault();
+        struct step step = drawn_step();
+        e = act(s, &step);
+    }
+    if (e == OK)
+        e = calm(s);
+    agent_stop();
+    return e;
+}
+
+static err run_anything(void *arg)
+{
+    return in_the_world(arg, anything);
+}
+
+static void whatever_happens(void **state)
+{
+    static const struct story any = {.name = "anything"};
+    struct sim_case c = {.name = any.name, .setup = setup, .run = run_anything, .fibers = true, .arg = (void *)(uintptr_t)&any};
+    (void)state;
+    assert_true(sim_seeds(&c, ANY_SEEDS));
+}
+
+/* --- the power goes, or one call fails, at any moment of a life in which much happens --- */
+
+static const struct story busy = {
+    "busy",
+    TELLS({PAGE, 4, 0}, {SET, 0, 9}, {LAW, 0, 0}, {SET, 2, 5}, {DELETE, 6, 7}, {WAIT, 150, 0}, {SET, 6, 6}, {PLATFORM_DOWN, 1, 0},
+          {SET, 0, 4}, {DELETE, 8, 8}, {WAIT, 1000, 0}, {SET, 1, 3}, {DELETE, 2, 2}, {SET, 2, 2}, {WAIT, 1000, 0},
+          {PLATFORM_DOWN, 0, 0}, {LAW, 0, 0}, {API_DOWN, 1, 0}, {DELETE, 9, 9}, {COMPACT, 0, 0}, {API_DOWN, 0, 0}, {LAW, 0, 0}),
+    .faults = {{.op = PLATFORM_EVENT, .from = 3, .to = 3, .how = PLATFORM_LOST}}};
+
+/* What happened meanwhile is there at once. */
+static err run_after(const struct story *s)
+{
+    err e = agent_start();
+    if (e == OK)
+        e = act(s, &(struct step){SET, 1, 1});
+    if (e == OK)
+        e = calm(s);
+    agent_stop();
+    return e;
+}
+
+static err after_the_cut(void *arg)
+{
+    return in_the_world(arg, run_after);
+}
+
+static void reboot(void *arg, bool ended, err result)
+{
+    SIM_CHECK(!ended || result == OK);
+    w->down = w->stick_list = w->stick_watch = w->expire = false;
+    w->snapshots = w->events = 0;
+    peers_make(arg);
+    SIM_CHECK_ERR(sim_loop(after_the_cut, arg), OK);
+}
+
+static void the_power_goes(void **state)
+{
+    struct sim_case c = {
+        .name = busy.name, .setup = setup, .run = run_story, .reboot = reboot, .fibers = true, .arg = (void *)(uintptr_t)&busy};
+    (void)state;
+    assert_true(sim_each_power_cut(&c));
+}
+
+/* Opening may fail; what runs mends itself. */
+static void check_faults(void *arg, err result)
+{
+    (void)arg;
+    SIM_CHECK(result == OK || sim_fault_name());
+}
+
+static void the_power_goes_whenever(void **state)
+{
+    static const struct story any = {.name = "any"};
+    struct sim_case c = {.name = any.name,
+                         .setup = setup,
+                         .run = run_anything,
+                         .reboot = reboot,
+                         .fibers = true,
+                         .step = 13,
+                         .arg = (void *)(uintptr_t)&any};
+    (void)state;
+    assert_true(sim_each_power_cut(&c));
+}
+
+static void each_call_fails_once(void **state)
+{
+    struct sim_case c = {.name = "fault",
+                         .setup = setup,
+                         .run = run_story,
+                         .check = check_faults,
+                         .fibers = true,
+                         .step = 29,
+                         .arg = (void *)(uintptr_t)&busy};
+    (void)state;
+    assert_true(sim_each_fault(&c));
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[COUNT_OF(stories)];
+    struct CMUnitTest tests[COUNT_OF(stories) + 4];
     size_t count = 0;
     w = sim_shared(sizeof *w);
     for (size_t i = 0; i < COUNT_OF(stories); i++)
         tests[count++] = (struct CMUnitTest){stories[i].name, a_story, NULL, NULL, (void *)(uintptr_t)&stories[i]};
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(whatever_happens);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(the_power_goes);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(the_power_goes_whenever);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(each_call_fails_once);
     return _cmocka_run_group_tests("ingest", tests, count, NULL, NULL);
 }
