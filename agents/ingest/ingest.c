@@ -103,6 +103,19 @@ static void say(struct ingest *in, const char *what, err e)
 }
 
 /* One replica acts. In a pod the Lease is in its namespace, as the original's. */
+static void say_waiting(struct ingest *in, const struct lease_options *o)
+{
+    char words[320];
+    const char *why = lease_why(in->lease), *holder = lease_holder(in->lease);
+    struct text t = text_over(words, sizeof words);
+    text_addf(&t, "%s the Lease %s/%s", *why ? "cannot have" : "waits for", o->name_space, o->name);
+    if (*why)
+        text_addf(&t, ": %s", why);
+    else if (*holder)
+        text_addf(&t, ", held by %s", holder);
+    say(in, words, OK);
+}
+
 static err become_leader(struct ingest *in)
 {
     uint64_t random;
@@ -114,10 +127,7 @@ static err become_leader(struct ingest *in)
         .kube = in->kube, .name_space = *name_space ? name_space : "default", .name = OBSYK_LEASE, .identity = identity};
     TRY(lease_start(&o, &in->lease));
     while (!lease_held(in->lease)) {
-        char words[160];
-        (void)snprintf(words, sizeof words, "waits for the Lease %s/%s, held by %s %s", o.name_space, o.name,
-                       *lease_holder(in->lease) ? lease_holder(in->lease) : "nobody", lease_why(in->lease));
-        say(in, words, OK);
+        say_waiting(in, &o);
         pulse_rest(TASK_INGEST);
         err e = lease_wait(in->lease, true, loop_now() + SECONDS(5));
         if (e != OK && e != E_TIMEOUT)

@@ -93,10 +93,10 @@ static struct entry *entry_mine(uint64_t back, const void *me)
     return back < ring_last && entry->owner == me ? entry : NULL;
 }
 
-const char *trail_text(err e, char *out, size_t cap)
+static void add_entries(err e, struct text *t)
 {
-    struct text t = text_over(out, cap);
     const void *me = owner_self();
+    const char *between = "";
     pthread_mutex_lock(&ring_lock);
     for (uint64_t back = 0; back < TRAIL_ENTRIES_MAX; back++) {
         const struct entry *entry = entry_mine(back, me);
@@ -104,24 +104,26 @@ const char *trail_text(err e, char *out, size_t cap)
             continue;
         if (entry->error != e)
             break;
-        text_add(&t, entry->text);
-        text_add(&t, ": ");
+        text_add(t, between);
+        text_add(t, entry->text);
+        between = ": ";
     }
     pthread_mutex_unlock(&ring_lock);
+}
+
+const char *trail_text(err e, char *out, size_t cap)
+{
+    struct text t = text_over(out, cap);
+    add_entries(e, &t);
+    text_add(&t, t.len > 0 ? ": " : "");
     text_add(&t, err_text(e));
     return out;
 }
 
 void trail_take(err e, char *out, size_t cap)
 {
-    static const char between[] = ": ";
-    size_t end_len = strlen(err_text(e)), between_len = sizeof between - 1;
-    size_t len = strlen(trail_text(e, out, cap));
-    if (len >= end_len && strcmp(out + len - end_len, err_text(e)) == 0)
-        len -= end_len;
-    if (len >= between_len && memcmp(out + len - between_len, between, between_len) == 0)
-        len -= between_len;
-    out[len] = 0;
+    struct text t = text_over(out, cap);
+    add_entries(e, &t);
     trail_clear();
 }
 

@@ -105,6 +105,11 @@ static void trail_cuts_long_entries(void **state)
     trail_text(E_IO, out, sizeof out);
     snprintf(want, sizeof want, "%.*s...: input/output error", TRAIL_TEXT_MAX - 4, longest);
     assert_string_equal(out, want);
+    trail_take(E_IO, out, TRAIL_TEXT_MAX + 8); /* no part of the error's text, however little fits */
+    snprintf(want, sizeof want, "%.*s...", TRAIL_TEXT_MAX - 4, longest);
+    assert_string_equal(out, want);
+    trail_take(E_IO, out, sizeof out);
+    assert_string_equal(out, "");
 }
 
 static void trail_forgets_the_oldest(void **state)

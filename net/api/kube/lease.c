@@ -211,7 +211,8 @@ static err lease_run(void *arg)
         if (e == E_CANCELED)
             return e;
         if (e != OK) {
-            trail_take(e, l->why, sizeof l->why);
+            (void)trail_text(e, l->why, sizeof l->why);
+            trail_clear();
             log_warn("the lease cannot be read or written", F("lease", l->name), F("code", err_name(e)), F("error", l->why));
         } else
             l->why[0] = 0;
