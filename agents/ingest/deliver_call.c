@@ -5,6 +5,7 @@
 #include "board/rt/file.h"
 #include "board/rt/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DISK_MS_MAX SECONDS(30)
@@ -41,7 +42,7 @@ static err piece_read(struct deliver *d, struct unary *u, uint64_t at, struct bu
 {
     struct read_job job = {
         .at = at, .into = b->at, .want = (size_t)(u->bytes - at < DELIVER_CHUNK ? u->bytes - at : DELIVER_CHUNK)};
-    strcpy(job.path, u->path);
+    (void)snprintf(job.path, sizeof job.path, "%s", u->path);
     b->len = job.want;
     err e = lane_call(d->files, read_run, &job, sizeof job, &b->hold, loop_now() + DISK_MS_MAX);
     u->file_failed = e != OK && e != E_CANCELED;

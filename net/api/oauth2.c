@@ -45,13 +45,14 @@ err oauth2_open(const struct oauth2_options *options, struct oauth2 **out)
     if (strlen(options->platform_url) >= JWT_AUDIENCE_MAX || strlen(url.path) + sizeof OAUTH2_PATH > URL_PATH_MAX)
         return trail(E_RANGE, "the platform's URL is too long");
     if (url.tls && !options->tls)
-        return trail(E_INVALID, "the platform's URL is https, and there is no CA bundle to verify it by: name one with ingest.ca");
+        return trail(E_INVALID,
+                     "the platform's URL is https, and there is no CA bundle to verify it by: name one with ingest.ca");
     struct oauth2 *o = calloc(1, sizeof *o);
     if (!o)
         return trail(E_BUDGET, "a platform's tokens");
     o->url = url;
-    strcat(o->url.path, OAUTH2_PATH);
-    strcpy(o->audience, options->platform_url);
+    memcpy(o->url.path + strlen(url.path), OAUTH2_PATH, sizeof OAUTH2_PATH);
+    (void)snprintf(o->audience, sizeof o->audience, "%s", options->platform_url);
     o->dns = options->dns;
     o->tls = options->tls ? tls_config_share(options->tls) : NULL;
     lane_open(&o->lane, "oauth2", options->task, 2);
@@ -85,7 +86,7 @@ err oauth2_set_credentials(struct oauth2 *o, const char *client_id, const struct
         return trail(E_RANGE, "the client id is empty, or longer than %d bytes", JWT_CLIENT_ID_MAX - 1);
     if (o->has_credentials && strcmp(o->client_id, client_id) == 0 && bytes_equal_secret(now, next))
         return OK;
-    strcpy(o->client_id, client_id);
+    (void)snprintf(o->client_id, sizeof o->client_id, "%s", client_id);
     o->key = *key;
     o->has_credentials = true;
     o->generation++;

@@ -116,7 +116,7 @@ static err form_write(struct oauth2 *o, struct fetch *f)
 {
     struct fetch *job = f;
     f->key = o->key; /* what is in force may change while we compute */
-    strcpy(f->client_id, o->client_id);
+    memcpy(f->client_id, o->client_id, sizeof f->client_id);
     f->claims = (struct jwt_claims){f->client_id, o->audience, loop_wall_ms() / 1000};
     f->body = text_over(f->storage, sizeof f->storage);
     text_add(&f->body, "assertion=");

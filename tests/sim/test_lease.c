@@ -274,7 +274,7 @@ static void each_call_fails_once(void **state)
 {
     static const struct story all = {.name = "everything",
                                      .held_most = 300,
-        .releases = true,
+                                     .releases = true,
                                      REPLIES({"GET", 1, 404, GONE404, NULL}, {"POST", 0, 201, LEASE("me", "1", ""), NULL},
                                              {"", 0, 200, LEASE("me", "2", ""), NULL})};
     struct sim_case c = {.name = all.name,
