@@ -33,8 +33,7 @@
     X(DELETED, "DELETED")                                                                                                        \
     X(BOOKMARK, "BOOKMARK") /* resource_version only */                                                                          \
     X(GONE, "GONE")         /* its version is too old, or never was: list again, then kube_watch_restart(). Silent until then */ \
-    X(FORBIDDEN, "FORBIDDEN") /* 401, 403; status.missing says what. Tried again by itself, soon at first (an API server that    \
-starts, or whose etcd is away, refuses all), then each KUBE_FORBIDDEN_MS */                                                      \
+    X(FORBIDDEN, "FORBIDDEN") /* 401, 403; status.missing says what. Tried again soon, then each KUBE_FORBIDDEN_MS */            \
     X(ABSENT, "ABSENT")       /* 404, 405: no such resource here. Tried again likewise */                                        \
     X(OVERSIZED, "OVERSIZED") /* an event (which: `of`) whose fields do not fit the arena: metadata only */
 enum kube_event_type {

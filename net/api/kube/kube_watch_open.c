@@ -70,6 +70,7 @@ bool watch_refused(struct kube_watches *s, struct watch *w, struct kube_event *o
         return told(s, w, KUBE_EVENT_GONE, out);
     }
     if (code == 401 || code == 403 || code == 404 || code == 405) {
+        /* soon at first: an API server that starts, or whose etcd is away, refuses everything */
         ms pause = kube_pause(w->failures, KUBE_FORBIDDEN_MS);
         w->due = loop_now() + (pause > REFUSED_LEAST_MS ? pause : REFUSED_LEAST_MS);
         return told(s, w, code < 404 ? KUBE_EVENT_FORBIDDEN : KUBE_EVENT_ABSENT, out);
