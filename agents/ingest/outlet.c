@@ -32,6 +32,33 @@ static err name_folder(struct outlet *o)
     return OK;
 }
 
+static void note_who_leads(struct outlet *o)
+{
+    int64_t now = o->in->lease ? lease_transitions(o->in->lease) : 0;
+    if (o->in->lease)
+        ASSERT(spool_note_set(o->spool, (struct bytes){(const uint8_t *)&now, sizeof now}) == OK);
+}
+
+/* What waits since another replica led is older than what that one told. The note says up to when we did: each start takes the
+ * Lease once. */
+static void drop_if_others_led(struct outlet *o)
+{
+    struct spool_stats s;
+    struct bytes note = spool_note_get(o->spool);
+    int64_t now = lease_transitions(o->in->lease), then = -1;
+    if (note.len == sizeof then)
+        memcpy(&then, note.at, sizeof then);
+    spool_look(o->spool, &s);
+    if (then != now && then != now - 1 && s.depth > 0) {
+        log_info("another replica led since: what waits is older than the snapshot, and is dropped", F("agent", o->name),
+                 F_U64("events", s.depth));
+        err_ignore(spool_clear(o->spool, loop_now() + APPEND_MS_MAX)); /* it is empty all the same */
+    }
+    note_who_leads(o);
+    err_ignore(spool_flush(o->spool, loop_now() + APPEND_MS_MAX)); /* else it is written with what comes */
+    trail_clear();
+}
+
 static err open_spool(struct outlet *o, ms deadline)
 {
     const struct ingest *in = o->in;
@@ -49,7 +76,10 @@ static err open_spool(struct outlet *o, ms deadline)
                                     .records_max = in->limits->records,
                                     .gather_ms = SPOOL_GATHER_MS_MIN};
     options.bytes_max = options.bytes_max < 4 * options.segment_bytes ? 4 * options.segment_bytes : options.bytes_max;
-    return spool_open(&options, deadline, &o->spool);
+    TRY(spool_open(&options, deadline, &o->spool));
+    if (in->lease)
+        drop_if_others_led(o);
+    return OK;
 }
 
 static err open_file(struct outlet *o)
@@ -254,6 +284,7 @@ void outlet_lose(struct outlet *o, const char *why)
     fiber_shield();
     err e = spool_clear(o->spool, loop_now() + APPEND_MS_MAX);
     fiber_unshield();
+    note_who_leads(o);
     if (e != OK)
         log_warn("the spool could not be emptied on the disk", F("agent", o->name), F_ERR(e));
     trail_clear();

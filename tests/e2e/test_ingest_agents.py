@@ -151,6 +151,34 @@ def test_too_many(plane, platform, hub, crd):
     wait_condition(plane, "Degraded", ("False", "AgentHealthy"), third)
 
 
+def test_nothing_older_after_another_led(plane, filled, platform, hub, crd, make_hub, tmp_path):
+    """What waits in the spool of a replica that led long ago is not told when it leads again."""
+    secret(plane, platform)
+    agent(plane, platform)
+    platform.fault({"path": "*", "status": 503})
+    hub.start()
+    pods = filled.named["Pod"][10:20]
+
+    def waiting():
+        return json.loads(hub.command("ingest", "status", "-o", "json").stdout)
+    wait_for(lambda: waiting()["streaming"], "the first list", 60)
+    bump(plane, "Pod", pods, 21)
+    wait_for(lambda: waiting()["agents"][0]["spool"]["events"] >= 10, "events wait", 30)
+    hub.stop()  # its spool is written
+    platform.fault()
+    bump(plane, "Pod", pods, 22)
+    other = make_hub(endpoints=[plane.etcd.url])
+    other.config = {**hub.config, "data": str(other.folder / "data"), "listen": other.config["listen"]}
+    other.start()
+    Law(plane, platform).holds()
+    other.stop()
+    hub.start()
+    hub.wait_log("another replica led since")
+    platform.wait_count("snapshots", 2)
+    Law(plane, platform).holds()
+    assert platform.count("older") == 0
+
+
 def test_nothing_older_over_a_restart(plane, filled, platform, hub, ca, tmp_path):
     """A snapshot and events wait in the spool, a new process makes a newer snapshot: its file is not sent at the old one's place."""
     (tmp_path / "client-id").write_text(platform.client_id + "\n")

@@ -316,6 +316,11 @@ const char *lease_why(const struct lease *l)
     return l->why;
 }
 
+int64_t lease_transitions(const struct lease *l)
+{
+    return l->record.transitions;
+}
+
 uint64_t lease_terms(const struct lease *l)
 {
     return l->terms;

@@ -32,6 +32,7 @@ ms lease_until(const struct lease *l);                            /* it is held 
 MUST_USE err lease_wait(struct lease *l, bool held, ms deadline); /* until it is held (or no longer) */
 const char *lease_holder(const struct lease *l);                  /* as last seen; "" nobody */
 const char *lease_why(const struct lease *l);                     /* why it is not held or renewed: the last error; "" */
+int64_t lease_transitions(const struct lease *l);                 /* how often it went to another start, all replicas together */
 uint64_t lease_terms(const struct lease *l);                      /* how many times it was won */
 
 #endif
