@@ -243,11 +243,17 @@ static err begin_if_due(struct outlet *o)
     return is_due(o) ? outlet_begin_snapshot(o) : OK;
 }
 
+/* Who has no snapshot to be sent is told of changes all the same. */
 static err finish_if_listing(struct outlet *o)
 {
+    err e = o->state == OUTLET_LISTING ? outlet_finish_snapshot(o) : OK;
+    if (e == E_CANCELED)
+        return e;
+    if (e != OK)
+        outlet_give_up_snapshot(o, e);
     if (o->state == OUTLET_GIVEN_UP)
         o->state = OUTLET_LIVE;
-    return o->state == OUTLET_LISTING ? outlet_finish_snapshot(o) : OK;
+    return OK;
 }
 
 static err list_all(struct ingest *in)
