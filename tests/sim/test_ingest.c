@@ -28,6 +28,7 @@
 #define TEXT_MAX  MIB(1)
 #define PADDING   2100 /* of objects that are to fill a spool */
 #define SETTLE_MS MINUTES(20)
+#define STEADY_MS SECONDS(1)
 #define PLATFORM  "10.0.0.1:80"
 #define API       "127.0.0.1:8001"
 #define PRIVATE_KEY                                                                                                              \
@@ -376,14 +377,17 @@ enum op {
     PAGE,        /* a objects a page */
     STICK_WATCH, /* the next event's object comes by half */
     STICK_LIST,
+    API_SILENT,    /* a: 1 or 0; its connections stay, nothing arrives */
     PLATFORM_DOWN, /* a: 1 or 0 */
     RESTART,
-    JUMP,      /* the wall clock, by a s */
-    DISK,      /* a bytes are free from now on; 0: all */
-    REVOKE,    /* the platform's tokens so far */
-    SNAPSHOTS, /* there were at least a, at most b */
-    EVENTS,    /* there were at least a, at most b */
-    RESET      /* counts of snapshots and events begin anew */
+    JUMP,       /* the wall clock, by a s */
+    DISK,       /* a bytes are free from now on; 0: all */
+    REVOKE,     /* the platform's tokens so far */
+    SNAPSHOTS,  /* there were at least a, at most b */
+    EVENTS,     /* there were at least a, at most b */
+    FLAT,       /* the agent's memory is what it was at the first FLAT */
+    HEARTBEATS, /* there were at least a, at most b */
+    RESET       /* counts of snapshots and events begin anew */
 };
 struct step {
     enum op op;
@@ -423,6 +427,12 @@ static const struct story {
     {"410, and pages of the new list expire",
      TELLS({SET, 0, 19}, {LAW, 0, 0}, {PAGE, 2, 0}, {EXPIRE, 0, 0}, {API_DOWN, 1, 0}, {DELETE, 3, 15}, {COMPACT, 0, 0},
            {API_DOWN, 0, 0}, {LAW, 0, 0}, {SNAPSHOTS, 1, 1})},
+    {"the API server is silent", TELLS({SET, 0, 9}, {LAW, 0, 0}, {API_SILENT, 1, 0}, {SET, 3, 5}, {DELETE, 6, 6},
+                                       {WAIT, 200000, 0}, {API_SILENT, 0, 0}, {SET, 4, 4}, {LAW, 0, 0}, {SNAPSHOTS, 1, 1})},
+    {"heartbeats", TELLS({SET, 0, 9}, {LAW, 0, 0}, {WAIT, 1250000, 0}, {HEARTBEATS, 4, 4}, {SNAPSHOTS, 1, 1}, {EVENTS, 0, 0})},
+    {"memory stays what it is",
+     TELLS({SET, 0, 9}, {LAW, 0, 0}, {WAIT, 10000, 0}, {FLAT, 0, 0}, {SET, 0, 250}, {LAW, 0, 0}, {DELETE, 5, 240}, {LAW, 0, 0},
+           {API_DOWN, 1, 0}, {DELETE, 0, 2}, {COMPACT, 0, 0}, {API_DOWN, 0, 0}, {LAW, 0, 0}, {WAIT, 10000, 0}, {FLAT, 0, 0})},
     {"an event that sticks in the middle",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {STICK_WATCH, 0, 0}, {SET, 3, 5}, {DELETE, 6, 6}, {LAW, 60000, 0}, {SNAPSHOTS, 1, 1})},
     {"a list that sticks in the middle", TELLS({STICK_LIST, 0, 0}, {SET, 0, 9}, {LAW, 0, 0}, {SNAPSHOTS, 1, 1})},
@@ -457,21 +467,25 @@ static const struct story {
      TELLS({FILL, 0, 200}, {DISK, 1, 0}, {WAIT, 60000, 0}, {SET, 3, 9}, {DISK, 0, 0}, {LAW, 0, 0}, {SNAPSHOTS, 1, 2})},
 };
 
+static bool is_same(void)
+{
+    return w->snapshots > 0 && !difference();
+}
+
+/* They are the same in time, and for STEADY_MS: what came and went may still be on its way. */
 static void law(const struct story *s, ms within)
 {
     char words[200];
-    ms deadline = loop_now() + (within ? within : SETTLE_MS);
+    ms deadline = loop_now() + (within ? within : SETTLE_MS), since = loop_now();
     struct text why = text_over(words, sizeof words);
-    while ((w->snapshots == 0 || difference()) && loop_now() < deadline)
-        SIM_CHECK_ERR(fiber_sleep(loop_now() + 100), OK);
+    while ((!is_same() && loop_now() < deadline) || (is_same() && loop_now() - since < STEADY_MS)) {
+        since = is_same() ? since : loop_now();
+        SIM_CHECK_ERR(fiber_sleep(loop_now() + 50), OK);
+    }
     (void)ingest_is_well(agent.in, &why);
-    if (w->snapshots == 0 || difference())
+    if (!is_same())
         sim_fail("%s: after %lld ms: %s; %u snapshots, %u events; %s", s->name, (long long)(within ? within : SETTLE_MS),
                  difference() ? difference() : "no snapshot", w->snapshots, w->events, why.at);
-    for (unsigned i = 0; i < 20; i++) { /* and it stays so */
-        SIM_CHECK_ERR(fiber_sleep(loop_now() + 50), OK);
-        SIM_CHECK(!difference());
-    }
 }
 
 static void between(const struct story *s, const char *what, unsigned count, const struct step *step)
@@ -486,6 +500,14 @@ static void each(const struct step *step)
         for (int64_t n = step->a; n <= step->b; n++)
             api_change(k, (unsigned)n, step->op == DELETE ? DELETED : MODIFIED, step->op != TOUCH,
                        step->op == FILL ? PADDING : 0);
+}
+
+static void is_flat(const struct story *s)
+{
+    size_t now = mem_use(TASK_INGEST).used_bytes;
+    agent.bytes = agent.bytes ? agent.bytes : now;
+    if (now != agent.bytes)
+        sim_fail("%s: %zu bytes of memory, before it were %zu", s->name, now, agent.bytes);
 }
 
 static err restart(void)
@@ -540,6 +562,16 @@ static err act(const struct story *s, const struct step *step)
         break;
     case REVOKE:
         platform.refused_below = platform.tokens + 1;
+        break;
+    case API_SILENT:
+        at = sim_ip(API);
+        sim_link(&at, (struct sim_link){.black_hole = step->a});
+        break;
+    case FLAT:
+        is_flat(s);
+        break;
+    case HEARTBEATS:
+        between(s, "heartbeats", platform.good[PLATFORM_HEARTBEAT], step);
         break;
     case SNAPSHOTS:
         between(s, "snapshots", w->snapshots, step);
