@@ -222,6 +222,7 @@ check: ## the quick part: layers, unit and simulation tests under ASan and UBSan
 cluster: ## tests against etcd 3.7, S3 servers and other peers that are built with Go or cargo
 	@tools/setup cluster
 	$(call inner,x86_64,binary probes)
+	$(call inner,x86_64-unwiped,binary)
 	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) -m cluster -n $(JOBS) --dist loadfile -rP --durations=20 tests/e2e
 
 ROUNDS ?= 5

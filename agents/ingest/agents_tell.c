@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CREDENTIALS_MS SECONDS(60) /* how long a changed Secret may go unseen */
+#define CREDENTIALS_MS SECONDS(10) /* how long a changed Secret may go unseen */
 #define AGAIN_MS       SECONDS(30) /* after what failed */
 #define STATUS_BYTES   KIB(16)
 
@@ -86,6 +86,13 @@ static err read_secret(struct agents *a, struct agent *s)
     return e;
 }
 
+static void note_credentials(struct outlet *o)
+{
+    if (!o->has_credentials)
+        bell_ring(&o->changed);
+    o->has_credentials = true;
+}
+
 /* What was good stays in force while the Secret cannot be read. */
 err agents_read_credentials(struct agents *a, struct agent *s)
 {
@@ -94,9 +101,9 @@ err agents_read_credentials(struct agents *a, struct agent *s)
         return e;
     bool was = s->credentials_failed;
     s->credentials_failed = e != OK;
-    s->credentials_at = loop_now() + (e == OK ? CREDENTIALS_MS : AGAIN_MS);
+    s->credentials_at = loop_now() + CREDENTIALS_MS;
     if (e == OK)
-        s->outlet->has_credentials = true;
+        note_credentials(s->outlet);
     else
         (void)trail_text(e, s->why, sizeof s->why);
     if (e != OK && !was)

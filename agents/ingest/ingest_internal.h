@@ -114,8 +114,9 @@ struct outlet {
     struct rate rate;
     char folder[OS_PATH_MAX];
     bool has_credentials;
-    ms stop_at; /* 0: not stopping */
-    bool gone;  /* its ObsykAgent was deleted: nothing of it stays, on the disk or in the metrics */
+    struct bell changed; /* there are credentials: its sender looks again */
+    ms stop_at;          /* 0: not stopping */
+    bool gone;           /* its ObsykAgent was deleted: nothing of it stays, on the disk or in the metrics */
     /* the snapshot */
     bool snapshot_waits;     /* a finished one has its mark in the spool, */
     uint64_t snapshot_place; /* there */

@@ -280,7 +280,8 @@ static err step(struct outlet *o)
     if (e == E_TIMEOUT)
         return E_TIMEOUT;
     ms token = may_submit(o) ? rate_next(&o->rate, loop_now()) : turn;
-    return fiber_sleep(earlier(turn, token));
+    e = bell_wait(&o->changed, earlier(turn, token));
+    return e == E_TIMEOUT ? OK : e;
 }
 
 /* SIGTERM: what can leave until stop_at leaves. A platform that fails is not waited for. */

@@ -94,6 +94,7 @@ err settled_run(void *arg)
             (void)trail_text(e, o->why, sizeof o->why);
         if (e == OK && !o->has_credentials) {
             o->has_credentials = true;
+            bell_ring(&o->changed);
             o->why[0] = 0;
         }
         told = e != OK;

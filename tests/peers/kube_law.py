@@ -43,13 +43,16 @@ class Law:
         """Waits until it holds; PeerError tells what differs. With clean, nothing malformed came and no object went back
         to an older state. Kinds that agreed once are looked at again at the end: all agree at one time."""
         began = time.monotonic()
-        open_kinds = list(self.kinds)
+        open_kinds, together = list(self.kinds), True  # together: all were looked at in one pass
         while True:
+            looked = len(open_kinds)
             open_kinds = [kind for kind in open_kinds if self._kind(kind)]
+            if not open_kinds and together and looked == len(self.kinds):
+                break
+            together = not open_kinds
             if not open_kinds:
-                open_kinds = sorted({text.split()[0] for text in self.differences()})
-                if not open_kinds:
-                    break
+                open_kinds = list(self.kinds)
+                continue
             if time.monotonic() - began > seconds:
                 found = self.differences(open_kinds)
                 if not found:

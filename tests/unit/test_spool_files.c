@@ -313,6 +313,34 @@ static void pace_is_printed(void **state)
     run(pace_body);
 }
 
+/* Its place tells the newest mark from one of before, also in a spool that was opened again. */
+static err marked_body(void)
+{
+    static uint8_t into[64];
+    uint64_t seq;
+    struct spool_record first, second;
+    struct spool *s = opened();
+    CHECK(spool_marked(s) == 0 && spool_mark(s, SOON, &seq) == OK && spool_flush(s, SOON) == OK);
+    spool_close(s, SOON);
+    s = opened();
+    CHECK(put(s, 1, SPOOL_ADDED, "1", 1) == OK && spool_mark(s, SOON, &seq) == OK);
+    uint64_t last = spool_marked(s);
+    CHECK(spool_next(s, into, sizeof into, SOON, &first) == OK && first.type == SPOOL_MARK && first.place < last);
+    spool_done(s, first.place);
+    CHECK(deliver(s, 1) == 1);
+    CHECK(spool_next(s, into, sizeof into, SOON, &second) == OK && second.type == SPOOL_MARK && second.place == last);
+    spool_done(s, second.place);
+    CHECK(spool_marked(s) == last && spool_clear(s, SOON) == OK && spool_marked(s) == 0);
+    spool_close(s, SOON);
+    return OK;
+}
+
+static void the_newest_mark_is_known(void **state)
+{
+    (void)state;
+    run(marked_body);
+}
+
 int main(void)
 {
     if (mem_boot(&profile_hub64, MEM_LAZY) != OK)
@@ -326,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_is_told),
         cmocka_unit_test(a_cut_end_is_none),
         cmocka_unit_test(pace_is_printed),
+        cmocka_unit_test(the_newest_mark_is_known),
     };
     return cmocka_run_group_tests_name("spool files", tests, folder_make, folder_remove);
 }

@@ -1,0 +1,110 @@
+"""Values of Secrets and ConfigMaps, and of environment variables, are nowhere: not in the process's memory (so not in a core of it),
+not in the spool, the store, the logs, nor at the platform; 1 s after the first list and after 100 updates. A binary that wipes
+nothing (`make VARIANT=x86_64-unwiped binary`) shows that the search would find them."""
+from __future__ import annotations
+
+import base64
+import os
+import re
+import time
+
+import pytest
+
+from peers.kube import ControlPlane
+from peers.kubefill import bump, fill
+from peers.streaming import Stream
+
+pytestmark = pytest.mark.cluster
+CHUNK = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    with ControlPlane(tmp_path_factory.mktemp("plane"), manager=False, kwok=False, nodes=1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def filled(plane):
+    return fill(plane, 200, running=False)
+
+
+def needles(planted: str) -> dict[str, bytes]:
+    """The text, and what of its base64 no neighbour changes, at each alignment."""
+    found = {"plain": planted.encode()}
+    for shift in range(3):
+        text = base64.b64encode(b"x" * shift + planted.encode())
+        found[f"base64+{shift}"] = text[4 if shift else 0:-4]
+    return found
+
+
+def count_in(data: bytes, wanted: dict[str, bytes], into: dict[str, int]) -> None:
+    for name, needle in wanted.items():
+        into[name] += data.count(needle)
+
+
+def in_core(pid: int, wanted: dict[str, bytes], file) -> dict[str, int]:
+    """All that a core would hold: every mapping that can be read, written to `file` one after the other, and searched there."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory, open(file, "wb") as core:
+        for line in maps:
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+            if not found or "[v" in line:  # vvar, vsyscall
+                continue
+            start, end = (int(part, 16) for part in found.groups())
+            for at in range(start, end, CHUNK):
+                try:
+                    memory.seek(at)
+                    core.write(memory.read(min(CHUNK, end - at)))
+                except OSError:
+                    break  # guard pages
+    total = dict.fromkeys(wanted, 0)
+    data = file.read_bytes()
+    assert len(data) > 8 << 20, "that is no whole process"
+    count_in(data, wanted, total)
+    file.unlink()
+    return total
+
+
+def in_files(folders, wanted: dict[str, bytes]) -> dict[str, int]:
+    total = dict.fromkeys(wanted, 0)
+    for folder in folders:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                count_in(file.read_bytes(), wanted, total)
+    return total
+
+
+@pytest.mark.parametrize("kind", ["shipped", "unwiped"])
+def test_values_are_nowhere(holdfast, tmp_path, plane, filled, ca, kind):
+    binary = holdfast if kind == "shipped" else holdfast.parents[1] / f"{holdfast.parent.name}-unwiped" / "holdfast"
+    assert os.access(binary, os.X_OK), f"{binary} is not there: run `make VARIANT=x86_64-unwiped binary`"
+    wanted = needles(filled.planted)
+    with Stream(binary, tmp_path, plane, ca) as s:
+        s.platform.expect(keep_bodies=True)
+        s.hub.start()
+        s.hub.wait_log("the cluster was listed")
+        time.sleep(1)  # as the issue has it
+        listed = in_core(s.hub.proc.pid, wanted, tmp_path / "core")
+        s.law.holds()
+        s.platform.down()  # so that the spool has something to show
+        for at in range(100):
+            name = ("Secret", "ConfigMap", "Pod")[at % 3]
+            bump(plane, name, [filled.named[name][at // 3]], (2 if kind == "shipped" else 1000) + at)
+        s.wait(lambda: s.status()["agents"][0]["spool"]["bytes"] > 1000 and s.status()["agents"][0]["spool"]["events"] >= 100, "100 in the spool")
+        time.sleep(1)
+        updated = in_core(s.hub.proc.pid, wanted, tmp_path / "core")
+        files = in_files([s.hub.folder], wanted)
+        assert any(file.stat().st_size > 1000 for file in s.hub.folder.rglob("*.spool"))
+        s.platform.up()
+        s.settle(90)
+        sent = dict.fromkeys(wanted, 0)
+        for one in s.platform.journal() + s.platform.snapshots():
+            count_in(one.get("body", "").encode(), wanted, sent)
+        assert any(one.get("body") for one in s.platform.journal()), "bodies were kept"
+    print(f"ingest: {kind}: planted values in memory after the list {listed}, after 100 updates {updated}, in files {files}, sent {sent}")
+    nothing = dict.fromkeys(wanted, 0)
+    assert files == sent == nothing
+    if kind == "shipped":
+        assert listed == updated == nothing
+    else:
+        assert sum(listed.values()) + sum(updated.values()) > 0 and all(listed[name] + updated[name] for name in ("plain", "base64+0"))
