@@ -47,7 +47,7 @@ ifeq ($(KIND),checked)
   SLOW     := SIM_STEP=25
 endif
 ifeq ($(MACHINE),aarch64)
-  SLOW   := SIM_STEP=60 SIM_FIRST=5
+  SLOW   := SIM_STEP=200 SIM_FIRST=3 SIM_SEEDS=3
   # Without it GCC takes guards for 64 KiB here and probes only larger frames; ours are a page.
   CFLAGS += -mno-outline-atomics --param=stack-clash-protection-guard-size=12
   RUN    := qemu-aarch64-static

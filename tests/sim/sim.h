@@ -40,7 +40,7 @@ MUST_USE err sim_loop(err (*main)(void *arg), void *arg);
 void sim_boot(void (*boot)(void));
 struct profile;
 void sim_profile(const struct profile *p); /* in setup(): the board, instead of edge16 */
-bool sim_is_narrowed(void);                /* only one seed or case is wanted: tests of more than one have nothing to say */
+bool sim_is_narrowed(void);                /* few seeds or one case are wanted: tests of many have nothing to say */
 /* Numbers that outlive the life: what the program under test was told is done. slot < SIM_NOTES_MAX; zero at the start of a case.
  */
 #define SIM_NOTES_MAX 16

@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIFE_S_MAX   60 /* of real time; a loop that never asks the world for anything ends here */
-#define SURVIVALS    4  /* ways in which a disk outlives one power cut: nothing, everything, and two of the seed's */
+#define LIFE_S_MAX   300 /* of real time; a loop that never asks the world for anything ends here */
+#define SURVIVALS    4   /* ways in which a disk outlives one power cut: nothing, everything, and two of the seed's */
 #define SEED_DEFAULT 1
 #define FIRST_TRIED  20 /* calls, and power cuts, of a case that SIM_STEP leaves none out of; SIM_FIRST is another number */
 
@@ -224,14 +224,15 @@ static bool is_left_out(const struct sim_case *c)
 
 bool sim_is_narrowed(void)
 {
-    return getenv("SIM_SEED") || getenv("SIM_CASE");
+    return getenv("SIM_SEED") || getenv("SIM_CASE") || getenv("SIM_SEEDS");
 }
 
 bool sim_seeds(const struct sim_case *c, unsigned count)
 {
     if (is_left_out(c))
         return true;
-    uint64_t only = number_from("SIM_SEED", 0);
+    uint64_t only = number_from("SIM_SEED", 0), most = number_from("SIM_SEEDS", count);
+    count = most < count ? (unsigned)most : count;
     for (uint64_t seed = only ? only : SEED_DEFAULT; count > 0; seed++, count = only ? 0 : count - 1)
         if (one_life(c, seed, 0, 0) != GOOD)
             return false;
