@@ -5,7 +5,7 @@
 #include "board/rt/file.h"
 #include "board/rt/secret.h"
 #include "net/format/base64.h"
-#include "net/format/pem_key.h"
+#include "net/format/jwt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +16,11 @@ enum credential { CLIENT_ID, PRIVATE_KEY, CREDENTIAL_COUNT };
 static const char *const keys[] = {[CLIENT_ID] = "client_id", [PRIVATE_KEY] = "private_key"};
 static const size_t bytes_max[] = {[CLIENT_ID] = CLIENT_ID_BYTES_MAX, [PRIVATE_KEY] = PEM_KEY_TEXT_MAX};
 
-static bool is_blank(struct bytes text)
+static const char *client_id_fault(struct bytes text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if (text.at[i] > ' ')
-            return false;
-    return true;
+    char id[JWT_CLIENT_ID_MAX];
+    err e = jwt_client_id(text, id);
+    return e == OK ? NULL : e == E_INVALID ? "empty: write the client id into it" : "longer than a client id";
 }
 
 /* NULL: it is good. */
@@ -30,7 +29,7 @@ static const char *fault_of(enum credential what, struct bytes text)
     struct pem_key key;
     enum pem_key_fault fault = PEM_KEY_NONE;
     if (what == CLIENT_ID)
-        return is_blank(text) ? "empty: write the client id into it" : NULL;
+        return client_id_fault(text);
     err e = pem_key_parse(text, &key, &fault);
     pem_key_wipe(&key);
     trail_clear();

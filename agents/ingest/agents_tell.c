@@ -29,15 +29,10 @@ static err secret_part(const struct pick_node *secret, const char *key, const ch
 
 static err client_id_of(const struct pick_node *secret, const char *name, char out[JWT_CLIENT_ID_MAX])
 {
-    size_t len = 0, from = 0;
+    size_t len = 0;
     TRY(secret_part(secret, "client_id", name, (uint8_t *)out, JWT_CLIENT_ID_MAX - 1, &len));
-    while (len > 0 && (uint8_t)out[len - 1] <= ' ')
-        len--;
-    while (from < len && (uint8_t)out[from] <= ' ')
-        from++;
-    memmove(out, out + from, len - from);
-    out[len - from] = 0;
-    return len > from ? OK : trail(E_INVALID, "Secret %s: client_id is empty", name);
+    err e = jwt_client_id((struct bytes){(const uint8_t *)out, len}, out);
+    return e == OK ? OK : trail(e, "Secret %s: client_id is empty", name);
 }
 
 static err key_of(const struct pick_node *secret, const char *name, struct pem_key *out)

@@ -39,20 +39,12 @@ static void give_back(struct buf *b)
     buf_release(b);
 }
 
-/* Blanks around it are none of it. */
 static err client_id_of(const struct buf *b, char out[JWT_CLIENT_ID_MAX], const char *path)
 {
-    size_t from = 0, to = b->len;
-    while (from < to && b->at[from] <= ' ')
-        from++;
-    while (to > from && b->at[to - 1] <= ' ')
-        to--;
-    if (to == from)
-        return trail(E_INVALID, "%s is empty; write the client id into it", path);
-    if (to - from >= JWT_CLIENT_ID_MAX)
-        return trail(E_RANGE, "%s is longer than a client id", path);
-    (void)snprintf(out, JWT_CLIENT_ID_MAX, "%.*s", (int)(to - from), (const char *)b->at + from);
-    return OK;
+    err e = jwt_client_id((struct bytes){b->at, b->len}, out);
+    return e == OK
+               ? OK
+               : trail(e, e == E_INVALID ? "%s is empty; write the client id into it" : "%s is longer than a client id", path);
 }
 
 static err read_credentials(struct ingest *in, struct outlet *o)

@@ -85,3 +85,18 @@ err jwt_assertion(const struct jwt_claims *c, const struct pem_key *key, struct 
     free(space);
     return e == E_RANGE ? trail(e, "an assertion does not fit") : e;
 }
+
+err jwt_client_id(struct bytes text, char out[JWT_CLIENT_ID_MAX])
+{
+    while (text.len > 0 && text.at[text.len - 1] <= ' ')
+        text.len--;
+    while (text.len > 0 && text.at[0] <= ' ')
+        text = (struct bytes){text.at + 1, text.len - 1};
+    if (text.len == 0)
+        return E_INVALID;
+    if (text.len >= JWT_CLIENT_ID_MAX)
+        return E_RANGE;
+    memmove(out, text.at, text.len);
+    out[text.len] = 0;
+    return OK;
+}

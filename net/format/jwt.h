@@ -25,4 +25,8 @@ struct jwt_claims {
 /* Adds the assertion to `out`. */
 MUST_USE err jwt_assertion(const struct jwt_claims *c, const struct pem_key *key, struct text *out);
 
+/* A client id as a file or a Secret has it: blanks around it are none of it. `out` may lie where the text does.
+ * E_INVALID nothing is left; E_RANGE too long. */
+MUST_USE err jwt_client_id(struct bytes text, char out[JWT_CLIENT_ID_MAX]);
+
 #endif

@@ -271,6 +271,33 @@ static void nothing_of_the_key_stays(void **state)
             fail_msg("needle %u is in memory %u times", i, u.after[i]);
 }
 
+static void client_ids_are_trimmed(void **state)
+{
+    static const struct {
+        const char *name, *text;
+        err want;
+        const char *id;
+    } ids[] = {{"plain", "agent-1", OK, "agent-1"},
+               {"a line", "agent-1\n", OK, "agent-1"},
+               {"a foreign line", "agent-1\r\n", OK, "agent-1"},
+               {"blanks around", " \tagent 1 \n", OK, "agent 1"},
+               {"one byte", "a", OK, "a"},
+               {"empty", "", E_INVALID, NULL},
+               {"blanks only", " \r\n\t", E_INVALID, NULL}};
+    char id[JWT_CLIENT_ID_MAX], filled[JWT_CLIENT_ID_MAX + 2];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        print_message("%s\n", ids[i].name);
+        assert_int_equal(jwt_client_id(bytes_of(ids[i].text), id), ids[i].want);
+        assert_true(!ids[i].id || strcmp(id, ids[i].id) == 0);
+    }
+    memset(filled, 'x', sizeof filled);
+    assert_int_equal(jwt_client_id((struct bytes){(const uint8_t *)filled, JWT_CLIENT_ID_MAX}, id), E_RANGE);
+    filled[0] = ' ';
+    assert_int_equal(jwt_client_id((struct bytes){(const uint8_t *)filled, JWT_CLIENT_ID_MAX}, filled), OK); /* in its place */
+    assert_int_equal(strlen(filled), JWT_CLIENT_ID_MAX - 1);
+}
+
 int main(void)
 {
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK)
@@ -280,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup(no_two_are_the_same, setup),
         cmocka_unit_test_setup(bounds_hold, setup),
         cmocka_unit_test_setup(nothing_of_the_key_stays, setup),
+        cmocka_unit_test(client_ids_are_trimmed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
