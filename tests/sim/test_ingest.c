@@ -56,6 +56,7 @@ static struct both {
     unsigned snapshots, events, deletes;
     /* how the API server is */
     bool down, stick_watch, stick_list, expire;
+    int refused;   /* lists of pods are, with this status; 401: all lists */
     unsigned page; /* objects of one; 0: as asked for */
 } * w;
 
@@ -129,6 +130,9 @@ static unsigned number_in(const char *line, const char *key, unsigned otherwise)
 
 static const struct kube_reply gone = {"", 0, 410, "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\",\"message\":\"x\"}",
                                        NULL};
+static const struct kube_reply refusals[] = {
+    {"", 0, 401, "{\"kind\":\"Status\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"x\"}", NULL},
+    {"", 0, 403, "{\"kind\":\"Status\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"x\"}", NULL}};
 static const struct kube_reply down = {"", 0, 0, "", NULL};
 
 /* A page as of the version of the first one; a continue token is "VERSION.NAME". */
@@ -178,6 +182,9 @@ static const struct kube_reply *api_answer(void *arg, const char *line)
         return &down;
     if (kind < 0)
         return NULL;
+    bool refused = w->refused && (w->refused == 401 || kind == 0);
+    if (refused)
+        return &refusals[w->refused == 403];
     if (!strstr(line, "watch=1"))
         return list_reply(line, (unsigned)kind);
     return number_in(line, "resourceVersion=", 0) < w->compacted ? &gone : &watch;
@@ -378,6 +385,7 @@ enum op {
     STICK_WATCH, /* the next event's object comes by half */
     STICK_LIST,
     API_SILENT,    /* a: 1 or 0; its connections stay, nothing arrives */
+    REFUSE,        /* with status a, 0: no more; see `refused` */
     PLATFORM_DOWN, /* a: 1 or 0 */
     RESTART,
     JUMP,       /* the wall clock, by a s */
@@ -449,6 +457,15 @@ static const struct story {
      .faults = {{.op = PLATFORM_EVENT, .from = 2, .to = 6, .status = 503},
                 {.op = PLATFORM_EVENT, .from = 9, .to = 12, .how = PLATFORM_LOST},
                 {.op = PLATFORM_EVENT, .from = 15, .to = 17, .how = PLATFORM_CUT}}},
+    {"a kind is forbidden at first",
+     TELLS({REFUSE, 403, 0}, {SET, 0, 9}, {WAIT, 10000, 0}, {SNAPSHOTS, 1, 1}, {SET, 3, 4}, {REFUSE, 0, 0}, {LAW, 0, 0})},
+    {"a kind is forbidden when a fresh snapshot is made: another one when it is not any more",
+     TELLS({SET, 0, 9}, {LAW, 0, 0}, {REFUSE, 403, 0}, {SET, 0, 0}, {WAIT, 10000, 0}, {REFUSE, 0, 0}, {LAW, 0, 0}),
+     .faults = {{.op = PLATFORM_EVENT, .from = 1, .to = 1, .status = 422}}},
+    {"401 for all lists: no snapshot of an empty cluster",
+     TELLS({SET, 0, 9}, {LAW, 0, 0}, {RESET, 0, 0}, {REFUSE, 401, 0}, {SET, 0, 0}, {WAIT, 60000, 0}, {SNAPSHOTS, 0, 0},
+           {REFUSE, 0, 0}, {LAW, 0, 0}),
+     .faults = {{.op = PLATFORM_EVENT, .from = 1, .to = 1, .status = 422}}},
     {"SIGTERM with the rest spooled",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {PLATFORM_DOWN, 1, 0}, {SET, 0, 5}, {DELETE, 7, 8}, {WAIT, 1000, 0}, {RESTART, 0, 0},
            {SET, 3, 6}, {DELETE, 0, 0}, {WAIT, 5000, 0}, {PLATFORM_DOWN, 0, 0}, {LAW, 0, 0}, {SNAPSHOTS, 2, 3})},
@@ -548,6 +565,9 @@ static err act(const struct story *s, const struct step *step)
         break;
     case STICK_LIST:
         w->stick_list = true;
+        break;
+    case REFUSE:
+        w->refused = (int)step->a;
         break;
     case PLATFORM_DOWN:
         sim_link(&at, (struct sim_link){.black_hole = step->a, .no_route = step->a});
