@@ -106,10 +106,22 @@ static err upsert(struct agents *a, const struct pick_node *object)
     return e == E_INVALID ? OK : e;
 }
 
+/* It is there, so it is not taken for deleted; what it said before stays in force. */
+static err pass_over(struct agents *a, const struct pick_node *object)
+{
+    for (unsigned i = 0; i < a->slot_count; i++)
+        if (a->slots[i].used && bytes_equal_text(pick_text_at(object, "metadata.uid"), a->slots[i].incoming.meta.uid))
+            a->slots[i].listed = true;
+    log_error("an ObsykAgent is too large to be read: what it says is not followed",
+              F_BYTES("namespace", pick_text_at(object, "metadata.namespace")),
+              F_BYTES("name", pick_text_at(object, "metadata.name")), F_U64("bytes_max", AGENTS_ARENA));
+    return OK;
+}
+
 static err take_item(void *arg, const struct kube_item *item)
 {
     struct agents *a = arg;
-    err e = item->oversized ? OK : upsert(a, item->object);
+    err e = item->oversized ? pass_over(a, item->object) : upsert(a, item->object);
     if (e != E_CORRUPT)
         return e;
     log_error("an ObsykAgent cannot be read", F_ERR(e));
@@ -164,10 +176,10 @@ static void list_again(struct agents *a)
 
 err agents_take(struct agents *a, const struct kube_event *event)
 {
-    bool is_state = event->type == KUBE_EVENT_ADDED || event->type == KUBE_EVENT_MODIFIED;
+    bool is_state = event->of == KUBE_EVENT_ADDED || event->of == KUBE_EVENT_MODIFIED;
     if (is_state)
-        return take_item(a, &(struct kube_item){.object = event->object});
-    if (event->type == KUBE_EVENT_DELETED || event->type == KUBE_EVENT_GONE)
+        return take_item(a, &(struct kube_item){.object = event->object, .oversized = event->type == KUBE_EVENT_OVERSIZED});
+    if (event->of == KUBE_EVENT_DELETED || event->of == KUBE_EVENT_GONE)
         list_again(a); /* a place may be free for one that was refused */
     return OK;
 }

@@ -179,6 +179,22 @@ def test_nothing_older_after_another_led(plane, filled, platform, hub, crd, make
     assert platform.count("older") == 0
 
 
+def test_one_that_is_too_large_is_told_and_kept(plane, platform, hub, crd):
+    """Others may write conditions too, as long as they like: it is neither followed blindly nor taken for deleted."""
+    secret(plane, platform)
+    agent(plane, platform)
+    hub.start()
+    wait_condition(plane, "Available", ("True", "AgentRunning"))
+    long = [{"type": f"Long{i}", "status": "True", "reason": "Long", "message": "x" * 30000, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            for i in range(2)]
+    plane.kubectl("patch", "obsykagent", "a", "-n", SPACE, "--subresource=status", "--type=merge", "-p", json.dumps({"status": {"conditions": long}}))
+    agent(plane, platform, name="b")
+    plane.kubectl("delete", "obsykagent", "b", "-n", SPACE)  # all are listed again
+    wait_for(lambda: "too large to be read" in hub.log_text(), "that it is told", 60)
+    plane.client.create("ConfigMap", {"metadata": {"name": "since", "namespace": "default"}})
+    Law(plane, platform).holds()
+
+
 def test_nothing_older_over_a_restart(plane, filled, platform, hub, ca, tmp_path):
     """A snapshot and events wait in the spool, a new process makes a newer snapshot: its file is not sent at the old one's place."""
     (tmp_path / "client-id").write_text(platform.client_id + "\n")
