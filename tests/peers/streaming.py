@@ -19,7 +19,7 @@ from .ca import Ca
 from .hub import Hub
 from .kube import ControlPlane
 from .kube_law import Law
-from .kubefill import VERSION_LABEL, bump, make, remove
+from .kubefill import VERSION_LABEL, make
 from .kubekinds import KINDS
 from .platform import Platform
 from .proc import wait_for
@@ -182,6 +182,3 @@ class Herd:
         self.grow(4)
         self.change()
         self.shrink(3)
-
-
-__all__ = ["Stream", "Herd", "bump", "remove", "SPACE", "SECRET"]
