@@ -30,6 +30,7 @@ err cluster_connect(struct ingest *in)
 {
     const struct config *c = in->config;
     struct kube_options o = {.kubeconfig = c->kubernetes.kubeconfig,
+                             .watch_window_bytes = in->limits->watch_bytes,
                              .context = c->kubernetes.context,
                              .lane = &in->lane,
                              .dns = in->dns,

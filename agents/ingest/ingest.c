@@ -13,11 +13,11 @@
 #define AGAIN_MOST_MS  SECONDS(30)
 #define NAME_BYTES     128
 
-/*   heap       agents objects arena     body            records flight    at once */
+/*   heap       agents objects arena     body            records flight    at once, watch */
 static const struct ingest_limits rows[] = {
-    {MIB(10), 4, 98304, KIB(512), KIB(256) - SPOOL_OVERHEAD_BYTES, 24576, KIB(512), 32},
-    {MIB(4), 2, 49152, KIB(256), KIB(96) - SPOOL_OVERHEAD_BYTES, 24576, KIB(128), 32},
-    {0, 1, 6144, KIB(64), KIB(32) - SPOOL_OVERHEAD_BYTES, 4096, KIB(48), 8},
+    {MIB(10), 4, 98304, KIB(512), KIB(256) - SPOOL_OVERHEAD_BYTES, 24576, KIB(512), 32, KIB(128)},
+    {MIB(4), 2, 49152, KIB(256), KIB(96) - SPOOL_OVERHEAD_BYTES, 24576, KIB(128), 32, KIB(64)},
+    {0, 1, 6144, KIB(64), KIB(32) - SPOOL_OVERHEAD_BYTES, 4096, KIB(48), 8, KIB(16)},
 };
 
 const struct ingest_limits *ingest_limits(void)

@@ -36,6 +36,7 @@ struct ingest_limits {   /* how TASK_INGEST's slice is divided on a board */
     unsigned records;    /* of a spool */
     size_t flight_bytes; /* bodies on their way to one platform; >= body_bytes */
     unsigned in_flight;
+    size_t watch_bytes; /* how much of one kind's changes the API server sends before it hears of us; held while we are behind */
 };
 const struct ingest_limits *ingest_limits(void); /* of this board */
 

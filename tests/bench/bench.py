@@ -1,7 +1,8 @@
 """bench: what `make bench` prints. One table, medians of interleaved rounds, ratios within this run.
 
     tests/bench/bench.py [--rounds 5] [--system] [--mib 320] [--realtime]
-                         [--json-mib 40] [--skip snapshot,offsite,verify,start,idle,switch,json]
+                         [--json-mib 40] [--ingest-events 20000] [--skip snapshot,offsite,verify,start,idle,switch,json,ingest]
+                         [--only ingest]
 
 snapshot  `holdfast backup now` beside `etcdctl snapshot save` of the same etcd over mutual TLS, to the same disk. etcd 3.7
           and a 1.2 GiB database (made once, kept in the cache; needs Go), or with --system the installed version and one of
@@ -14,6 +15,7 @@ start     from exec to the first 200 of /readyz
 idle      wake-ups and CPU over 20 s of a hub that waits for its next backup, the first being done
 switch    from one fiber to the other, by bench/bench_switch beside the binary
 json      the JSON reader over lists of pods, beside cJSON and simdjson: readers.py
+ingest    the agent beside a client-go program, and its first list beside kubectl; needs Go: ingest.py
 --realtime puts etcd and both clients into SCHED_RR (needs root): on a machine that does other work, all three else wait
 for the CPU most of the time, and so take the same time.
 Exit code 0 unless a measurement failed; a goal that is not met is marked, not failed: machines differ.
@@ -37,7 +39,8 @@ sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import offsite  # noqa: E402  (beside this file)
+import ingest  # noqa: E402  (beside this file)
+import offsite  # noqa: E402
 import readers  # noqa: E402
 from peers import bigdb  # noqa: E402  (the path comes first)
 from peers.backup import check_file  # noqa: E402
@@ -49,6 +52,7 @@ from peers.proc import PeerError, run, wait_for  # noqa: E402
 
 MIB = 1 << 20
 DB = {"total_bytes": 1200 * MIB, "keys": 300_000, "big": 16}
+PARTS = ("snapshot", "offsite", "verify", "start", "idle", "switch", "json", "ingest")
 IDLE_SECONDS = 20
 STARTS = 15
 GOAL_PACE, GOAL_ANON_MIB, GOAL_READY_MS, GOAL_WAKEUPS = 1.25, 4.0, 50.0, 2.0
@@ -309,7 +313,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--system", action="store_true", help="the installed etcd: no Go needed")
     parser.add_argument("--mib", type=int, default=320, help="size of the database of --system")
     parser.add_argument("--json-mib", type=int, default=40, help="size of each list of pods that the JSON readers read")
-    parser.add_argument("--skip", default="", help="any of snapshot,offsite,verify,start,idle,switch,json")
+    parser.add_argument("--ingest-events", type=int, default=20_000, help="events that wait for the platform")
+    parser.add_argument("--skip", default="", help=f"any of {','.join(PARTS)}")
+    parser.add_argument("--only", default="", help="any of the same: the others are skipped")
     parser.add_argument("--binary", type=Path, default=Path(os.environ.get("HOLDFAST_BIN", ROOT / "build/x86_64/holdfast")))
     parser.add_argument("--realtime", action="store_true", help="SCHED_RR for etcd and both clients: for busy machines")
     return parser.parse_args()
@@ -317,7 +323,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    skip = options.skip.split(",")
+    skip = options.skip.split(",") + [part for part in PARTS if options.only and part not in options.only.split(",")]
+    skip += ["ingest"] if options.system else []
+    options.skip = ",".join(skip)
     table, opponent, failed = Table(), "etcdctl", []
     folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-", dir=options.binary.resolve().parent))
     binary = options.binary = options.binary.resolve()
@@ -341,6 +349,7 @@ def main() -> int:
         attempt("start", lambda: bench_start(table, folder, binary))
         attempt("idle", lambda: bench_idle(table, folder, binary))
         attempt("switch", lambda: bench_switch(table, binary.parent / "bench" / "bench_switch"))
+        attempt("ingest", lambda: ingest.bench(table, folder / "ingest", options, run_measured))
         attempt("json", lambda: readers.bench(table, folder, binary.parent / "bench" / "bench_json", options.rounds, options.json_mib))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -36,6 +36,7 @@ static err options_take(struct kube *k, const struct kube_options *o)
     k->lane = o->lane;
     k->dns = o->dns;
     k->user_agent = o->user_agent ? o->user_agent : "holdfast";
+    k->watch_window_bytes = o->watch_window_bytes;
     k->connections_max = o->connections_max > 0 && o->connections_max < KUBE_CONNECTIONS ? o->connections_max : KUBE_CONNECTIONS;
     return OK;
 }

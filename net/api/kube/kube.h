@@ -42,6 +42,7 @@ struct kube_options {
     struct dns *dns;
     const char *user_agent;     /* static; NULL: "holdfast" */
     unsigned connections_max;   /* HTTP/1.1 servers; 0: KUBE_CONNECTIONS */
+    size_t watch_window_bytes;  /* of HTTP/2, a watch; 0: KUBE_WINDOW_BYTES. A round trip to the server brings so much of each */
     const char *service_host;   /* NULL: the environment's KUBERNETES_SERVICE_HOST */
     const char *service_port;   /* NULL: the environment's KUBERNETES_SERVICE_PORT */
     const char *account_folder; /* NULL: KUBE_ACCOUNT_FOLDER */

@@ -48,6 +48,7 @@ struct kube {
     struct dns *dns;
     const char *user_agent;
     unsigned connections_max;
+    size_t watch_window_bytes;
     struct kube_settings settings;
     bool stale;  /* the settings are to be read before the next connection, however new they are */
     ms read_at;  /* the settings */

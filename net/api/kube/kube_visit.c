@@ -38,7 +38,12 @@ static void bearer_free(char *bearer)
     free(bearer);
 }
 
-/* window: a watch is read object by object, a list as fast as it comes. */
+/* 0: the connection's. A list is read as fast as it comes. */
+static size_t window_of(const struct kube_visit *v)
+{
+    return v->verb == KUBE_LIST ? KUBE_LIST_WINDOW : v->verb == KUBE_WATCH ? v->kube->watch_window_bytes : 0;
+}
+
 static err send(struct kube_visit *v, const char *target, struct bytes body, const char *bearer, ms deadline)
 {
     const struct kube *k = v->kube;
@@ -53,7 +58,7 @@ static err send(struct kube_visit *v, const char *target, struct bytes body, con
                             .headers = h,
                             .header_count = count,
                             .body = body,
-                            .window_bytes = v->verb == KUBE_LIST ? KUBE_LIST_WINDOW : 0,
+                            .window_bytes = window_of(v),
                             .more = v->verb == KUBE_WATCH};
     return web_open(v->link->web, &call, deadline, &v->exchange);
 }
