@@ -219,14 +219,15 @@ def bench_events(table, folder: Path, options) -> None:
         pin(hub.proc.pid, cores[-1])
         rival = stack.enter_context(start_rival(folder, plane, platforms[1], cores[-2:][0]))
         rival.synced()
-        law = Law(plane, platforms[0])
+        law = Law(plane, platforms[0], ["Pod"])
         law.holds(60)
         sides = [Side("holdfast", hub.proc.pid, platforms[0]), Side("client-go", rival.pid, platforms[1])]
         watch = Watch(rival.pid)
         print(f"ingest: {options.binary} run\n  beside {' '.join(map(str, rival.line))}", flush=True)
         live_bytes = measure_changes(plane, hub, sides, filled.named["Pod"])
         spooled_bytes = measure_spooled(plane, hub, sides, options.ingest_events)
-        law.holds(120)
+        platforms[0].assert_clean()
+        law.holds(120, clean=False)
         sides[1].anon = watch.stop().anon_peak
         sides[0].anon = hub.stop().usage.anon_peak
     tell_events(table, options.ingest_events, *sides, spooled_bytes)
