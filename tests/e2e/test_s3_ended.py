@@ -72,4 +72,4 @@ def test_ended_in_a_request(site, sender, gate, request_, done):  # noqa: F811
     assert site.client.uploads() == [] or (request_, done) == ("open", False), "what was never heard of"
     sender.start()
     sender.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
-    wait_for(lambda: site.client.uploads() == [], "no upload", 5)
+    wait_for(lambda: site.client.uploads() == [], "no upload", 30)
