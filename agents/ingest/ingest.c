@@ -256,8 +256,9 @@ bool ingest_is_well(void *arg, struct text *why)
     if (outlets == 0)
         text_add(why, in->config->ingest.source == INGEST_CRD ? "no ObsykAgent is there" : "starting");
     for (unsigned k = 0; k < INGEST_KIND_COUNT; k++)
-        if (in->kinds[k].state == KIND_FORBIDDEN) {
-            text_addf(why, "%s may not be listed", ingest_kinds[k].plural);
+        if (in->kinds[k].state == KIND_FORBIDDEN || in->kinds[k].state == KIND_FAILING) {
+            text_addf(why, in->kinds[k].state == KIND_FAILING ? "%s: the API server fails to list them" : "%s may not be listed",
+                      ingest_kinds[k].plural);
             return false;
         }
     return outlets > 0;

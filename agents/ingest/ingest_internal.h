@@ -174,13 +174,18 @@ void outlet_set_aside(struct outlet *o, struct bytes body, unsigned status);
 
 /* --- the whole --- */
 
-enum kind_state { KIND_OFF, KIND_STARTING, KIND_WATCHED, KIND_FORBIDDEN, KIND_ABSENT };
+enum kind_state { KIND_OFF, KIND_STARTING, KIND_WATCHED, KIND_FORBIDDEN, KIND_ABSENT, KIND_FAILING };
+static inline bool kind_is_left_out(enum kind_state s) /* the others are streamed without it, and it is tried again */
+{
+    return s == KIND_FORBIDDEN || s == KIND_ABSENT || s == KIND_FAILING;
+}
+
 struct kind {
     enum kind_state state;
     char version[KUBE_OPAQUE_MAX]; /* of the last list */
     ms changed_at;                 /* the last event; 0 none */
     ms retry_at;                   /* of one that could not be listed */
-    unsigned refusals;             /* in a row */
+    unsigned refusals, failures;   /* in a row; failures: answers of 500 */
     unsigned oversized;            /* objects that were too large to be told, since the last list */
     bool stale;                    /* must be listed again */
     bool left_out;                 /* of a snapshot, while the index knew objects of it */

@@ -10,6 +10,7 @@
 
 #define LOOK_MS          SECONDS(1) /* at what others want */
 #define AGAIN_MOST_MS    SECONDS(30)
+#define FAILURES_MAX     4          /* lists answered 500, each tried KUBE_TRIES_MAX times */
 #define LISTS_MAX        5          /* of one kind, when continue tokens expire */
 #define REFUSED_LEAST_MS SECONDS(1) /* an API server that starts refuses everything for a moment; doubled each time */
 #define REFUSED_MOST_MS  MINUTES(5)
@@ -125,7 +126,7 @@ static err list_pages(struct ingest *in, enum ingest_kind kind, struct kube_page
 static err cannot_list(struct ingest *in, enum ingest_kind kind, err e)
 {
     struct kind *k = &in->kinds[kind];
-    enum kind_state state = e == E_DENIED ? KIND_FORBIDDEN : KIND_ABSENT;
+    enum kind_state state = e == E_DENIED ? KIND_FORBIDDEN : e == E_ABSENT ? KIND_ABSENT : KIND_FAILING;
     if (k->state != state)
         log_warn("a kind cannot be listed; the others are streamed", F("kind", ingest_kinds[kind].name), F_ERR(e));
     trail_clear();
@@ -161,6 +162,45 @@ static err leave_out(struct ingest *in, enum ingest_kind kind, err why)
     return begin_kind(in, kind); /* takes back what of it came before */
 }
 
+static err take_nothing(void *arg, const struct kube_item *item)
+{
+    (void)arg, (void)item;
+    return OK;
+}
+
+/* The server works, for another kind at least. */
+static bool is_kinds_own(struct ingest *in, enum ingest_kind kind)
+{
+    char path[128];
+    enum ingest_kind other = 0;
+    while (other == kind || in->kinds[other].state == KIND_OFF)
+        if (++other == INGEST_KIND_COUNT)
+            return false;
+    (void)snprintf(path, sizeof path, "%s/%s", ingest_kinds[other].prefix, ingest_kinds[other].plural);
+    struct kube_list list = {.path = path,
+                             .fields = ingest_kinds[other].fields,
+                             .limit = 1,
+                             .arena = in->list_arena,
+                             .arena_bytes = in->limits->arena_bytes,
+                             .item = take_nothing};
+    struct kube_page *page = calloc(1, sizeof *page);
+    err e = page ? kube_list_page(in->kube, &list, page, loop_now() + INGEST_ASK_MS_MAX) : E_BUDGET;
+    free(page);
+    trail_clear();
+    return e == OK;
+}
+
+/* 403, 404 and 405 speak of this kind. So does 500, when it stays while another kind is answered: Secrets whose encryption key is
+ * lost. 401 does not, nor what the network says. */
+static bool is_left_out(struct ingest *in, enum ingest_kind kind, int status)
+{
+    struct kind *k = &in->kinds[kind];
+    if (status == 403 || status == 404 || status == 405)
+        return true;
+    k->failures = status == 500 ? k->failures + 1 : 0;
+    return k->failures >= FAILURES_MAX && is_kinds_own(in, kind);
+}
+
 err round_list(struct ingest *in, enum ingest_kind kind)
 {
     struct kind *k = &in->kinds[kind];
@@ -176,10 +216,10 @@ err round_list(struct ingest *in, enum ingest_kind kind)
         k->left_out = false;
         (void)snprintf(k->version, sizeof k->version, "%s", page->resource_version);
         k->state = KIND_WATCHED;
-        k->refusals = 0;
+        k->refusals = k->failures = 0;
         k->stale = false;
         e = end_kind(in, kind);
-    } else if (status == 403 || status == 404 || status == 405) /* 401 is not of this kind alone, nor what the network says */
+    } else if (is_left_out(in, kind, status))
         e = leave_out(in, kind, e);
     free(page);
     if (e == OK && k->state == KIND_WATCHED)
@@ -311,7 +351,7 @@ static err list_what_is_stale(struct ingest *in)
 {
     for (enum ingest_kind k = 0; k < INGEST_KIND_COUNT; k++) {
         struct kind *kind = &in->kinds[k];
-        bool again = (kind->state == KIND_FORBIDDEN || kind->state == KIND_ABSENT) && loop_now() >= kind->retry_at;
+        bool again = kind_is_left_out(kind->state) && loop_now() >= kind->retry_at;
         if (in->live && (kind->stale || again))
             TRY(list_patiently(in, k));
     }

@@ -19,11 +19,9 @@ static void put_time(struct json_writer *w, const char *key, int64_t epoch_s)
 
 static const char *state_name(enum kind_state s)
 {
-    static const char *const names[] = {[KIND_OFF] = "off",
-                                        [KIND_STARTING] = "starting",
-                                        [KIND_WATCHED] = "watched",
-                                        [KIND_FORBIDDEN] = "forbidden",
-                                        [KIND_ABSENT] = "absent"};
+    static const char *const names[] = {
+        [KIND_OFF] = "off",       [KIND_STARTING] = "starting", [KIND_WATCHED] = "watched", [KIND_FORBIDDEN] = "forbidden",
+        [KIND_ABSENT] = "absent", [KIND_FAILING] = "failing"};
     return names[s];
 }
 

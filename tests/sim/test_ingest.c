@@ -132,7 +132,8 @@ static const struct kube_reply gone = {"", 0, 410, "{\"kind\":\"Status\",\"code\
                                        NULL};
 static const struct kube_reply refusals[] = {
     {"", 0, 401, "{\"kind\":\"Status\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"x\"}", NULL},
-    {"", 0, 403, "{\"kind\":\"Status\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"x\"}", NULL}};
+    {"", 0, 403, "{\"kind\":\"Status\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"x\"}", NULL},
+    {"", 0, 500, "{\"kind\":\"Status\",\"code\":500,\"reason\":\"InternalError\",\"message\":\"x\"}", NULL}};
 static const struct kube_reply down = {"", 0, 0, "", NULL};
 
 /* A page as of the version of the first one; a continue token is "VERSION.NAME". */
@@ -184,7 +185,7 @@ static const struct kube_reply *api_answer(void *arg, const char *line)
         return NULL;
     bool refused = w->refused && (w->refused == 401 || kind == 0);
     if (refused)
-        return &refusals[w->refused == 403];
+        return &refusals[w->refused == 403 ? 1 : w->refused == 500 ? 2 : 0];
     if (!strstr(line, "watch=1"))
         return list_reply(line, (unsigned)kind);
     return number_in(line, "resourceVersion=", 0) < w->compacted ? &gone : &watch;
@@ -462,6 +463,8 @@ static const struct story {
     {"a kind is forbidden when a fresh snapshot is made: another one when it is not any more",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {REFUSE, 403, 0}, {SET, 0, 0}, {WAIT, 10000, 0}, {REFUSE, 0, 0}, {LAW, 0, 0}),
      .faults = {{.op = PLATFORM_EVENT, .from = 1, .to = 1, .status = 422}}},
+    {"a kind is answered 500 for ever: the others are streamed",
+     TELLS({REFUSE, 500, 0}, {SET, 0, 9}, {WAIT, 600000, 0}, {SNAPSHOTS, 1, 1}, {SET, 3, 4}, {REFUSE, 0, 0}, {LAW, 0, 0})},
     {"401 for all lists: no snapshot of an empty cluster",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {RESET, 0, 0}, {REFUSE, 401, 0}, {SET, 0, 0}, {WAIT, 60000, 0}, {SNAPSHOTS, 0, 0},
            {REFUSE, 0, 0}, {LAW, 0, 0}),
