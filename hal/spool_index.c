@@ -225,7 +225,7 @@ static void location_leave(struct spool *s, uint16_t id)
 {
     struct spool_entry *e = &s->entries[id];
     unsigned slot = e->at >> SPOOL_SLOT_SHIFT;
-    if (slot >= SPOOL_SLOT_BUF)
+    if (slot >= SPOOL_SEGMENTS_MAX) /* SPOOL_SLOT_BUF and the one after it */
         return;
     s->segments[slot].live--;
     s->segments[slot].live_bytes -= spool_size_of(e->size);
@@ -239,7 +239,7 @@ void spool_index_move(struct spool *s, uint16_t id, uint32_t at, size_t bytes)
     location_leave(s, id);
     e->at = at;
     e->size = spool_size_code(bytes);
-    if (slot >= SPOOL_SLOT_BUF)
+    if (slot >= SPOOL_SEGMENTS_MAX) /* SPOOL_SLOT_BUF and the one after it */
         return;
     s->segments[slot].live++;
     s->segments[slot].live_bytes += spool_size_of(e->size);

@@ -42,9 +42,11 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
     KIND("Namespace")                                                                                                            \
     KIND("Pod")                                                                                                                  \
     KIND("Service")                                                                                                              \
-    KIND("Node") KIND("Deployment") KIND("StatefulSet") KIND("DaemonSet") KIND("Job") KIND("CronJob") KIND("Ingress")            \
-        KIND("NetworkPolicy") KIND("ConfigMap") KIND("Secret") KIND("PersistentVolumeClaim") KIND("ServiceAccount") KIND("Role") \
-            KIND("ClusterRole") KIND("RoleBinding") KIND("ClusterRoleBinding") KIND("Event")
+    KIND("Node")                                                                                                                 \
+    KIND("Deployment")                                                                                                           \
+    KIND("StatefulSet") KIND("DaemonSet") KIND("Job") KIND("CronJob") KIND("Ingress") KIND("NetworkPolicy") KIND("ConfigMap")    \
+        KIND("Secret") KIND("PersistentVolumeClaim") KIND("ServiceAccount") KIND("Role") KIND("ClusterRole") KIND("RoleBinding") \
+            KIND("ClusterRoleBinding") KIND("Event")
 #define SHOWN_HEAD(rest) SHOWN_("127.0.0.1:9464", "info", "logfmt", " []", "", WHEN_DEFAULT, "30s", "2h", " []", rest)
 #define GUARDIAN                                                                                                                 \
     "    guardian: false\n    defrag: false\n    defrag_fragmentation: 50\n    defrag_floor: 100MiB\n    defrag_quota: 80\n"     \
