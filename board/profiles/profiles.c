@@ -48,7 +48,7 @@
 
 #define POOL_STACK KIB(128)
 /*              threads jobs series samples recv      send */
-#define EDGE16_REST 3, 24, 384, 40, KIB(256), KIB(128)
+#define EDGE16_REST 3, 24, 480, 40, KIB(256), KIB(128)
 #define HUB32_REST  4, 32, 640, 40, KIB(512), KIB(256)
 #define HUB64_REST  6, 64, 1024, 40, KIB(1024), KIB(256)
 
