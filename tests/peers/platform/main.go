@@ -10,9 +10,11 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -82,7 +84,7 @@ func (c *control) command(r *http.Request) (any, error) {
 		return nil, nil
 	case "/faults":
 		if r.Method == http.MethodGet {
-			return c.faults, nil
+			return slices.Clone(c.faults), nil
 		}
 		c.faults = nil
 		return nil, read.Decode(&c.faults)
@@ -129,7 +131,8 @@ func (c *control) stats() any {
 	for kind, objects := range c.objects {
 		sizes[kind] = len(objects)
 	}
-	return map[string]any{"counts": c.counts, "objects": sizes, "connections": c.door.opened, "connections_open": len(c.door.conns),
+	return map[string]any{"counts": maps.Clone(c.counts), // it is written out without the lock
+		"objects": sizes, "connections": c.door.opened, "connections_open": len(c.door.conns),
 		"up": c.door.listener != nil, "journal": len(c.journal), "now": c.now()}
 }
 
