@@ -21,7 +21,7 @@ O       := build/$(VARIANT)
 HOST    := $(filter asan tsan fuzz clang,$(KIND))
 
 # The commit's time is the clock's floor and the only date in the binary, so that two builds of one commit are the same bytes.
-VERSION     := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
+VERSION     := $(shell git describe --always --dirty --tags --abbrev=10 2>/dev/null || echo unknown)
 FLOOR_S     := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1763683200)
 
 WARN     := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Werror
