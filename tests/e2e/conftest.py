@@ -23,6 +23,7 @@ from peers import cargobuild  # noqa: E402  (the path comes first)
 from peers.ca import Ca  # noqa: E402
 from peers.etcd import Etcd  # noqa: E402
 from peers.hub import Hub  # noqa: E402
+from peers.streaming import Stream  # noqa: E402
 
 VERSIONS = ["3.4", "3.5", pytest.param("3.7", marks=pytest.mark.cluster)]
 
@@ -139,3 +140,18 @@ def start_big(tmp_path, server_cert):
     for etcd in started:
         etcd.stop()
         shutil.rmtree(etcd.folder)
+
+
+@pytest.fixture
+def stream(holdfast, tmp_path, plane, ca):
+    """stream(**options of Stream): entered, left after the test. The module has a control plane, `plane`."""
+    open_ones = []
+
+    def enter(**how):
+        made = Stream(holdfast, tmp_path / f"stream{len(open_ones)}", plane, ca, **how)
+        open_ones.append(made)
+        return made.__enter__()
+
+    yield enter
+    for one in reversed(open_ones):
+        one.__exit__()

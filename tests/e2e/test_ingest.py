@@ -10,7 +10,7 @@ import pytest
 from peers.kube import ControlPlane
 from peers.kubefill import bump, fill, make, remove
 from peers.kubekinds import KINDS
-from peers.streaming import SECRET, SPACE, Stream
+from peers.streaming import SECRET, SPACE
 
 pytestmark = pytest.mark.cluster
 PODS = 40
@@ -22,21 +22,6 @@ def plane(tmp_path_factory):
     with ControlPlane(tmp_path_factory.mktemp("plane"), audit=True) as made:
         fill(made, PODS)
         yield made
-
-
-@pytest.fixture
-def stream(holdfast, tmp_path, plane, ca):
-    """stream(**options of Stream): entered, left after the test."""
-    open_ones = []
-
-    def enter(**how):
-        made = Stream(holdfast, tmp_path / f"stream{len(open_ones)}", plane, ca, **how)
-        open_ones.append(made)
-        return made.__enter__()
-
-    yield enter
-    for one in reversed(open_ones):
-        one.__exit__()
 
 
 def kubectl_story(plane, space):

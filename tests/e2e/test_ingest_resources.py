@@ -12,7 +12,7 @@ from peers.kubefill import fill, remove
 from peers.kubekinds import KINDS
 from peers.platform import Keys, Platform
 from peers.proc import wait_for
-from peers.streaming import SECRET, SPACE, Stream
+from peers.streaming import SECRET, SPACE
 
 pytestmark = pytest.mark.cluster
 PODS = 40
@@ -23,21 +23,6 @@ def plane(tmp_path_factory):
     with ControlPlane(tmp_path_factory.mktemp("plane")) as made:
         fill(made, PODS)
         yield made
-
-
-@pytest.fixture
-def stream(holdfast, tmp_path, plane, ca):
-    """stream(**options of Stream): entered, left after the test."""
-    open_ones = []
-
-    def enter(**how):
-        made = Stream(holdfast, tmp_path / f"stream{len(open_ones)}", plane, ca, **how)
-        open_ones.append(made)
-        return made.__enter__()
-
-    yield enter
-    for one in reversed(open_ones):
-        one.__exit__()
 
 
 def test_conditions_and_status(stream, plane):

@@ -308,19 +308,28 @@ static err run_story(void *arg)
     return with_world(tell, s, true);
 }
 
+/* The same over each protocol, with some seeds. */
+static void over_both(const char *name, err (*run)(void *arg), const void *arg, bool h1_only)
+{
+    for (unsigned h2 = 0; h2 < (h1_only ? 1 : 2); h2++) {
+        char full[128];
+        over_h2 = h2;
+        (void)snprintf(full, sizeof full, "%s %s", name, h2 ? "h2" : "h1");
+        struct sim_case c = {
+            .name = full, .setup = setup, .run = run, .check = check, .arg = (void *)(uintptr_t)arg, .fibers = true};
+        assert_true(sim_seeds(&c, SEEDS));
+    }
+}
+
 static void a_story(void **state)
 {
     const struct story *s = *state;
     char name[128];
     static const char *const ops[] = {NULL, "snapshot", "event", "heartbeat"};
-    for (op = s->not_snapshot ? PLATFORM_EVENT : PLATFORM_SNAPSHOT; op < PLATFORM_OPS; op++)
-        for (unsigned h2 = 0; h2 < (s->h1_only ? 1 : 2); h2++) {
-            over_h2 = h2;
-            (void)snprintf(name, sizeof name, "%s %s %s", s->name, ops[op], h2 ? "h2" : "h1");
-            struct sim_case c = {
-                .name = name, .setup = setup, .run = run_story, .check = check, .arg = (void *)(uintptr_t)s, .fibers = true};
-            assert_true(sim_seeds(&c, SEEDS));
-        }
+    for (op = s->not_snapshot ? PLATFORM_EVENT : PLATFORM_SNAPSHOT; op < PLATFORM_OPS; op++) {
+        (void)snprintf(name, sizeof name, "%s %s", s->name, ops[op]);
+        over_both(name, run_story, s, s->h1_only);
+    }
 }
 
 /* --- tokens --- */
@@ -553,14 +562,11 @@ static err run_token(void *arg)
 static void tokens(void **state)
 {
     (void)state;
-    for (token_story = 0; token_story < COUNT_OF(token_stories); token_story++)
-        for (unsigned h2 = 0; h2 < 2; h2++) {
-            char name[64];
-            over_h2 = h2;
-            (void)snprintf(name, sizeof name, "token: %s %s", token_stories[token_story].name, h2 ? "h2" : "h1");
-            struct sim_case c = {.name = name, .setup = setup, .run = run_token, .check = check, .fibers = true};
-            assert_true(sim_seeds(&c, SEEDS));
-        }
+    for (token_story = 0; token_story < COUNT_OF(token_stories); token_story++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "token: %s", token_stories[token_story].name);
+        over_both(name, run_token, NULL, false);
+    }
 }
 
 /* --- many events --- */
@@ -686,18 +692,7 @@ static void events_in_flight(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(flows); i++)
-        for (unsigned h2 = 0; h2 < 2; h2++) {
-            char name[64];
-            over_h2 = h2;
-            (void)snprintf(name, sizeof name, "%s %s", flows[i].name, h2 ? "h2" : "h1");
-            struct sim_case c = {.name = name,
-                                 .setup = setup,
-                                 .run = run_flow,
-                                 .check = check,
-                                 .arg = (void *)(uintptr_t)&flows[i],
-                                 .fibers = true};
-            assert_true(sim_seeds(&c, SEEDS));
-        }
+        over_both(flows[i].name, run_flow, &flows[i], false);
 }
 
 /* --- all at once, stops, deadlines --- */
@@ -829,13 +824,7 @@ static void other_scenes(void **state)
 {
     (void)state;
     for (scene = 0; scene < COUNT_OF(scenes); scene++)
-        for (unsigned h2 = 0; h2 < 2; h2++) {
-            char name[64];
-            over_h2 = h2;
-            (void)snprintf(name, sizeof name, "%s %s", scenes[scene].name, h2 ? "h2" : "h1");
-            struct sim_case c = {.name = name, .setup = setup, .run = run_scene, .check = check, .fibers = true};
-            assert_true(sim_seeds(&c, SEEDS));
-        }
+        over_both(scenes[scene].name, run_scene, NULL, false);
 }
 
 /* --- each fallible call fails once --- */

@@ -254,35 +254,23 @@ static err serve(void *arg)
     return OK;
 }
 
-static err listen_run(void *arg)
+static void *begin(void *arg, struct stream *s)
 {
     struct kube_peer *p = arg;
-    err e = OK;
-    while (e != E_CANCELED && e != E_CLOSED) {
-        struct stream *s = NULL;
-        struct addr from;
-        e = tcp_accept(&p->listener, FOREVER, &s, &from);
-        struct conn *c = e == OK ? calloc(1, sizeof *c) : NULL;
-        if (c) {
-            c->peer = p;
-            c->stream = s;
-            p->connections++;
-            e = group_spawn(&p->group, "kube peer", serve, c);
-        }
-        if (s && (!c || e != OK)) {
-            stream_close(s);
-            free(c);
-        }
-        if (e != OK && e != E_CANCELED && e != E_CLOSED)
-            e = fiber_sleep(loop_now() + 10); /* an accept that fails may be tried again */
-    }
-    return OK;
+    struct conn *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->peer = p;
+    c->stream = s;
+    p->connections++;
+    return c;
 }
 
 err kube_peer_open(struct kube_peer *p)
 {
     group_open(&p->group, TASK_METRICS);
     p->listener = SOCK_CLOSED;
+    p->acceptor = (struct acceptor){&p->listener, &p->group, "kube peer", begin, serve, p};
     p->server.script = script;
     p->server.arg = p;
     enum task caller = mem_task();
@@ -290,7 +278,7 @@ err kube_peer_open(struct kube_peer *p)
     err e = sock_listen(&p->listener, &p->at, &p->at);
     mem_set_task(caller);
     if (e == OK)
-        e = group_spawn(&p->group, "kube peer", listen_run, p);
+        e = group_spawn(&p->group, "kube peer", acceptor_run, &p->acceptor);
     return e;
 }
 

@@ -8,6 +8,7 @@
 #ifndef HOLDFAST_TEST_KUBE_PEER_H
 #define HOLDFAST_TEST_KUBE_PEER_H
 
+#include "tests/support/acceptor.h"
 #include "tests/support/grpc_server.h"
 
 #define KP_WAIT  "\1" /* 1 s of silence */
@@ -51,6 +52,7 @@ struct kube_peer {
     struct server_step steps[SERVER_CALLS_MAX][KUBE_PEER_STEPS_MAX];
     struct group group;
     struct sock listener;
+    struct acceptor acceptor;
 };
 MUST_USE err kube_peer_open(struct kube_peer *p); /* listens at p->at; port 0: it is filled in */
 void kube_peer_close(struct kube_peer *p);        /* idempotent; all connections end */

@@ -296,39 +296,28 @@ static err serve(void *arg)
     return OK;
 }
 
-static err listen_run(void *arg)
+static void *begin(void *arg, struct stream *s)
 {
     struct s3_peer *p = arg;
-    err e = OK;
-    while (e != E_CANCELED && e != E_CLOSED) {
-        struct stream *s = NULL;
-        struct addr from;
-        e = tcp_accept(&p->listener, FOREVER, &s, &from);
-        struct s3_peer_conn *c = e == OK ? calloc(1, sizeof *c) : NULL;
-        if (c) {
-            *c = (struct s3_peer_conn){.peer = p, .stream = s};
-            p->connections++;
-            e = group_spawn(&p->group, "s3 peer", serve, c);
-        }
-        if (s && (!c || e != OK)) {
-            stream_close(s);
-            free(c);
-        }
-        if (e != OK && e != E_CANCELED && e != E_CLOSED)
-            e = fiber_sleep(loop_now() + 10); /* an accept that fails may be tried again */
-    }
-    return OK;
+    struct s3_peer_conn *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->peer = p;
+    c->stream = s;
+    p->connections++;
+    return c;
 }
 
 err s3_peer_open(struct s3_peer *p)
 {
     group_open(&p->group, TASK_METRICS);
     p->listener = SOCK_CLOSED;
+    p->acceptor = (struct acceptor){&p->listener, &p->group, "s3 peer", begin, serve, p};
     enum task caller = mem_task();
     mem_set_task(TASK_METRICS); /* who listens is charged for what is accepted */
     err e = sock_listen(&p->listener, &p->at, &p->at);
     mem_set_task(caller);
-    return e != OK ? e : group_spawn(&p->group, "s3 peer", listen_run, p);
+    return e != OK ? e : group_spawn(&p->group, "s3 peer", acceptor_run, &p->acceptor);
 }
 
 void s3_peer_close(struct s3_peer *p)

@@ -10,6 +10,7 @@
 
 #include "board/rt/sync.h"
 #include "net/proto/stream.h"
+#include "tests/support/acceptor.h"
 
 #define S3_PEER_OBJECTS_MAX 64
 #define S3_PEER_UPLOADS_MAX 8
@@ -67,6 +68,7 @@ struct s3_peer {
     /* its own */
     struct group group;
     struct sock listener;
+    struct acceptor acceptor;
     struct s3_peer_object objects[S3_PEER_OBJECTS_MAX];
     struct s3_peer_upload uploads[S3_PEER_UPLOADS_MAX];
     size_t content_len;
