@@ -45,8 +45,10 @@ enum exit_code answer_check(const struct command_line *line, const struct config
     }
     if (answer_knows(c, line->destination))
         return EXIT_GOOD;
-    (void)fprintf(stderr, "holdfast: %s: there is no destination \"%s\"; there is %s%s\n", line->config_path, line->destination,
-                  c->backup.destinations[0].name, c->backup.destination_count > 1 ? ", and others" : "");
+    (void)fprintf(stderr, "holdfast: %s: there is no destination \"%s\"; there is", line->config_path, line->destination);
+    for (unsigned i = 0; i < c->backup.destination_count; i++)
+        (void)fprintf(stderr, "%s %s", i ? "," : "", c->backup.destinations[i].name);
+    (void)fprintf(stderr, "\n");
     return EXIT_WRONG_USE;
 }
 

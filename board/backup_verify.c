@@ -34,6 +34,15 @@ static void print_stored(const struct backup_result *r)
         (void)printf(", SHA-256 %s", r->stored_sha256);
 }
 
+/* Page 0: of the file as a whole, or of its first meta page, which the text names. */
+static void print_finding(const struct backup_finding *f)
+{
+    char page[32] = "";
+    if (f->page)
+        (void)snprintf(page, sizeof page, ", page %" PRIu64, f->page);
+    (void)printf("\n  %s%s: %s", f->code, page, f->text);
+}
+
 static void print_text(const char *path, const struct backup_result *r)
 {
     const struct backup_verification *v = &r->verification;
@@ -50,7 +59,7 @@ static void print_text(const char *path, const struct backup_result *r)
         (void)printf("\n  hash %" PRIu32 ", revision %" PRId64 ", %" PRIu64 " keys (%" PRIu64 " pairs)", v->hash, v->revision,
                      v->keys, v->pairs);
     for (unsigned i = 0; i < v->finding_count; i++)
-        (void)printf("\n  %s, page %" PRIu64 ": %s", v->findings[i].code, v->findings[i].page, v->findings[i].text);
+        print_finding(&v->findings[i]);
     (void)printf("\n");
 }
 
@@ -61,6 +70,8 @@ static void hint(const struct backup_verification *v)
         (void)fprintf(stderr, "holdfast: it is encrypted; give its key with --identity FILE to look inside\n");
     if (strcmp(v->reason, "no-scratch") == 0)
         (void)fprintf(stderr, "holdfast: levels 3 and 4 need backup.verify.scratch, with room for the plain snapshot\n");
+    if (strcmp(v->reason, "level") == 0)
+        (void)fprintf(stderr, "holdfast: nothing is wrong as far as was asked; only level 4 tells good from bad\n");
 }
 
 static enum exit_code verify(const struct command_line *line, struct backup_target *t, struct backup_result *r)

@@ -2,6 +2,7 @@
 #include "board/command.h"
 
 #include "board/rt/text.h"
+#include "config/suggest.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -137,13 +138,53 @@ static int words_match(const char *words, char **argv, int count)
     return taken;
 }
 
-static bool begins_a_command(const char *word)
+/* "now" of "backup now" and the word "backup"; NULL: another command. */
+static const char *second_word(const struct command *c, const char *word)
 {
     size_t len = strlen(word);
+    return strncmp(c->words, word, len) == 0 && c->words[len] == ' ' ? c->words + len + 1 : NULL;
+}
+
+static bool begins_a_command(const char *word)
+{
     for (const struct command *c = commands; c->words; c++)
-        if (strncmp(c->words, word, len) == 0 && c->words[len] == ' ')
+        if (second_word(c, word))
             return true;
     return false;
+}
+
+/* `holdfast backup`: what may follow. */
+static err word_missing(const char *word)
+{
+    char list[80];
+    struct text t = text_over(list, sizeof list);
+    for (const struct command *c = commands; c->words; c++)
+        if (second_word(c, word))
+            text_addf(&t, "%s%s", t.len ? ", " : "", second_word(c, word));
+    return wrong("\"%s\" needs another word: %s", word, list);
+}
+
+/* A near one, also `list` for "backup list", which has only been cut short. */
+static const char *command_near(char **words, int count)
+{
+    char joined[SUGGEST_BYTES_MAX + 2];
+    (void)snprintf(joined, sizeof joined, "%s%s%s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
+    struct suggestion whole = suggest_start(bytes_of(joined)), first = suggest_start(bytes_of(words[0]));
+    for (const struct command *c = commands; c->words; c++) {
+        const char *space = strchr(c->words, ' ');
+        if (space && strcmp(space + 1, words[0]) == 0)
+            return c->words;
+        suggest_offer(&whole, c->words);
+        suggest_offer(&first, c->words);
+    }
+    return whole.best ? whole.best : first.best;
+}
+
+static err command_unknown(char **words, int count)
+{
+    const char *word = words[count > 1 && begins_a_command(words[0]) ? 1 : 0], *near = command_near(words, count);
+    return near ? wrong("there is no command \"%s\" (did you mean `holdfast %s`?)", word, near)
+                : wrong("there is no command \"%s\"", word);
 }
 
 /* The command's own word, where it takes one, and nothing after it. */
@@ -176,8 +217,8 @@ static err command_take(struct command_line *line, char **words, int count)
         return OK;
     }
     if (begins_a_command(words[0]) && count == 1)
-        return line->help ? OK : wrong("\"%s\" needs another word", words[0]);
-    return wrong("there is no command \"%s\"", words[count > 1 && begins_a_command(words[0]) ? 1 : 0]);
+        return line->help ? OK : word_missing(words[0]);
+    return command_unknown(words, count);
 }
 
 static err level_fits(const struct command_line *line)
@@ -212,13 +253,27 @@ struct reader {
     int count;
 };
 
+/* `--version`, which others have, is a command here. One letter is near to any other: those are not guessed at. */
+static err option_unknown(const char *word, size_t len)
+{
+    struct suggestion near = suggest_start((struct bytes){(const uint8_t *)word, len});
+    bool is_long = strncmp(word, "--", 2) == 0;
+    for (size_t i = 0; is_long && i < COUNT_OF(options); i++)
+        suggest_offer(&near, options[i].flag);
+    for (const struct command *c = commands; is_long && c->words; c++)
+        if (strcmp(word + 2, c->words) == 0)
+            return wrong("there is no option %s (did you mean `holdfast %s`?)", word, c->words);
+    return near.best ? wrong("there is no option %s (did you mean %s?)", word, near.best) : wrong("there is no option %s", word);
+}
+
 static err read_option(struct reader *r)
 {
     const char *word = r->argv[r->at++];
     const char *equals = strchr(word, '=');
-    const struct option *o = option_find(word, equals ? (size_t)(equals - word) : strlen(word));
+    size_t len = equals ? (size_t)(equals - word) : strlen(word);
+    const struct option *o = option_find(word, len);
     if (!o)
-        return wrong("there is no option %s", word);
+        return option_unknown(word, len);
     if (!o->value && equals)
         return wrong("%s takes no value", o->flag);
     r->given[o - options] = true;

@@ -1,6 +1,6 @@
 /* suggest: which of the right words was meant by a wrong one. Edit distance with swaps of neighbours.
  *
- * Layer    config, and nobody outside it.   Blocks   never.   Memory   the caller's.   Errors   none.
+ * Layer    config; its words and those of the command line.   Blocks   never.   Memory   the caller's.   Errors   none.
  * Bounds   words of up to SUGGEST_BYTES_MAX; longer ones are never near. */
 #ifndef HOLDFAST_CONFIG_SUGGEST_H
 #define HOLDFAST_CONFIG_SUGGEST_H

@@ -69,7 +69,7 @@ err file_read_small(struct lane *l, const char *path, size_t bytes_max, ms deadl
         return OK;
     }
     buf_release(b);
-    return trail(e, "reading %s", path);
+    return trail(e, "reading %s%s", path, e == E_INVALID ? " (is it a folder?)" : "");
 }
 
 /* --- one path, one answer --- */

@@ -51,6 +51,38 @@ static void the_manual_has_every_option(void **state)
         fail_msg(MANUAL ": the options have changed; put this between the two marks:\n%s", storage);
 }
 
+/* The text is in the file; it is emptied. */
+static void file_has(struct text *t)
+{
+    assert_false(t->cut);
+    if (!strstr(file, t->at))
+        fail_msg(MANUAL ": this belongs there: %s", t->at);
+    *t = text_over(t->at, t->cap);
+}
+
+/* Numbers of the profiles that the text repeats, and the names of all tasks. */
+static void the_manual_has_the_bounds(void **state)
+{
+    (void)state;
+    const struct profile *small = &profile_edge16, *middle = &profile_hub32, *large = &profile_hub64;
+    char storage[256];
+    struct text t = text_over(storage, sizeof storage);
+    (void)file_whole(MANUAL);
+    text_addf(&t, "| metric series | %u, %u, %u by profile;", small->metric_series, middle->metric_series, large->metric_series);
+    file_has(&t);
+    text_addf(&t, "| threads for blocking calls | %u, %u, %u by profile:", small->pool_threads, middle->pool_threads,
+              large->pool_threads);
+    file_has(&t);
+    text_add(&t, "| HTTP connections at once | ");
+    for (const struct profile *const *p = (const struct profile *[]){small, middle, large, NULL}; *p; p++)
+        text_addf(&t, "%u on `%s`%s", (*p)->task[TASK_METRICS].connections - 2, (*p)->name, p[1] ? ", " : ";");
+    file_has(&t);
+    text_add(&t, " `task` is ");
+    for (unsigned i = 0; i < TASK_COUNT; i++)
+        text_addf(&t, "%s`%s`", i == 0 ? "" : i + 1 < TASK_COUNT ? ", " : " or ", task_name((enum task)i));
+    file_has(&t);
+}
+
 static void sample_check(const char *name)
 {
     char path[256], storage[KIB(4)];
@@ -86,6 +118,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_manual_has_every_option),
+        cmocka_unit_test(the_manual_has_the_bounds),
         cmocka_unit_test(every_sample_is_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
