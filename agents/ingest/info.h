@@ -1,8 +1,8 @@
 /* info: what of an object leaves the cluster: its Info, byte for byte (sections 3.0 to 3.20 of the platform's protocol).
  *
  * Layer    agents, ingest.                            Blocks   never.   Threads  any.
- * Owner    the caller owns tree and text; nothing     Memory   the text; while it runs 24 bytes for each key of a map of more
- *          is kept.                                            than 32 keys, the path of an nfs volume: from the heap.
+ * Owner    the caller owns tree and text; nothing     Memory   the text; while it runs 24 bytes for each key of a map, or status
+ *          is kept.                                            of a container, of more than 32; the path of an nfs volume.
  * Errors   E_BUDGET the Info does not fit the text, or no memory to sort; E_INVALID a field that is no time, quantity or whole
  *          number: the trail names it. After an error the text is as long as it was before. */
 #ifndef HOLDFAST_INGEST_INFO_H

@@ -63,11 +63,13 @@ struct sorted {
     struct sorted_entry few[SORTED_FEW];
     struct sorted_entry *at; /* few, or from the heap */
     size_t count, cap;
+    size_t steps; /* names that sorted_find() compared */
 };
 /* Room for cap entries. false: told by info_fail(); there is nothing to close. */
 bool sorted_open(struct info *i, struct sorted *s, size_t cap);
 void sorted_add(struct sorted *s, struct bytes key, const struct pick_node *node);
 void sorted_sort(struct sorted *s);
+const struct pick_node *sorted_find(struct sorted *s, struct bytes key); /* sorted: the first of that key; NULL: none */
 void sorted_close(struct sorted *s);
 
 #endif

@@ -32,12 +32,15 @@ ROWS(rest_rows, {"resources", "resources", put_object, resource_rows}, {"ports",
      {"volume_mounts", "volumeMounts", add_objects, mount_rows}, {"env_var_names", "env", add_names, NULL},
      {"security_context", "securityContext", add_object, security_rows});
 
-static const struct pick_node *status_of(const struct pick_node *statuses, const struct pick_node *container)
+/* By name: containers and their statuses have orders of their own, and there may be thousands. */
+static bool statuses_open(struct info *i, struct sorted *out, const struct pick_node *statuses)
 {
-    const struct pick_node *s = pick_first(statuses);
-    while (s && !bytes_equal(pick_text_at(s, "name"), pick_text_at(container, "name")))
-        s = pick_next(s);
-    return s;
+    if (!sorted_open(i, out, pick_count(statuses)))
+        return false;
+    for (const struct pick_node *s = pick_first(statuses); s; s = pick_next(s))
+        sorted_add(out, pick_text_at(s, "name"), s);
+    sorted_sort(out);
+    return true;
 }
 
 static void add_state(struct info *i, const struct pick_node *status)
@@ -54,13 +57,13 @@ static void add_state(struct info *i, const struct pick_node *status)
 
 static void containers_write(struct info *i, const char *name, const struct pick_node *containers, const char *statuses_path)
 {
-    const struct pick_node *statuses = pick_at(i->object, statuses_path);
-    if (!pick_first(containers))
+    struct sorted statuses;
+    if (!pick_first(containers) || !statuses_open(i, &statuses, pick_at(i->object, statuses_path)))
         return;
     json_key(&i->w, name);
     json_array(&i->w);
     for (const struct pick_node *c = pick_first(containers); c; c = pick_next(c)) {
-        const struct pick_node *status = status_of(statuses, c);
+        const struct pick_node *status = sorted_find(&statuses, pick_text_at(c, "name"));
         json_object(&i->w);
         info_rows(i, head_rows, c);
         add_state(i, status);
@@ -69,6 +72,7 @@ static void containers_write(struct info *i, const char *name, const struct pick
         json_object_end(&i->w);
     }
     json_array_end(&i->w);
+    sorted_close(&statuses);
 }
 
 static void add_containers(struct info *i, const struct info_row *row, const struct pick_node *node)

@@ -144,7 +144,7 @@ void add_time(struct info *i, const struct info_row *row, const struct pick_node
 /* --- in byte order --- */
 bool sorted_open(struct info *i, struct sorted *s, size_t cap)
 {
-    s->count = 0;
+    s->count = s->steps = 0;
     s->cap = cap;
     s->at = cap <= SORTED_FEW ? s->few : malloc(cap * sizeof *s->at);
     if (!s->at)
@@ -164,18 +164,39 @@ void sorted_add(struct sorted *s, struct bytes key, const struct pick_node *node
     s->at[s->count++] = (struct sorted_entry){key, node};
 }
 
-static int by_bytes(const void *a, const void *b)
+static int compare(struct bytes left, struct bytes right)
 {
-    struct bytes left = ((const struct sorted_entry *)a)->key, right = ((const struct sorted_entry *)b)->key;
     size_t len = size_min(left.len, right.len);
     int order = len ? memcmp(left.at, right.at, len) : 0;
     return order ? order : (left.len > right.len) - (left.len < right.len);
+}
+
+/* Equal ones stay in the order of the text: nodes come one behind the other. */
+static int by_bytes(const void *a, const void *b)
+{
+    const struct sorted_entry *left = a, *right = b;
+    int order = compare(left->key, right->key);
+    return order ? order : ((uintptr_t)left->node > (uintptr_t)right->node) - ((uintptr_t)left->node < (uintptr_t)right->node);
 }
 
 void sorted_sort(struct sorted *s)
 {
     if (s->count > 1)
         qsort(s->at, s->count, sizeof *s->at, by_bytes);
+}
+
+const struct pick_node *sorted_find(struct sorted *s, struct bytes key)
+{
+    size_t from = 0, to = s->count; /* none below `from` is it, none from `to` on comes before it */
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        s->steps++;
+        if (compare(s->at[middle].key, key) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < s->count && bytes_equal(s->at[from].key, key) ? s->at[from].node : NULL;
 }
 
 /* The children of a map or of keys; those that keep() lets in. */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "agents/ingest/envelope.h"
+#include "agents/ingest/info_inside.h"
 #include "net/format/json_write.h"
 #include "net/format/quantity.h"
 #include "net/format/rfc3339.h"
@@ -433,6 +434,61 @@ static void many_keys_are_sorted(void **state)
     }
 }
 
+/* Statuses in another order than containers; one container has none, one has two: the first counts. */
+static void many_containers_find_their_statuses(void **state)
+{
+    (void)state;
+    static char json[2 * TEXT_BYTES], got[2 * TEXT_BYTES];
+    struct text t = text_over(json, sizeof json), out = text_over(got, sizeof got);
+    struct json_pick p;
+    unsigned count = 100;
+    text_add(&t, "{\"spec\":{\"containers\":[");
+    for (unsigned n = 0; n < count; n++)
+        text_addf(&t, "%s{\"name\":\"c%u\"}", n ? "," : "", n * 7 % count);
+    text_add(&t, "]},\"status\":{\"containerStatuses\":[{\"name\":\"c9\",\"restartCount\":1009}");
+    for (unsigned n = 0; n < count; n++)
+        if (n != 8)
+            text_addf(&t, ",{\"name\":\"c%u\",\"restartCount\":%u}", n, 2000 + n);
+    text_add(&t, "]}}");
+    assert_false(t.cut);
+    assert_int_equal(pick(&p, INGEST_POD, bytes_of(json), SIZE_MAX), OK);
+    assert_int_equal(info_write(INGEST_POD, json_pick_root(&p), &out), OK);
+    for (unsigned n = 0; n < count; n++) {
+        char want[96];
+        (void)snprintf(want, sizeof want, "{\"name\":\"c%u\",\"image\":\"\",\"ready\":false,\"restart_count\":%u,", n,
+                       n == 8   ? 0
+                       : n == 9 ? 1009
+                                : 2000 + n);
+        if (!strstr(got, want))
+            fail_msg("no %s in %s", want, got);
+    }
+}
+
+/* What a name costs does not grow with how many there are: 5,000 containers are no 12,500,000 looks at a name. */
+static void names_are_found_in_few_steps(void **state)
+{
+    (void)state;
+    enum { COUNT = 5000, STEPS_MAX = 13 }; /* of one: 2^13 > 5,000 */
+    static char names[COUNT][8];
+    static struct sorted s;
+    struct info i = {.error = OK};
+    assert_true(sorted_open(&i, &s, COUNT));
+    for (unsigned n = 0; n < COUNT; n++) {
+        (void)snprintf(names[n], sizeof names[n], "c%u", n * 7 % COUNT);
+        sorted_add(&s, bytes_of(names[n]), (const struct pick_node *)(const void *)names[n]);
+    }
+    sorted_sort(&s);
+    for (unsigned n = 0; n < COUNT; n++) {
+        size_t before = s.steps;
+        assert_ptr_equal(sorted_find(&s, bytes_of(names[n])), names[n]);
+        assert_true(s.steps > before && s.steps - before <= STEPS_MAX);
+    }
+    assert_null(sorted_find(&s, bytes_of("c")));
+    assert_null(sorted_find(&s, bytes_of("c5000")));
+    assert_null(sorted_find(&s, bytes_of("d")));
+    sorted_close(&s);
+}
+
 /* --- quantities: what resource.Quantity of apimachinery 0.36 makes of them --- */
 static const struct {
     const char *in, *want; /* NULL: none */
@@ -749,6 +805,8 @@ int main(void)
         cmocka_unit_test(a_short_text_is_left_as_it_was),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(many_keys_are_sorted),
+        cmocka_unit_test(many_containers_find_their_statuses),
+        cmocka_unit_test(names_are_found_in_few_steps),
         cmocka_unit_test(quantities_are_canonical),
         cmocka_unit_test(times_are_of_utc),
         cmocka_unit_test(texts_and_keys_are_escaped_as_go_does),
