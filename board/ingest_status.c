@@ -28,6 +28,15 @@ static void print_kinds(const struct json *kinds)
     }
 }
 
+/* The API server asked for patience; nothing is heard of these until then. */
+static void print_waits(const struct json *kinds)
+{
+    char name[32], until[32];
+    for (const struct json *k = NULL; (k = json_next(kinds, k)) != NULL;)
+        if (*json_text_at(k, "waits_until", until, sizeof until))
+            (void)printf("%s: the API server asks to wait until %s\n", json_text_at(k, "kind", name, sizeof name), until);
+}
+
 static void print_agent(const struct json *a)
 {
     char name[256], url[256], why[200], when[32], token[32];
@@ -63,6 +72,7 @@ static void print_status(struct bytes text)
     if (!json_is_true_at(status, "streaming"))
         (void)printf("nothing is streamed: %s\n\n", json_text_at(status, "why", why, sizeof why));
     print_kinds(json_get(status, "kinds"));
+    print_waits(json_get(status, "kinds"));
     const struct json *agents = json_get(status, "agents");
     for (const struct json *a = NULL; (a = json_next(agents, a)) != NULL;) {
         print_agent(a);

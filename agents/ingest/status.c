@@ -25,7 +25,13 @@ static const char *state_name(enum kind_state s)
     return names[s];
 }
 
-/* lag: how long nothing was heard of it: an event, a bookmark. */
+/* A moment of the loop's clock, as a time of day. 0: none. */
+static int64_t wall_s(ms at)
+{
+    return at ? (loop_wall_ms() + (at - loop_now())) / 1000 : 0;
+}
+
+/* lag: how long nothing was heard of it: an event, a bookmark. waits_until: the API server asked for patience. */
 static void put_kind(const struct ingest *in, enum ingest_kind kind, struct json_writer *w)
 {
     const struct kind *k = &in->kinds[kind];
@@ -38,7 +44,8 @@ static void put_kind(const struct ingest *in, enum ingest_kind kind, struct json
     json_put_text(w, "state", state_name(k->state));
     json_put_u64(w, "objects", in->index ? index_count(in->index, kind) : 0);
     json_put_text(w, "resource_version", watch.there && *watch.resource_version ? watch.resource_version : k->version);
-    put_time(w, "last_event", k->changed_at ? (loop_wall_ms() - (now - k->changed_at)) / 1000 : 0);
+    put_time(w, "last_event", wall_s(k->changed_at));
+    put_time(w, "waits_until", wall_s(watch.waits_until));
     json_put_i64(w, "lag_ms", watch.heard_at ? now - watch.heard_at : -1);
     json_put_u64(w, "oversized", k->oversized);
     json_object_end(w);

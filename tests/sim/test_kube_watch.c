@@ -65,6 +65,7 @@ static const struct story {
     bool h2, account;    /* account: as in a pod */
     unsigned after_ms;   /* goes on listening so long: nothing more may be told */
     ms hole_at, hole_ms; /* nothing arrives then */
+    ms waits_ms;         /* what the server asks for is told meanwhile */
 } stories[] = {
     {"three events", "p+a5 p~a6 p-a7 ", PODS("1"), .after_ms = 5000,
      REPLIES({"/pods", 0, 200, EVENT("ADDED", "a", "5") EVENT("MODIFIED", "a", "6") EVENT("DELETED", "a", "7") KP_STUCK, NULL},
@@ -124,6 +125,14 @@ static const struct story {
              {"/nodes", 0, 200, KP_WAIT EVENT("ADDED", "b", "6") KP_STUCK, NULL})},
     {"429 with Retry-After", "p+a5 ", PODS("1") PODS("1"), TAKES(7000, 8500),
      REPLIES({"/pods", 1, 429, STATUS(429, "TooManyRequests", "later"), "Retry-After: 7"},
+             {"/pods", 0, 200, EVENT("ADDED", "a", "5") KP_STUCK, NULL}, QUIET_NODES)},
+    {"429 with a Retry-After of an hour: not longer than our bound", "p+a5 ", PODS("1") PODS("1"),
+     TAKES(SECONDS(KUBE_RETRY_AFTER_S), SECONDS(KUBE_RETRY_AFTER_S) + 1500), .waits_ms = SECONDS(KUBE_RETRY_AFTER_S),
+     REPLIES({"/pods", 1, 429, STATUS(429, "TooManyRequests", "later"), "Retry-After: 3600"},
+             {"/pods", 0, 200, EVENT("ADDED", "a", "5") KP_STUCK, NULL}, QUIET_NODES)},
+    {"429 whose body asks for an hour", "p+a5 ", PODS("1") PODS("1"),
+     TAKES(SECONDS(KUBE_RETRY_AFTER_S), SECONDS(KUBE_RETRY_AFTER_S) + 1500), .waits_ms = SECONDS(KUBE_RETRY_AFTER_S),
+     REPLIES({"/pods", 1, 429, "{\"kind\":\"Status\",\"code\":429,\"details\":{\"retryAfterSeconds\":3600}}", NULL},
              {"/pods", 0, 200, EVENT("ADDED", "a", "5") KP_STUCK, NULL}, QUIET_NODES)},
     {"503 some times", "p+a5 ", NULL, TAKES(600, 3000),
      REPLIES({"/pods", 3, 503, "down\n", NULL}, {"/pods", 0, 200, EVENT("ADDED", "a", "5") KP_STUCK, NULL}, QUIET_NODES)},
@@ -217,6 +226,20 @@ static err listen_until(const struct story *s, struct kube_watches *w, ms deadli
     return OK;
 }
 
+/* Until it may ask again; then it does not wait any more. */
+static err see_it_wait(const struct story *s, struct kube_watches *w)
+{
+    struct kube_event v;
+    ms began = loop_now();
+    SIM_CHECK(kube_watch_look(w, 'p').waits_until == 0);
+    err e = kube_watch_next(w, loop_now() + SECONDS(1), &v);
+    ms until = kube_watch_look(w, 'p').waits_until;
+    if (e == E_TIMEOUT && (until < began + s->waits_ms || until > began + s->waits_ms + 1500))
+        sim_fail("%s: it waits until %lld, asked at %lld", s->name, (long long)until, (long long)began);
+    SIM_CHECK(kube_watch_look(w, 'n').waits_until == 0);
+    return e == E_TIMEOUT ? OK : e;
+}
+
 static err watch_them(const struct story *s, struct kube *k)
 {
     struct kube_watches *w = NULL;
@@ -226,8 +249,12 @@ static err watch_them(const struct story *s, struct kube *k)
     err e = kube_watch_add(w, "/api/v1/pods", "1", fields, 'p');
     if (e == OK)
         e = kube_watch_add(w, "/api/v1/nodes", "1", fields, 'n');
+    if (e == OK && s->waits_ms)
+        e = see_it_wait(s, w);
     if (e == OK)
         e = listen_until(s, w, began + MINUTES(20));
+    if (e == OK)
+        SIM_CHECK(kube_watch_look(w, 'p').waits_until == 0);
     ms took = loop_now() - began;
     if (e == OK && s->after_ms) {
         SIM_CHECK_ERR(kube_watch_next(w, loop_now() + s->after_ms, &v), E_TIMEOUT);

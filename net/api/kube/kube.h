@@ -11,11 +11,12 @@
  * the server's words; E_CONFIG settings; E_CORRUPT no JSON; E_BUDGET the wanted fields do not fit the arena, or no connection is
  * left; those of web.h. Trails name server and path, never a credential.
  *
- * Tried again, KUBE_TRIES_MAX times in all, after a jittered pause or as Retry-After says, within the deadline: 429, 500, 502,
- * 503, 504, and what befalls the connection; a create only where the server says that it did nothing (429, 503 with Retry-After,
- * E_BUSY of web.h). A 401 has the token read anew and is tried once more. Any number of fibers may use the client at a time.
- * Connections are made again with back-off (KUBE_BACKOFF_MS_MAX, jitter), with settings and certificates read anew; token files
- * are looked at each KUBE_TOKEN_MS. Nothing of an answer is kept: pieces are wiped once they were read. */
+ * Tried again, KUBE_TRIES_MAX times in all, after a jittered pause or as Retry-After says (KUBE_RETRY_AFTER_S at most), within
+ * the deadline: 429, 500, 502, 503, 504, and what befalls the connection; a create only where the server says that it did nothing
+ * (429, 503 with Retry-After, E_BUSY of web.h). A 401 has the token read anew and is tried once more. Any number of fibers may
+ * use the client at a time. Connections are made again with back-off (KUBE_BACKOFF_MS_MAX, jitter), with settings and
+ * certificates read anew; token files are looked at each KUBE_TOKEN_MS. Nothing of an answer is kept: pieces are wiped once they
+ * were read. */
 #ifndef HOLDFAST_KUBE_H
 #define HOLDFAST_KUBE_H
 
@@ -32,6 +33,7 @@
 #define KUBE_TRIES_MAX      5
 #define KUBE_SILENCE_MS     SECONDS(30)
 #define KUBE_BACKOFF_MS_MAX SECONDS(30)
+#define KUBE_RETRY_AFTER_S  300 /* what is told beyond it is cut */
 #define KUBE_TOKEN_MS       SECONDS(10)
 #define KUBE_CONNECTIONS    24 /* at most, of one client; HTTP/1.1 only */
 

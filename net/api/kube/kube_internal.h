@@ -18,7 +18,6 @@
 #define KUBE_TOKEN_MAX     KIB(16)
 #define KUBE_LINKS_SPARE   2 /* of HTTP/1.1 connections, kept from watches for requests */
 #define KUBE_STATUS_ARENA  KIB(8)
-#define KUBE_RETRY_AFTER_S 3600 /* what is told beyond it is cut */
 
 struct kube_link {
     struct web *web; /* NULL: free */

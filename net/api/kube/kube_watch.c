@@ -119,6 +119,7 @@ err kube_watch_restart(struct kube_watches *s, unsigned tag, const char *resourc
         s->told = NULL;
     w->is = WATCH_DUE;
     w->due = loop_now();
+    w->state.waits_until = 0;
     w->name_only = false;
     return version_set(w, resource_version);
 }

@@ -11,7 +11,8 @@
  * (KUBE_OBJECT_MS at most, else that watch is begun again), since there is one arena.
  * A watch that ends (timeoutSeconds, 300..600, spread), is cut, or whose connection dies is opened again from its version, with
  * back-off up to KUBE_BACKOFF_MS_MAX; a connection that says nothing for KUBE_QUIET_MS is asked (h2 PING), so a half-open one is
- * noticed within 30 s (HTTP/1.1: after KUBE_H1_QUIET_MS, by opening the watches again). 429 and 503 wait as Retry-After says.
+ * noticed within 30 s (HTTP/1.1: after KUBE_H1_QUIET_MS, by opening the watches again). 429 and 503 wait as Retry-After says,
+ * KUBE_RETRY_AFTER_S at most.
  * A watch's version moves on to an event's when the event was taken: at the next kube_watch_next(). */
 #ifndef HOLDFAST_KUBE_WATCH_H
 #define HOLDFAST_KUBE_WATCH_H
@@ -73,6 +74,7 @@ bool kube_watch_ready(const struct kube_watches *s); /* more of what was receive
 struct kube_watch_state {
     bool there, open; /* open: the server has answered 200 */
     ms heard_at;      /* the last event or bookmark; 0: none */
+    ms waits_until;   /* the server asked for it (Retry-After), and the watch is not asked for before; 0: it does not wait */
     err error;        /* what it was last reset for; OK since it is open */
     uint64_t events, opens, resets, oversized;
     char resource_version[KUBE_OPAQUE_MAX];

@@ -76,7 +76,7 @@ bool watch_refused(struct kube_watches *s, struct watch *w, struct kube_event *o
         return told(s, w, code < 404 ? KUBE_EVENT_FORBIDDEN : KUBE_EVENT_ABSENT, out);
     }
     if (s->status.retry_after_s > 0)
-        w->due = loop_now() + SECONDS(s->status.retry_after_s) + kube_pause(0, SECONDS(1));
+        w->due = w->state.waits_until = loop_now() + SECONDS(s->status.retry_after_s) + kube_pause(0, SECONDS(1));
     log_warn("a watch is refused, it is opened again later", F("path", w->path), F_I64("status", code),
              F("message", s->status.message));
     return false;
@@ -121,6 +121,7 @@ static err watch_ask(struct kube_watches *s, struct watch *w, ms deadline)
 void watch_open(struct kube_watches *s, struct watch *w, ms deadline)
 {
     struct kube *k = s->kube;
+    w->state.waits_until = 0;
     if (loop_now() < k->not_before) { /* nobody can be reached until then */
         w->due = k->not_before;
         return;
