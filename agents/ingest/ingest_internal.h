@@ -127,6 +127,7 @@ struct outlet {
     ms wanted_at; /* a snapshot is to be made, not before; 0: none. Who refuses again and again gets none each time */
     ms wanted_last;
     unsigned wanted_times;
+    unsigned refusals; /* of snapshots, in a row */
     /* sending */
     struct flight flights[DELIVER_IN_FLIGHT_MAX];
     uint8_t *bodies; /* flight_bytes, filled from the start until nothing is on its way */
@@ -136,7 +137,7 @@ struct outlet {
     /* told */
     int64_t last_sync_s, last_snapshot_s;
     bool snapshot_failed, heartbeat_failed;
-    char why[160]; /* of the last failure; fixed words and a status, nothing a platform said */
+    char why[200]; /* of the last failure; fixed words and a status, nothing a platform said */
     struct aside aside[INGEST_ASIDE_MAX];
     unsigned aside_count; /* ever */
     struct outlet_series series;
@@ -157,6 +158,8 @@ MUST_USE err outlet_append(struct outlet *o, enum ingest_change change, const ui
 /* In a round: the file is begun (state LISTING); is whole, and has its mark (state LIVE); could not be made. Park. */
 MUST_USE err outlet_begin_snapshot(struct outlet *o);
 MUST_USE err outlet_finish_snapshot(struct outlet *o);
+/* o->why says what was wrong: the next one is made after a while, longer each time, which is added to it. */
+void outlet_snapshot_refused(struct outlet *o);
 void outlet_give_up_snapshot(struct outlet *o, err why);
 /* A snapshot is to take the place of all that was told: now, or, when one was wanted lately, after a while. */
 void outlet_want_snapshot(struct outlet *o);

@@ -14,9 +14,10 @@
 #define AGAIN_LEAST_MS MINUTES(1) /* from one snapshot that something made necessary to the next: doubled each time */
 #define AGAIN_MOST_MS  MINUTES(60)
 #define CALM_MS        MINUTES(60) /* after which it is the first again */
-#define GIVEN_UP_MS    MINUTES(5)  /* a snapshot that could not be made is tried again */
-#define BUFFERS        (ingest_limits()->body_bytes + SPOOL_OVERHEAD_BYTES)
-#define SEGMENTS       16
+#define GIVEN_UP_MS                                                                                                              \
+    MINUTES(5) /* a snapshot that could not be made, or was refused, is tried again; see outlet_snapshot_refused() */
+#define BUFFERS  (ingest_limits()->body_bytes + SPOOL_OVERHEAD_BYTES)
+#define SEGMENTS 16
 
 /* --- open and close --- */
 
@@ -317,6 +318,20 @@ err outlet_finish_snapshot(struct outlet *o)
     return OK;
 }
 
+/* Five minutes, ten, twenty … an hour: it is read from the API server, written and sent in vain each time. */
+void outlet_snapshot_refused(struct outlet *o)
+{
+    char at[TIME_TEXT_MAX];
+    ms pause = GIVEN_UP_MS << (o->refusals < 4 ? o->refusals : 4);
+    pause = pause > AGAIN_MOST_MS ? AGAIN_MOST_MS : pause;
+    o->refusals++;
+    o->wanted_at = loop_now() + pause;
+    text_rfc3339((loop_wall_ms() + pause) / 1000, at, sizeof at);
+    size_t length = strlen(o->why);
+    (void)snprintf(o->why + length, sizeof o->why - length, "; the next is made at %s", at);
+    bell_ring(&o->in->agents_bell);
+}
+
 /* Changes are told all the same: what the platform has is older, not false. */
 void outlet_give_up_snapshot(struct outlet *o, err why)
 {
@@ -330,11 +345,11 @@ void outlet_give_up_snapshot(struct outlet *o, err why)
         (void)snprintf(o->why, sizeof o->why, "the snapshot is larger than ingest.snapshot_bytes_max, and is not sent");
     else
         (void)snprintf(o->why, sizeof o->why, "the snapshot cannot be made: %s", trail_text(why, trailed, sizeof trailed));
-    log_error("no snapshot", F("agent", o->name), F("why", o->why));
     trail_clear();
-    o->state = OUTLET_GIVEN_UP; /* who had none yet is not told each listed object as new */
-    o->wanted_at = loop_now() + GIVEN_UP_MS;
-    bell_ring(&o->in->agents_bell);
+    o->state = OUTLET_GIVEN_UP;                   /* who had none yet is not told each listed object as new */
+    o->refusals = o->too_large ? o->refusals : 0; /* a disk may have room soon */
+    outlet_snapshot_refused(o);
+    log_error("no snapshot", F("agent", o->name), F("why", o->why));
 }
 
 /* --- what was told --- */

@@ -9,7 +9,6 @@
 
 #define LOOK_MS           SECONDS(1)
 #define MORE_MS           10          /* while answers are awaited: how long a new event may wait to be seen */
-#define SNAPSHOT_AGAIN_MS MINUTES(5)  /* after one that was refused: another is made */
 #define HEARTBEAT_SOON_MS SECONDS(30) /* after one that was not taken */
 
 static ms earlier(ms a, ms b)
@@ -79,6 +78,7 @@ static void snapshot_delivered(struct outlet *o, uint64_t place)
 {
     spool_done(o->spool, place);
     o->snapshot_waits = false;
+    o->refusals = 0;
     o->last_sync_s = o->last_snapshot_s = loop_wall_ms() / 1000;
     o->heartbeat_at = loop_now() + o->set.sync_interval_ms;
     series_add(o->series.snapshots, 1);
@@ -111,7 +111,7 @@ static err send_snapshot(struct outlet *o, uint64_t place)
         series_add(o->series.snapshot_failures, 1);
         spool_done(o->spool, place);
         o->snapshot_waits = false;
-        o->wanted_at = loop_now() + SNAPSHOT_AGAIN_MS;
+        outlet_snapshot_refused(o);
     } else {
         series_add(o->series.snapshot_failures, 1);
         spool_back(o->spool, place);

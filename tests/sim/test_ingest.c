@@ -56,7 +56,7 @@ static struct both {
     unsigned snapshots, events, deletes;
     /* how the API server is */
     bool down, stick_watch, stick_list, expire;
-    int refused;   /* lists of pods are, with this status; 401: all lists */
+    int refused;   /* lists of pods are, with this status; 401: all lists; 429: watches */
     unsigned page; /* objects of one; 0: as asked for */
 } * w;
 
@@ -134,6 +134,8 @@ static const struct kube_reply refusals[] = {
     {"", 0, 401, "{\"kind\":\"Status\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"x\"}", NULL},
     {"", 0, 403, "{\"kind\":\"Status\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"x\"}", NULL},
     {"", 0, 500, "{\"kind\":\"Status\",\"code\":500,\"reason\":\"InternalError\",\"message\":\"x\"}", NULL}};
+static const struct kube_reply patience = {"", 0, 429, "{\"kind\":\"Status\",\"code\":429,\"message\":\"x\"}",
+                                           "Retry-After: 3600"};
 static const struct kube_reply down = {"", 0, 0, "", NULL};
 
 /* A page as of the version of the first one; a continue token is "VERSION.NAME". */
@@ -183,10 +185,13 @@ static const struct kube_reply *api_answer(void *arg, const char *line)
         return &down;
     if (kind < 0)
         return NULL;
-    bool refused = w->refused && (w->refused == 401 || kind == 0);
+    bool lists = !strstr(line, "watch=1");
+    if (w->refused == 429 && !lists)
+        return &patience;
+    bool refused = w->refused && w->refused != 429 && (w->refused == 401 || kind == 0);
     if (refused)
         return &refusals[w->refused == 403 ? 1 : w->refused == 500 ? 2 : 0];
-    if (!strstr(line, "watch=1"))
+    if (lists)
         return list_reply(line, (unsigned)kind);
     return number_in(line, "resourceVersion=", 0) < w->compacted ? &gone : &watch;
 }
@@ -393,11 +398,15 @@ enum op {
     DISK,       /* a bytes are free from now on; 0: all */
     REVOKE,     /* the platform's tokens so far */
     SNAPSHOTS,  /* there were at least a, at most b */
+    ATTEMPTS,   /* to send one: at least a, at most b, ever */
     EVENTS,     /* there were at least a, at most b */
     FLAT,       /* the agent's memory is what it was at the first FLAT */
     HEARTBEATS, /* there were at least a, at most b */
+    STATUS,     /* `ingest status` has texts[a], b times */
     RESET       /* counts of snapshots and events begin anew */
 };
+enum { NO_WAIT, NEXT_SNAPSHOT };
+static const char *const texts[] = {[NO_WAIT] = "\"waits_until\":null", [NEXT_SNAPSHOT] = " (413); the next is made at 20"};
 struct step {
     enum op op;
     int64_t a, b;
@@ -451,6 +460,13 @@ static const struct story {
     {"the platform refuses the snapshot: another one later",
      TELLS({SET, 0, 9}, {WAIT, 10000, 0}, {SET, 3, 4}, {LAW, 0, 0}, {SNAPSHOTS, 1, 1}),
      .faults = {{.op = PLATFORM_SNAPSHOT, .from = 1, .to = 1, .status = 422}}},
+    {"the platform refuses each snapshot (413): one after 5, 10, 20, 40 and then each 60 min, and it is told when",
+     TELLS({SET, 0, 9}, {WAIT, MINUTES(4), 0}, {ATTEMPTS, 1, 1}, {STATUS, NEXT_SNAPSHOT, 1}, {WAIT, MINUTES(2), 0},
+           {ATTEMPTS, 2, 2}, {WAIT, MINUTES(8), 0}, {ATTEMPTS, 2, 2}, {WAIT, MINUTES(2), 0}, {ATTEMPTS, 3, 3},
+           {WAIT, MINUTES(20), 0}, {ATTEMPTS, 4, 4}, {WAIT, MINUTES(40), 0}, {ATTEMPTS, 5, 5}, {WAIT, MINUTES(57), 0},
+           {ATTEMPTS, 5, 5}, {WAIT, MINUTES(5), 0}, {ATTEMPTS, 6, 6}, {STATUS, NEXT_SNAPSHOT, 1}, {LAW, HOURS(1), 0},
+           {ATTEMPTS, 7, 7}, {STATUS, NEXT_SNAPSHOT, 0}, {SNAPSHOTS, 1, 1}),
+     .faults = {{.op = PLATFORM_SNAPSHOT, .from = 1, .to = 6, .status = 413}}},
     {"401 of each token so far",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {REVOKE, 0, 0}, {SET, 0, 5}, {LAW, 30000, 0}, {SNAPSHOTS, 1, 1})},
     {"503 some times, and answers that are lost",
@@ -465,6 +481,10 @@ static const struct story {
      .faults = {{.op = PLATFORM_EVENT, .from = 1, .to = 1, .status = 422}}},
     {"a kind is answered 500 for ever: the others are streamed",
      TELLS({REFUSE, 500, 0}, {SET, 0, 9}, {WAIT, 600000, 0}, {SNAPSHOTS, 1, 1}, {SET, 3, 4}, {REFUSE, 0, 0}, {LAW, 0, 0})},
+    {"watches are answered 429 and a Retry-After of an hour: it is told, and does not take longer than 5 min",
+     TELLS({SET, 0, 9}, {LAW, 0, 0}, {STATUS, NO_WAIT, 20}, {REFUSE, 429, 0}, {API_DOWN, 1, 0}, {API_DOWN, 0, 0}, {WAIT, 3000, 0},
+           {STATUS, NO_WAIT, 18}, {REFUSE, 0, 0}, {SET, 3, 5}, {WAIT, 280000, 0}, {STATUS, NO_WAIT, 18}, {LAW, 30000, 0},
+           {STATUS, NO_WAIT, 20}, {SNAPSHOTS, 1, 1})},
     {"401 for all lists: no snapshot of an empty cluster",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {RESET, 0, 0}, {REFUSE, 401, 0}, {SET, 0, 0}, {WAIT, 60000, 0}, {SNAPSHOTS, 0, 0},
            {REFUSE, 0, 0}, {LAW, 0, 0}),
@@ -530,6 +550,20 @@ static void is_flat(const struct story *s)
     size_t apart = now > agent.bytes ? now - agent.bytes : agent.bytes - now;
     if (apart > FLAT_BYTES) /* 32 bytes were seen to go after a change of when the first request leaves */
         sim_fail("%s: %zu bytes of memory, before it were %zu", s->name, now, agent.bytes);
+}
+
+static void in_status(const struct story *s, const struct step *step)
+{
+    static char storage[KIB(64)];
+    struct text t = text_over(storage, sizeof storage);
+    struct json_writer writer = json_write_to(&t);
+    unsigned count = 0;
+    ingest_status_json(agent.in, &writer);
+    for (const char *at = storage; (at = strstr(at, texts[step->a])) != NULL; at++)
+        count++;
+    if (t.cut || count != step->b)
+        sim_fail("%s: %s is %u times in the status, wanted %lld: %s", s->name, texts[step->a], count, (long long)step->b,
+                 storage);
 }
 
 static err restart(void)
@@ -601,8 +635,14 @@ static err act(const struct story *s, const struct step *step)
     case SNAPSHOTS:
         between(s, "snapshots", w->snapshots, step);
         break;
+    case ATTEMPTS:
+        between(s, "attempts to send a snapshot", platform.count[PLATFORM_SNAPSHOT], step);
+        break;
     case EVENTS:
         between(s, "events", w->events, step);
+        break;
+    case STATUS:
+        in_status(s, step);
         break;
     case RESET:
         w->snapshots = w->events = 0;
