@@ -1,4 +1,4 @@
-/* control_inside: what the files of the control socket share: where it is, and descriptors opened on the pool.
+/* control_inside: what the files of the control socket share: where it is.
  *
  * Layer    board, and only control*.c.   Blocks   parks the fiber.   Memory   one small heap block while a job runs.
  * Errors   those of file.h. */
@@ -16,9 +16,5 @@ struct control_place {
 };
 MUST_USE err control_place_open(const char *data, ms deadline, struct control_place *out);
 void control_place_close(struct control_place *p); /* idempotent */
-
-/* Opens on the lane; a descriptor that comes after the deadline is closed by the thread that brings it. locked: as the lock file:
- * made when it is not there, locked, our id written; E_BUSY with the holder's id in *holder (0: unknown). Else to read. */
-MUST_USE err control_open(struct lane *l, const char *path, bool locked, ms deadline, os_fd *out, uint64_t *holder);
 
 #endif

@@ -1,6 +1,8 @@
 /* control_lock: one process works on a `data` at a time. */
 #include "board/control_inside.h"
 
+#include "hal/lock_file.h"
+
 #include <stdio.h>
 
 err control_lock_take(struct control_lock *l, const char *data, ms deadline)
@@ -14,7 +16,7 @@ err control_lock_take(struct control_lock *l, const char *data, ms deadline)
     lane_open(&l->lane, "lock", mem_task(), 1);
     err e = file_make_folder(&l->lane, data, deadline);
     if (e == OK)
-        e = control_open(&l->lane, path, true, deadline, &l->fd, &holder);
+        e = lock_file_open(&l->lane, path, true, deadline, &l->fd, &holder);
     lane_close(&l->lane);
     if (e == E_BUSY && holder > 0)
         return trail(e, "process %llu holds %s", (unsigned long long)holder, path);

@@ -59,6 +59,7 @@ err ingest_open(const struct ingest_options *o, struct ingest **out)
     in->dns = o->dns;
     in->version = *o->config->ingest.agent_version ? o->config->ingest.agent_version : o->version;
     in->limits = ingest_limits();
+    in->lock = -1;
     (void)snprintf(in->host, sizeof in->host, "%s", o->host);
     const char *path = o->config->ingest.spool_path;
     int length = *path ? snprintf(in->folder, sizeof in->folder, "%s", path)
@@ -137,12 +138,36 @@ static err become_leader(struct ingest *in)
     return OK;
 }
 
-static err session(struct ingest *in, struct group *helpers)
+/* Two hubs that write into one spool destroy it. Replicas that take turns by the Lease may share one. */
+static err lock_folder(struct ingest *in)
+{
+    char path[OS_PATH_MAX + sizeof INGEST_LOCK_NAME];
+    uint64_t holder = 0;
+    (void)snprintf(path, sizeof path, "%s/" INGEST_LOCK_NAME, in->folder);
+    err e = lock_file_open(&in->lane, path, true, loop_now() + INGEST_ASK_MS_MAX, &in->lock, &holder);
+    if (e == E_UNSUPPORTED) {
+        log_warn("the spool's folder cannot be locked: no other hub may use it", F("path", path), F_ERR(e));
+        trail_clear();
+        return OK;
+    }
+    if (e == OK)
+        return OK;
+    if (e != E_BUSY)
+        return trail(e, "locking %s", path);
+    e = trail(e, "process %llu holds %s", (unsigned long long)holder, path);
+    return trail(e, "give each hub an ingest.spool.path of its own, or stop the other one");
+}
+
+static err session(struct ingest *in, struct group *helpers, const char **what)
 {
     bool by_resource = in->config->ingest.source == INGEST_CRD;
+    *what = "the cluster";
     TRY(cluster_connect(in));
     if (by_resource)
         TRY(become_leader(in));
+    *what = "the spool";
+    TRY(lock_folder(in));
+    *what = "the cluster";
     TRY(cluster_identify(in));
     TRY(index_open(in->folder, &in->lane, in->limits->objects, &in->index));
     TRY(kube_watches_open(in->kube, in->arena, in->limits->arena_bytes, &in->watches));
@@ -203,6 +228,8 @@ static void session_end(struct ingest *in, struct group *helpers)
     in->lease = NULL;
     index_close(index, loop_now() + SECONDS(1));
     cluster_disconnect(in);
+    os_file_close(in->lock);
+    in->lock = -1;
     forget_kinds(in);
     fiber_unshield();
 }
@@ -215,9 +242,10 @@ err ingest_run(void *arg)
         struct group helpers = {0};
         ms began = loop_now();
         group_open(&helpers, TASK_INGEST);
-        err e = session(in, &helpers);
+        const char *what;
+        err e = session(in, &helpers, &what);
         if (e != E_CANCELED)
-            say(in, "the cluster", e);
+            say(in, what, e);
         session_end(in, &helpers);
         trail_clear();
         if (e == E_CANCELED)

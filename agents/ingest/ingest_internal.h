@@ -16,6 +16,7 @@
 #include "agents/ingest/snapshot_file.h"
 #include "board/rt/metric.h"
 #include "board/rt/sync.h"
+#include "hal/lock_file.h"
 #include "hal/spool.h"
 #include "net/api/kube/kube_watch.h"
 #include "net/api/kube/lease.h"
@@ -26,6 +27,7 @@
 #define INGEST_AGENT_TAG   100 /* of the watch of ObsykAgents; kinds have their own numbers */
 #define INGEST_LIST_MS_MAX MINUTES(30)
 #define INGEST_ASK_MS_MAX  SECONDS(30)
+#define INGEST_LOCK_NAME   "ingest.lock" /* in the spool's folder: whose it is */
 
 struct ingest_limits {   /* how TASK_INGEST's slice is divided on a board */
     size_t heap_least;   /* the row is for slices of at least this */
@@ -222,6 +224,7 @@ struct ingest {
     char cluster_uid[CONFIG_UID_MAX];
     char kubernetes_version[64], platform[32], region[64]; /* environment: auto */
     char folder[OS_PATH_MAX];
+    os_fd lock; /* of the folder, while a session runs; -1: none */
     struct kind kinds[INGEST_KIND_COUNT];
     struct sem desk;
     struct outlet *outlets[INGEST_AGENTS_MAX];

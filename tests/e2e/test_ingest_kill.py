@@ -136,3 +136,22 @@ def test_sigterm_sends_what_it_can(holdfast, tmp_path, plane, ca):
         s.tell("SIGTERM, at 20 a second", ended_s=round(ended.seconds, 2), sent_meanwhile=sent)
         bump(plane, "Pod", [(herd.space, name) for kind, name in herd.alive if kind == "Pod"][:3], 9)
         s.settle()
+
+
+def test_two_hubs_with_one_spool(holdfast, tmp_path, plane, ca):
+    """The second one says whose it is and streams nothing; when the first is killed it takes over, with what waited."""
+    spool = {"path": str(tmp_path / "spool")}
+    with Stream(holdfast, tmp_path / "one", plane, ca, spool=spool) as one, Stream(holdfast, tmp_path / "two", plane, ca, spool=spool) as two:
+        one.hub.start()
+        one.law.holds()
+        two.hub.start()
+        said = f"process {one.hub.proc.pid} holds {spool['path']}/ingest.lock"
+        two.hub.wait_log("give each hub an ingest.spool.path of its own, or stop the other one: " + said)
+        status = two.status()
+        assert not status["streaming"] and said in status["why"], status["why"]
+        assert said in two.hub.get("/readyz?verbose")[1].decode() and not two.platform.count("snapshots")
+        one.settle()
+        one.hub.kill()
+        began = time.monotonic()
+        two.settle(90)
+        two.tell("the spool of a hub that was killed", taken_s=round(time.monotonic() - began, 1))

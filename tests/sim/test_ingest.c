@@ -6,6 +6,7 @@
 #include "board/rt/mem.h"
 #include "board/rt/metric.h"
 #include "board/rt/text.h"
+#include "hal/lock_file.h"
 #include "net/format/crypto.h"
 #include "tests/sim/sim.h"
 #include "tests/support/kube_peer.h"
@@ -324,6 +325,8 @@ static struct agent {
     struct ingest *in;
     struct group group;
     size_t bytes; /* of its heap, when it was well */
+    os_fd other;  /* another hub's, of its spool */
+    struct lane other_lane;
 } agent;
 
 static void config_make(int64_t spool_bytes)
@@ -394,6 +397,7 @@ enum op {
     REFUSE,        /* with status a, 0: no more; see `refused` */
     PLATFORM_DOWN, /* a: 1 or 0 */
     RESTART,
+    HELD,       /* a: 1: it is restarted, and finds that another hub holds its spool; 0: that one is killed */
     JUMP,       /* the wall clock, by a s */
     DISK,       /* a bytes are free from now on; 0: all */
     REVOKE,     /* the platform's tokens so far */
@@ -405,8 +409,10 @@ enum op {
     STATUS,     /* `ingest status` has texts[a], b times */
     RESET       /* counts of snapshots and events begin anew */
 };
-enum { NO_WAIT, NEXT_SNAPSHOT };
-static const char *const texts[] = {[NO_WAIT] = "\"waits_until\":null", [NEXT_SNAPSHOT] = " (413); the next is made at 20"};
+enum { NO_WAIT, NEXT_SNAPSHOT, IS_HELD };
+static const char *const texts[] = {[NO_WAIT] = "\"waits_until\":null",
+                                    [NEXT_SNAPSHOT] = " (413); the next is made at 20",
+                                    [IS_HELD] = "give each hub an ingest.spool.path of its own, or stop the other one: process "};
 struct step {
     enum op op;
     int64_t a, b;
@@ -489,6 +495,10 @@ static const struct story {
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {RESET, 0, 0}, {REFUSE, 401, 0}, {SET, 0, 0}, {WAIT, 60000, 0}, {SNAPSHOTS, 0, 0},
            {REFUSE, 0, 0}, {LAW, 0, 0}),
      .faults = {{.op = PLATFORM_EVENT, .from = 1, .to = 1, .status = 422}}},
+    {"two hubs with one spool: the second streams nothing and says why, until the first is killed",
+     TELLS({SET, 0, 9}, {LAW, 0, 0}, {STATUS, IS_HELD, 0}, {RESET, 0, 0}, {HELD, 1, 0}, {SET, 3, 6}, {WAIT, 60000, 0},
+           {STATUS, IS_HELD, 1}, {SNAPSHOTS, 0, 0}, {EVENTS, 0, 0}, {HELD, 0, 0}, {LAW, 40000, 0}, {STATUS, IS_HELD, 0},
+           {SNAPSHOTS, 1, 1})},
     {"SIGTERM with the rest spooled",
      TELLS({SET, 0, 9}, {LAW, 0, 0}, {PLATFORM_DOWN, 1, 0}, {SET, 0, 5}, {DELETE, 7, 8}, {WAIT, 1000, 0}, {RESTART, 0, 0},
            {SET, 3, 6}, {DELETE, 0, 0}, {WAIT, 5000, 0}, {PLATFORM_DOWN, 0, 0}, {LAW, 0, 0}, {SNAPSHOTS, 2, 3})},
@@ -572,6 +582,25 @@ static err restart(void)
     return agent_start();
 }
 
+/* The other one never gets it while we run. */
+static err held(bool taken)
+{
+    uint64_t holder = 0;
+    os_fd fd;
+    if (!taken) {
+        os_file_close(agent.other);
+        return OK;
+    }
+    lane_open(&agent.other_lane, "another hub", TASK_BACKUP, 1);
+    err busy = lock_file_open(&agent.other_lane, "/data/ingest/ingest.lock", true, loop_now() + SECONDS(9), &fd, &holder);
+    SIM_CHECK(busy == E_BUSY && fd == -1 && holder > 0);
+    agent_stop();
+    err e = lock_file_open(&agent.other_lane, "/data/ingest/ingest.lock", true, loop_now() + SECONDS(9), &agent.other, &holder);
+    lane_close(&agent.other_lane);
+    trail_clear();
+    return e == OK ? agent_start() : e;
+}
+
 static err act(const struct story *s, const struct step *step)
 {
     struct addr at = sim_ip(PLATFORM);
@@ -613,6 +642,8 @@ static err act(const struct story *s, const struct step *step)
         break;
     case RESTART:
         return restart();
+    case HELD:
+        return held(step->a != 0);
     case JUMP:
         sim_wall_jump_at(loop_now() + 1, step->a * 1000);
         break;
