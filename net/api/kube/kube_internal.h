@@ -12,12 +12,12 @@
 #include "net/format/kubeconfig.h"
 #include "net/proto/web.h"
 
-#define KUBE_CONNECT_MS    SECONDS(10)
-#define KUBE_PIECE         KIB(16) /* read at once; a buffer of the pool */
-#define KUBE_TARGET_MAX    KIB(4)  /* path and query as sent */
-#define KUBE_TOKEN_MAX     KIB(16)
-#define KUBE_LINKS_SPARE   2 /* of HTTP/1.1 connections, kept from watches for requests */
-#define KUBE_STATUS_ARENA  KIB(8)
+#define KUBE_CONNECT_MS   SECONDS(10)
+#define KUBE_PIECE        KIB(16) /* read at once; a buffer of the pool */
+#define KUBE_TARGET_MAX   KIB(4)  /* path and query as sent */
+#define KUBE_TOKEN_MAX    KIB(16)
+#define KUBE_LINKS_SPARE  2 /* of HTTP/1.1 connections, kept from watches for requests */
+#define KUBE_STATUS_ARENA KIB(8)
 
 struct kube_link {
     struct web *web; /* NULL: free */
