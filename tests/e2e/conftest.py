@@ -25,6 +25,7 @@ from peers.etcd import Etcd  # noqa: E402
 from peers.hub import Hub  # noqa: E402
 from peers.streaming import Stream  # noqa: E402
 
+LOG_LINES = 100
 VERSIONS = ["3.4", "3.5", pytest.param("3.7", marks=pytest.mark.cluster)]
 
 
@@ -39,6 +40,8 @@ def pytest_collection_modifyitems(items) -> None:
 def pytest_runtest_makereport(item):
     report = (yield).get_result()
     item.went_wrong = getattr(item, "went_wrong", False) or report.failed
+    for hub in getattr(item, "hubs", ()) if report.failed else ():
+        report.sections.append((f"log of {hub.folder.name}, its last lines", "\n".join(hub.log_text().splitlines()[-LOG_LINES:])))
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +111,10 @@ def etcd(start_etcd, etcd_version) -> Etcd:
 
 
 @pytest.fixture
-def make_hub(holdfast, tmp_path, client_cert):
-    """make_hub(endpoints=[…], **options of Hub): not started, ended after the test; trusts `ca`."""
+def make_hub(holdfast, tmp_path, client_cert, request):
+    """make_hub(endpoints=[…], **options of Hub): not started, ended after the test; trusts `ca`. Of a test that fails, their logs are told."""
     made: list[Hub] = []
+    request.node.hubs = made
 
     def make(**how) -> Hub:
         how.setdefault("client", client_cert)

@@ -17,12 +17,13 @@ from peers.proc import Proc, free_port, port_open, wait_for
 
 MIB = 1 << 20
 DB_BYTES = 4 * MIB  # of big values; the file is a little larger
+WORD = b"a big value, "  # of nothing else
 
 
 def put_big(etcd: Etcd) -> Etcd:
     """With DB_BYTES in it, etcd can never have sent all while its stream is stuck at 500 kB: the client's window is
     1 MiB."""
-    etcd.gateway().put_many((b"key-%d" % i, os.urandom(MIB)) for i in range(DB_BYTES // MIB))
+    etcd.gateway().put_many((b"key-%d" % i, (WORD * MIB)[:MIB]) for i in range(DB_BYTES // MIB))
     return etcd
 
 
@@ -61,8 +62,8 @@ def hub_via(make_hub):
 def assert_failed(hub, done, kept: Folder, code: int, words: list[str], seconds: float) -> None:
     for word in words:
         assert word in done.said, done.said
-    assert done.code == code
-    assert done.took <= seconds
+    assert done.code == code, done.said
+    assert done.took <= seconds, done.said
     assert done.out == ""
     kept.assert_untouched()
 
@@ -102,7 +103,7 @@ def test_member_killed_in_the_middle(scheme, own_etcd, hub_via):
         proc = stuck_halfway(hub, proxy)
         own_etcd.kill()
         proxy.set(down=Faults())
-        assert proc.wait(20) == 1
+        assert proc.wait(120) == 1
     assert "closed by the peer" in proc.log_text() or "connection reset" in proc.log_text()
     assert f"127.0.0.1:{proxy.port}" in proc.log_text()
     kept.assert_untouched()
@@ -111,19 +112,21 @@ def test_member_killed_in_the_middle(scheme, own_etcd, hub_via):
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_member_paused_in_the_middle(scheme, own_etcd, hub_via):
     with Proxy(port_of(own_etcd, scheme), down=HALFWAY) as proxy:
-        hub = hub_via(proxy, scheme, idle_timeout="2s")
+        hub = hub_via(proxy, scheme, idle_timeout="5s")
         kept = Folder(hub.backups)
+        began = time.monotonic()
         proc = stuck_halfway(hub, proxy)
         own_etcd.pause()
         proxy.set(down=Faults())
-        began = time.monotonic()
-        assert proc.wait(20) == 1
-        assert 1 < time.monotonic() - began < 15
-    assert "no byte from etcd for 2 s (backup.idle_timeout)" in proc.log_text()
+        assert proc.wait(120) == 1
+        assert time.monotonic() - began >= 5
+    assert "no byte from etcd for 5 s (backup.idle_timeout)" in proc.log_text()
     kept.assert_untouched()
     own_etcd.resume()
+    hub.config["backup"].update(idle_timeout="60s")
     hub.config["backup"]["etcd"]["endpoints"] = [own_etcd.url]
-    assert now(hub).code == 0
+    done = now(hub)
+    assert done.code == 0, done.said
 
 
 def test_member_paused_before_it(own_etcd, hub_via):
@@ -132,7 +135,7 @@ def test_member_paused_before_it(own_etcd, hub_via):
     own_etcd.pause()
     done = now(hub)
     own_etcd.resume()
-    assert_failed(hub, done, kept, 1, ["deadline passed", own_etcd.url], 30)
+    assert_failed(hub, done, kept, 1, ["deadline passed", own_etcd.url], 60)
 
 
 @pytest.mark.parametrize("fault", [
@@ -146,7 +149,7 @@ def test_connection_cut(scheme, fault, kept_etcd, hub_via):
         hub = hub_via(proxy, scheme)
         kept = Folder(hub.backups)
         done = now(hub)
-        assert_failed(hub, done, kept, 1, [f"127.0.0.1:{proxy.port}"], 15)
+        assert_failed(hub, done, kept, 1, [f"127.0.0.1:{proxy.port}"], 60)
         assert "closed by the peer" in done.said or "connection reset" in done.said, done.said  # a race of FIN and RST
 
 
@@ -154,22 +157,22 @@ def test_a_byte_at_a_time_ends_with_the_whole_timeout(kept_etcd, hub_via):
     with Proxy(kept_etcd.back_port, down=Faults(slow_ms=2, slow_bytes=16)) as proxy:
         hub = hub_via(proxy, total_timeout="3s")
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["not done within backup.total_timeout"], 15)
+        assert_failed(hub, now(hub), kept, 1, ["not done within backup.total_timeout"], 60)
 
 
 def test_slow_but_steady_is_waited_for(kept_etcd, hub_via):
     """Slower than idle_timeout in all, never silent for as long."""
-    with Proxy(kept_etcd.back_port, down=Faults(slow_ms=1, slow_bytes=4096)) as proxy:
-        hub = hub_via(proxy, idle_timeout="1s")
+    with Proxy(kept_etcd.back_port, down=Faults(slow_ms=6, slow_bytes=4096)) as proxy:
+        hub = hub_via(proxy, idle_timeout="5s")
         done = now(hub)
     assert done.code == 0, done.said
-    assert done.took > 1
+    assert done.took > 5
     check_file(hub.snapshots()[-1])
 
 
 @pytest.mark.parametrize("at", [100_000, 1_000_003, 3_000_001])
 def test_a_flipped_bit_in_the_stream_is_found(at, kept_etcd, hub_via):
-    with Proxy(kept_etcd.back_port, down=Faults(flip_at=at)) as proxy:
+    with Proxy(kept_etcd.back_port, down=Faults(flip_at=at, flip_in=WORD * 4)) as proxy:
         hub = hub_via(proxy)
         (earlier,) = hub.snapshots()
         done = now(hub)
@@ -180,7 +183,7 @@ def test_a_flipped_bit_under_tls_is_found(kept_etcd, hub_via):
     with Proxy(kept_etcd.port, down=Faults(flip_at=1_000_000)) as proxy:
         hub = hub_via(proxy, "https")
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["TLS"], 15)
+        assert_failed(hub, now(hub), kept, 1, ["TLS"], 60)
 
 
 # --- endpoints
@@ -188,27 +191,27 @@ def test_a_flipped_bit_under_tls_is_found(kept_etcd, hub_via):
 def test_nobody_listens(make_hub):
     hub = make_hub(endpoints=[f"https://127.0.0.1:{free_port()}"])
     kept = Folder(hub.backups)
-    assert_failed(hub, now(hub), kept, 1, ["connection refused", hub.config["backup"]["etcd"]["endpoints"][0]], 15)
+    assert_failed(hub, now(hub), kept, 1, ["connection refused", hub.config["backup"]["etcd"]["endpoints"][0]], 60)
 
 
 def test_the_name_does_not_resolve(make_hub):
     hub = make_hub(endpoints=["https://no-such-host.invalid:2379"])
     kept = Folder(hub.backups)
-    assert_failed(hub, now(hub), kept, 1, ["no-such-host.invalid"], 30)
+    assert_failed(hub, now(hub), kept, 1, ["no-such-host.invalid"], 60)
 
 
 def test_a_silent_peer(make_hub):
     with stuck() as peer:
         hub = make_hub(endpoints=[f"http://127.0.0.1:{peer.port}"])
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["deadline passed", str(peer.port)], 30)
+        assert_failed(hub, now(hub), kept, 1, ["deadline passed", str(peer.port)], 60)
 
 
 def test_no_grpc_behind_the_port(make_hub, server_cert, tmp_path):
     with Nginx(tmp_path / "nginx", tls=server_cert, alpn_h2=True) as nginx:
         hub = make_hub(endpoints=[nginx.url])
         kept = Folder(hub.backups)
-        assert_failed(hub, now(hub), kept, 1, ["no gRPC answer"], 15)
+        assert_failed(hub, now(hub), kept, 1, ["no gRPC answer"], 60)
 
 
 def test_the_first_endpoint_is_dead(kept_etcd, make_hub):
@@ -225,7 +228,7 @@ def test_all_endpoints_are_dead_and_each_is_named(make_hub):
     dead = [f"https://127.0.0.1:{free_port()}" for _ in range(3)]
     hub = make_hub(endpoints=dead)
     kept = Folder(hub.backups)
-    assert_failed(hub, now(hub), kept, 1, [*dead, "no etcd endpoint can be used"], 15)
+    assert_failed(hub, now(hub), kept, 1, [*dead, "no etcd endpoint can be used"], 60)
 
 
 @pytest.mark.cluster
@@ -247,7 +250,7 @@ def test_a_learner_is_passed_over(tmp_path, server_cert, make_hub):
             assert done.record["endpoint"] == voter.url
             hub.config["backup"]["etcd"]["endpoints"] = [learner.url]
             kept = Folder(hub.backups)
-            assert_failed(hub, now(hub), kept, 1, ["learner"], 15)
+            assert_failed(hub, now(hub), kept, 1, ["learner"], 60)
 
 
 # --- the disk
@@ -300,7 +303,7 @@ def test_stopped_in_the_middle(number, kept_etcd, hub_via):
         kept = Folder(hub.backups)
         proc = stuck_halfway(hub, proxy)
         proc.send(number)
-        assert proc.wait(8) == 1
+        assert proc.wait(60) == 1
     kept.assert_untouched()
 
 

@@ -30,7 +30,7 @@ def hub(make_hub, etcd):
     hub.config["backup"]["destinations"][0]["retention"] = {"last": 10}
     hub.start().wait_snapshot()
     hub.wait_idle()
-    wait_for(lambda: now(hub).code == 0 and len(hub.snapshots()) >= MADE, f"{MADE} snapshots", 30, hub.proc)
+    wait_for(lambda: now(hub).code == 0 and len(hub.snapshots()) >= MADE, f"{MADE} snapshots", 120, hub.proc)
     before = listed(hub)
     hub.known = (before, remembered(hub))
     assert hub.stop().code == 0
@@ -44,7 +44,7 @@ def listed(hub) -> list[dict]:
 def start(hub) -> None:
     """Until it has looked at all destinations."""
     hub.start()
-    hub.wait_metric("holdfast_backup_next_run_timestamp_seconds", lambda at: at > 0, 30, destination="local")
+    hub.wait_metric("holdfast_backup_next_run_timestamp_seconds", lambda at: at > 0, 120, destination="local")
 
 
 def remembered(hub) -> dict[str, float]:
@@ -92,7 +92,7 @@ def test_what_cannot_be_listed_is_remembered_and_never_good(hub):
     before, metrics = hub.known
     lose(hub)
     hub.start(wait=False)
-    wait_for(lambda: "backup failed" in hub.log_text(), "a run that fails", 30, hub.proc)
+    wait_for(lambda: "backup failed" in hub.log_text(), "a run that fails", 120, hub.proc)
     assert remembered(hub) == metrics and metrics["verified_level"] == 4 and metrics["stale"] == 0
     told = listed(hub)
     assert [r["name"] for r in told[:-1]] == [r["name"] for r in before]
@@ -145,9 +145,9 @@ def test_nothing_is_written_while_nothing_changes(hub):
     hub.config["backup"]["etcd"]["endpoints"] = [f"https://127.0.0.1:{free_port()}"]
     hub.config["backup"]["every"] = "10s"
     hub.start(wait=False)
-    hub.wait_metric("holdfast_backup_failures_total", lambda n: n >= 1, 30, destination="local", reason="refused")
+    hub.wait_metric("holdfast_backup_failures_total", lambda n: n >= 1, 120, destination="local", reason="refused")
     first = hub.metric("holdfast_store_written_bytes_total")
-    hub.wait_metric("holdfast_backup_failures_total", lambda n: n >= 3, 40, destination="local", reason="refused")
+    hub.wait_metric("holdfast_backup_failures_total", lambda n: n >= 3, 120, destination="local", reason="refused")
     assert listed(hub) == hub.known[0]
     assert hub.metric("holdfast_store_written_bytes_total") == first
     assert hub.stop().code == 0

@@ -19,12 +19,12 @@ def base():
 
 
 def check(holdfast, path):
-    return subprocess.run([holdfast, "check", "--config", path], capture_output=True, text=True, timeout=20)
+    return subprocess.run([holdfast, "check", "--config", path], capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("path", [CRD, CHART / "crds" / CRD.name], ids=["crds", "chart"])
 def test_the_crd_is_what_the_program_prints(holdfast, path):
-    printed = subprocess.run([holdfast, "crd", "obsykagents.obsyk.io"], capture_output=True, text=True, timeout=20)
+    printed = subprocess.run([holdfast, "crd", "obsykagents.obsyk.io"], capture_output=True, text=True, timeout=120)
     assert printed.returncode == 0 and path.read_text() == printed.stdout, f"holdfast crd > {path.relative_to(ROOT)}"
 
 
@@ -48,7 +48,7 @@ def test_crd_names():
     ([], 0, "kind: ObsykAgent\n"), (["ObsykAgent"], 0, "kind: ObsykAgent\n"), (["obsykagents"], 0, "kind: ObsykAgent\n"),
     (["pods"], 2, "there is no resource \"pods\"; there are: obsykagents.obsyk.io")], ids=str)
 def test_the_crd_command(holdfast, words, code, says):
-    done = subprocess.run([holdfast, "crd", *words], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([holdfast, "crd", *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == code and says in done.stdout + done.stderr
 
 

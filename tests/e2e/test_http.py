@@ -46,7 +46,7 @@ class Served:
         self.port = int(found[1])
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
 
-    def raw(self, data: bytes, seconds: float = 10) -> bytes:
+    def raw(self, data: bytes, seconds: float = 60) -> bytes:
         """Everything that comes back until the server ends; TimeoutError when it does not."""
         with socket.create_connection(("127.0.0.1", self.port), seconds) as sock:
             sock.sendall(data)
@@ -160,7 +160,7 @@ def test_openssl(served_tls, ca, version):
 # --- Python
 
 def test_python_keeps_its_connection(served):
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     ports = set()
     for turn in range(20):
         connection.request("POST", "/echo", body=iter([b"abc", b"d" * 5000]), encode_chunked=True,
@@ -173,7 +173,7 @@ def test_python_keeps_its_connection(served):
 
 
 def test_a_body_is_answered_while_it_comes(served):
-    with socket.create_connection(("127.0.0.1", served.port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", served.port), 60) as sock:
         sock.sendall(b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
         got = b""
         for turn in range(5):
@@ -187,7 +187,7 @@ def test_a_body_is_answered_while_it_comes(served):
 
 
 def test_a_connection_taken_over(served):
-    with socket.create_connection(("127.0.0.1", served.port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", served.port), 60) as sock:
         sock.sendall(b"GET /take-over HTTP/1.1\r\nHost: h\r\n\r\nfirst ")
         sock.sendall(b"second ")
         time.sleep(0.1)
@@ -201,17 +201,17 @@ def test_a_connection_taken_over(served):
 
 @pytest.mark.parametrize("path", ["/", "/big?bytes=20000"])
 def test_wrk_finds_no_error(served, path):
-    done = run(["wrk", "-t", "2", "-c", "24", "-d", "2s", served.url + path]).stdout.decode()
+    done = run(["wrk", "-t", "2", "-c", "24", "-d", "2s", "--timeout", "60s", served.url + path]).stdout.decode()
     print(done)
-    assert int(re.search(r"(\d+) requests in", done)[1]) > 200
+    assert int(re.search(r"(\d+) requests in", done)[1]) > 48
     assert "Socket errors" not in done and "Non-2xx" not in done
     wait_for(lambda: use(curl(served.url + "/use").body)["connections"] == 1, "wrk's connections are gone", 30)
 
 
 def test_wrk_over_tls(served_tls):
-    done = run(["wrk", "-t", "2", "-c", "12", "-d", "2s", served_tls.url + "/"]).stdout.decode()
+    done = run(["wrk", "-t", "2", "-c", "12", "-d", "2s", "--timeout", "60s", served_tls.url + "/"]).stdout.decode()
     print(done)
-    assert int(re.search(r"(\d+) requests in", done)[1]) > 100
+    assert int(re.search(r"(\d+) requests in", done)[1]) > 24
     assert "Socket errors" not in done and "Non-2xx" not in done
 
 
@@ -354,17 +354,18 @@ def rest_bytes(server: Served, opened) -> int:
             sock.sendall(b"GET /use HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
             return use(read_all(sock).split(b"\r\n\r\n", 1)[1])
 
+    def ask_when(**wanted: int) -> dict[str, int]:
+        return wait_for(lambda: (seen := ask()).items() >= wanted.items() and seen, f"{wanted}", 120, server.proc)
+
     ask()
-    wait_for(lambda: ask()["connections"] == 1, "only the one that asks", 30)
-    before = ask()
+    before = ask_when(connections=1)  # only the one that asks: those before it have gone
     socks = []
     for _ in range(20):
         sock = opened()
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
         socks.append(sock)
-    wait_for(lambda: ask()["resting"] == 20, "20 at rest", 30)
-    after = ask()
+    after = ask_when(connections=21, resting=20)
     assert after["fibers"] == before["fibers"]
     for sock in socks:
         sock.close()
@@ -372,7 +373,7 @@ def rest_bytes(server: Served, opened) -> int:
 
 
 def test_memory_at_rest_plain(served):
-    each = rest_bytes(served, lambda: socket.create_connection(("127.0.0.1", served.port), 10))
+    each = rest_bytes(served, lambda: socket.create_connection(("127.0.0.1", served.port), 60))
     print(f"a plain connection at rest: {each} bytes of heap")
     assert 0 <= each < PLAIN_REST_BYTES_MAX
 
@@ -383,7 +384,7 @@ def test_memory_at_rest_tls(served_tls, ca, version):
     context.minimum_version = context.maximum_version = version
 
     def opened() -> ssl.SSLSocket:
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", served_tls.port), 10), server_hostname="localhost")
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", served_tls.port), 60), server_hostname="localhost")
 
     each = rest_bytes(served_tls, opened)
     print(f"a {version.name} connection at rest: {each} bytes of heap")
@@ -400,10 +401,11 @@ def test_stacks_are_not_filled(served_tls, ca):
 
 def test_stops_with_connections_at_rest(program, tmp_path):
     server = Served(program, tmp_path)
-    socks = [socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(5)]
+    socks = [socket.create_connection(("127.0.0.1", server.port), 60) for _ in range(5)]
+    wait_for(lambda: use(curl(server.url + "/use").body)["connections"] == 6, "all are accepted", 120, server.proc)
     began = time.monotonic()
     assert server.proc.stop() == 0
-    assert time.monotonic() - began < 15  # at rest they would stay a minute
+    assert time.monotonic() - began < 50  # at rest they would stay a minute
     assert all(sock.recv(1) == b"" for sock in socks)
 
 
@@ -422,7 +424,7 @@ NGINX = """
 
 def fetch(program: Path, url: str, *args: object):
     """(exit code, "status …" lines, body)."""
-    done = run([program, "fetch", url, *map(str, args)], check=False, seconds=40)
+    done = run([program, "fetch", url, *map(str, args)], check=False)
     return done.returncode, done.stderr.decode(errors="replace").splitlines(), done.stdout
 
 

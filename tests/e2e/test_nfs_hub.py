@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="ganesha opens files b
 
 def config_of(etcd, server, **destination) -> str:
     to = {"name": "nas", "type": "nfs", "server": nfs.GUEST_HOST, "port": server.port, "export": server.export, "path": "/mnt/nas",
-          **destination}
+          "retention": {"last": 20}, **destination}
     return to_yaml({"version": 1, "data": "/data", "listen": ":9464", "backup": {
         "etcd": {"endpoints": [f"http://{nfs.GUEST_HOST}:{etcd.back_port}"]}, "every": "10s", "idle_timeout": "20s",
         "destinations": [to]}})
@@ -59,13 +59,13 @@ def metric(booted, name: str) -> float:
 
 def test_it_mounts_and_backs_up(boot, etcd, tmp_path):
     with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server)) as booted:
-        wait_for(lambda: len(records(server)) >= 2, "two good backups", 120, booted.proc, every=0.5)
+        wait_for(lambda: len(records(server)) >= 2, "two good backups", 300, booted.proc, every=0.5)
         console = booted.console()
         assert "msg=mounted destination=nas" in console and "it forbids mounting" in console
         text = booted.get("/metrics")[1]
         assert 'holdfast_confinement{layer="landlock"} 0\n' in text and 'holdfast_confinement{layer="seccomp"} 1\n' in text
         booted.witness("end")
-        assert booted.proc.wait(60) == 0
+        assert booted.proc.wait(300) == 0
         assert "cannot unmount" not in booted.console()
         newest = records(server)[-1]
         with restore(server.files / newest["name"], tmp_path / "again").start() as again:

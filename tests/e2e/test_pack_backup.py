@@ -56,7 +56,7 @@ def opened(file: Path, folder: Path, identity: Path | None) -> Path:
     if ".zst" in file.suffixes:
         steps.append("zstd -d -q -c")
     line = " | ".join([f"cat {file}", *steps]) + f" > {plain}"
-    subprocess.run(["bash", "-o", "pipefail", "-c", line], check=True, timeout=60)
+    subprocess.run(["bash", "-o", "pipefail", "-c", line], check=True, timeout=300)
     return plain
 
 
@@ -156,7 +156,7 @@ def test_a_hub_copies_what_its_folder_was_given(start_etcd, make_hub, keys):
     for destination in hub.config["backup"]["destinations"]:
         destination["retention"] = {"last": 20}
     hub.start()
-    hub.wait_log("backup done", 4, 60)
+    hub.wait_log("backup done", 4, 180)
     taken = {}
     for name in ("backups", "sealed"):
         taken[name] = [json.loads(path.read_text()) for path in sorted((hub.folder / name).glob("*.json"))]
@@ -175,7 +175,7 @@ def test_a_hub_wants_what_its_configuration_lets_be_verified(start_etcd, make_hu
         hub.config["backup"]["verify"] = {"scratch": str(hub.folder / "scratch")}
     only(hub, packed(hub, "sealed", True, keys))
     hub.start()
-    hub.wait_log("backup done", 1, 60)
+    hub.wait_log("backup done")
     for name in ("verified_level", "verify_level_wanted"):
         assert hub.metric(f"holdfast_backup_{name}", destination="sealed") == level
 
@@ -195,10 +195,13 @@ def test_killed_at_any_moment_only_whole_ones_are_listed(start_etcd, make_hub, t
     print(f"HOLDFAST_SEED={seed}")
     dice, caught = random.Random(seed), 0
     for _ in range(KILLS):
+        began = time.monotonic()
         proc = Proc([hub.binary, "backup", "now", "--config", hub.config_file], log=hub.log, env=hub.env)
         time.sleep(dice.uniform(0, whole * 1.1))
-        caught += proc.alive()
+        alive = proc.alive()
+        caught += alive
         proc.kill()
+        whole = max(whole, time.monotonic() - began) if alive else whole * 0.9  # the machine is faster or slower than it was
     assert caught >= KILLS // 4
     assert now(hub).code == 0  # and what was left is tidied up
     away = hub.folder / "away"

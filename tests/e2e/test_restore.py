@@ -241,7 +241,8 @@ def test_the_schedule_rehearses_what_never_was(make_hub, start_etcd):
     hub.config["backup"]["rehearse"] = {"schedule": "0 3 1 1 *"}
     hub.start()
     hub.wait_metric("holdfast_backup_rehearsal_level", lambda level: level == 4, destination="local")
-    at = hub.metric("holdfast_backup_rehearsal_last_timestamp_seconds", destination="local")
+    at = hub.wait_metric("holdfast_backup_rehearsal_last_timestamp_seconds", lambda when: when > 0, destination="local")
+    hub.wait_log("a backup was read back")
     assert hub.log_text().index("backup done") < hub.log_text().index("a backup was read back")
     hub.stop()
     hub.start()  # it is known, and not due
@@ -263,7 +264,7 @@ def test_a_damaged_one_is_told(make_hub, start_etcd):
         assert record["verdict"] == "bad" and record["rehearsal"]["verdict"] == "bad" and record["path"].endswith(".db.bad")
         assert [error["code"] for error in record["errors"]][-1] == "damaged-later"
         assert not first.exists() and Path(str(first) + ".bad").exists()
-        wait_for(lambda: any(event.kind == "backup-failed" for event in receiver.events), "the webhook", 20)
+        wait_for(lambda: any(event.kind == "backup-failed" for event in receiver.events), "the webhook", 120)
         assert "damaged since it was taken" in hub.get("/readyz?verbose")[1].decode()
         assert hub.metric("holdfast_backup_rehearsal_verdict", destination="local") == 0
         assert hub.metric("holdfast_backup_rehearsal_failures_total", destination="local", reason="sha256") == 1

@@ -190,7 +190,7 @@ def test_a_hub_that_gave_up_its_privileges_rehearses_all(hub, key, tmp_path):
     hub.start()
     for destination in ("sealed", "bucket"):
         hub.wait_metric("holdfast_backup_rehearsal_level", lambda level: level == 4, destination=destination)
-        assert hub.metric("holdfast_backup_rehearsal_verdict", destination=destination) == 1
+        hub.wait_metric("holdfast_backup_rehearsal_verdict", lambda verdict: verdict == 1, destination=destination)
     done = hub.command("backup", "restore", "latest", "--to", tmp_path / "out.db")  # its identity_file is used
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "scratch").iterdir()) == []

@@ -19,13 +19,14 @@ import pytest
 from peers import s3
 from peers.config import to_yaml
 from peers.etcd import Etcd
-from peers.proc import free_port, wait_for
+from peers.proc import free_port, wait_for, write_whole
 from peers.s3fake import INTERNAL, NOT_PUT, SLOW_DOWN, S3Fake
 
 MIB = 1 << 20
 PREFIX = "cluster/a/"
 BIG = random.Random(7).randbytes(12 * MIB + 77)
 HUB_ID = "0a1b2c3d"
+SLOW = 80 << 10  # bytes a second: a part of 5 MiB takes a minute
 
 
 def name_of(at: datetime.datetime, form: str = ".db.zst", hub: str = "") -> str:
@@ -62,6 +63,7 @@ class Site:
     def __post_init__(self):
         self.client = self.s3.client()
         self.client.make_bucket()
+        self.part = self.s3.fault("UploadPart", 1 << 60)  # none: it counts what comes
         (self.folder / "access").write_text(self.s3.keys.access + "\n")
         (self.folder / "secret").write_text(self.s3.keys.secret + "\n")
         self.destination = {"name": "off-site", "type": "s3", "endpoint": self.s3.url, "bucket": "backups", "prefix": PREFIX,
@@ -71,15 +73,13 @@ class Site:
             "etcd": {"endpoints": ["http://127.0.0.1:1"]}, "every": "6h", "destinations": [self.destination]}}
 
     def written(self) -> Path:
-        path = self.folder / "holdfast.yaml"
-        path.write_text(to_yaml(self.config))
-        return path
+        return write_whole(self.folder / "holdfast.yaml", to_yaml(self.config))
 
     def argv(self, *words) -> list[str]:
         return [str(self.binary.parent / "e2e" / "place"), str(self.written()), *map(str, words)]
 
     def place(self, *words, **env) -> Done:
-        done = subprocess.run(self.argv(*words), capture_output=True, timeout=120,
+        done = subprocess.run(self.argv(*words), capture_output=True, timeout=600,
                               env={"PATH": "/usr/bin:/bin", "PLACE_HUB_ID": HUB_ID, **env})
         said = done.stderr.decode()
         assert self.s3.keys.secret not in said and "Signature=" not in said
@@ -91,7 +91,7 @@ class Site:
         return done
 
     def command(self, *words, code: int = 0) -> list[dict]:
-        done = subprocess.run([self.binary, *words, "-o", "json", "--config", self.written()], capture_output=True, timeout=120,
+        done = subprocess.run([self.binary, *words, "-o", "json", "--config", self.written()], capture_output=True, timeout=600,
                               env={"PATH": "/usr/bin:/bin"})
         assert done.returncode == code, done.stderr.decode() + done.stdout.decode()
         return json.loads(done.stdout)
@@ -196,28 +196,26 @@ def test_what_can_never_be_asked_back_is_told_and_listed_and_never_pruned(site, 
 
 # --- what killed runs left ---
 
+def in_a_part(site, proc=None) -> None:
+    """Until one is on its way. So slowly (site.s3.uplink_bytes_s = SLOW) that it stays so for a minute."""
+    wait_for(lambda: site.part.met, "a part", 120, proc)
+
+
 def killed_in_a_part(site, **env) -> None:
-    site.s3.uplink_bytes_s = 2 * MIB
+    site.s3.uplink_bytes_s = SLOW
     with subprocess.Popen(site.argv("put", NAME, site.file(BIG)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                           env={"PATH": "/usr/bin:/bin", **env}) as put:
-        wait_for(lambda: site.client.uploads(), "an upload", 30)
-        time.sleep(0.5)
+        in_a_part(site)
         put.send_signal(signal.SIGKILL)
     site.s3.uplink_bytes_s = 0
-    assert len(site.client.uploads()) == 1 and site.client.keys_of() == []
 
 
 def test_leftovers_of_our_own_are_aborted(site):
     theirs = site.client.begin(PREFIX + name_of(datetime.datetime(2026, 1, 1)))
     store = str(site.folder)
     with_theirs = [(PREFIX + name_of(datetime.datetime(2026, 1, 1)), theirs)]
-    site.s3.uplink_bytes_s = 2 * MIB
-    with subprocess.Popen(site.argv("put", NAME, site.file(BIG)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                          env={"PATH": "/usr/bin:/bin", "PLACE_STORE": store}) as put:
-        wait_for(lambda: len(site.client.uploads()) == 2, "an upload", 30)
-        time.sleep(0.5)
-        put.send_signal(signal.SIGKILL)
-    site.s3.uplink_bytes_s = 0
+    killed_in_a_part(site, PLACE_STORE=store)
+    assert len(site.client.uploads()) == 2 and site.client.keys_of() == []
     done = site.good("tidy", PLACE_STORE=store)
     assert "aborted an upload" in done.said and site.client.uploads() == with_theirs
     assert "aborted an upload" not in site.good("tidy", PLACE_STORE=store).said
@@ -225,6 +223,7 @@ def test_leftovers_of_our_own_are_aborted(site):
 
 def test_without_a_store_only_old_ones_are_aborted(site):
     killed_in_a_part(site)
+    assert len(site.client.uploads()) == 1 and site.client.keys_of() == []
     site.good("tidy")
     assert len(site.client.uploads()) == 1, "a run of another hub may be at it"
     strange = site.client.begin(PREFIX + "etcd-snapshot-of-mine"), site.client.begin("elsewhere/" + NAME)
@@ -360,21 +359,25 @@ def hub(site, make_hub):
 
 def looked(hub) -> None:
     hub.start()
-    hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 30, destination="off-site")
+    hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
 
 
 def listed_by(hub) -> list[tuple]:
     return [(r["name"], r["verdict"], r["reason"]) for r in json.loads(hub.get("/backups")[1]) if "name" in r]
 
 
+def all_remembered(site, hub, good: list[tuple]) -> None:
+    """Until a list is told without a record being fetched."""
+    def fetched_none() -> bool:
+        before = site.s3.ops().count("GetObject")
+        return listed_by(hub) == good and site.s3.ops().count("GetObject") == before
+    wait_for(fetched_none, "what is remembered is not fetched again", 60, hub.proc)
+
+
 def test_a_hub_reads_each_record_once(site, hub):
     looked(hub)
     good = [(name, "good", "no-scratch") for name in days(20)]
-    assert listed_by(hub) == good
-    wait_for(lambda: site.s3.ops().count("GetObject") >= 20, "the records", 10)
-    time.sleep(0.5)  # and the cache
-    before = site.s3.ops().count("GetObject")
-    assert listed_by(hub) == good and site.s3.ops().count("GetObject") == before, "what is remembered is not fetched again"
+    all_remembered(site, hub, good)
     site.keep(days(20)[3], b"packed", verdict="bad")
     assert listed_by(hub)[3] == (days(20)[3], "bad", "sha256"), "another record is another tag"
     assert hub.stop().code == 0
@@ -382,7 +385,7 @@ def test_a_hub_reads_each_record_once(site, hub):
 
 def test_a_hub_remembers_what_it_cannot_reach(site, hub):
     looked(hub)
-    time.sleep(0.5)
+    all_remembered(site, hub, [(name, "good", "no-scratch") for name in days(20)])
     assert hub.stop().code == 0
     own = (hub.folder / "data" / "hub.id").read_text()
     assert re.fullmatch("[0-9a-f]{8}\n", own)
@@ -429,7 +432,7 @@ def ours(site) -> list[str]:
 
 def test_a_backup_goes_off_site_and_is_listed(site, off_site):
     off_site.start()
-    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
     (name,) = ours(site)
     told = assert_whole(site, name)
     assert (told["verdict"], told["level"], told["reason"], told["source"]) == ("good", 2, "no-scratch", "etcd")
@@ -442,10 +445,12 @@ def test_a_backup_goes_off_site_and_is_listed(site, off_site):
 def test_with_rights_to_write_only_all_but_pruning_works(site, off_site):
     site.s3.denied = NOT_PUT
     off_site.start()
-    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
-    wait_for(lambda: len(listed_by(off_site)) == 1, "what the store remembers", 10)
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
+    wait_for(lambda: len(listed_by(off_site)) == 1, "what the store remembers", 120, off_site.proc)
+    off_site.wait_idle()
     assert [(v, r) for _, v, r in listed_by(off_site)] == [("good", "no-scratch")]
-    assert off_site.command("backup", "now", seconds=60).returncode == 0
+    done = off_site.command("backup", "now")
+    assert done.returncode == 0, done.stderr
     assert len(listed_by(off_site)) == 2
     log = off_site.stop().log
     assert log.count("may only write") == 1 and "backup failed" not in log and "old backups were not removed" not in log
@@ -460,7 +465,7 @@ def refusals(site) -> int:
 def test_where_the_server_cannot_refuse_the_hubs_id_is_in_the_name(site, off_site):
     site.s3.conditional = "refused"
     off_site.start()
-    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
     (name,) = ours(site)
     own = (off_site.folder / "data" / "hub.id").read_text().strip()
     assert re.fullmatch(rf"etcd-snapshot-\d{{8}}-\d{{6}}-{own}\.db\.zst", name) and assert_whole(site, name)
@@ -469,8 +474,9 @@ def test_where_the_server_cannot_refuse_the_hubs_id_is_in_the_name(site, off_sit
     tries = refusals(site)
     assert tries == 1
     off_site.start()
-    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
-    done = off_site.command("backup", "now", seconds=60)
+    off_site.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
+    off_site.wait_idle()
+    done = off_site.command("backup", "now")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(ours(site)) == 2 and all(own in name for name in ours(site))
     assert refusals(site) == tries, "it is known at the next start"
@@ -483,15 +489,14 @@ def test_what_a_killed_hub_left_is_aborted_at_the_next_start(site, make_hub, sta
     hub = make_hub(endpoints=[etcd.url])
     site.destination["compress"] = "none"
     hub.config["backup"]["destinations"] = [site.destination]
-    site.s3.uplink_bytes_s = 4 * MIB
+    site.s3.uplink_bytes_s = SLOW
     hub.start()
-    wait_for(lambda: site.client.uploads(), "an upload", 30, hub.proc)
-    time.sleep(1)
+    in_a_part(site, hub.proc)
     hub.kill()
     assert len(site.client.uploads()) == 1 and site.client.keys_of() == []
     site.s3.uplink_bytes_s = 0
     hub.start()
-    hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+    hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
     assert site.client.uploads() == [] and len(ours(site)) == 1 and "UploadPart" in site.s3.ops()
     told = json.loads(site.client.read(PREFIX + ours(site)[0] + ".json"))
     assert hashlib.sha256(site.client.read(PREFIX + ours(site)[0])).hexdigest() == told["stored_sha256"] and told["bytes"] > 10 * MIB
@@ -529,7 +534,7 @@ def test_parts_fit_into_the_profile(tmp_path, holdfast, ca, make_hub, start_etcd
         hub = make_hub(endpoints=[etcd.url], profile=profile, limited=True)
         hub.config["backup"]["destinations"] = [site.destination]
         hub.start()
-        hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
+        hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
         assert_whole(site, ours(site)[0])
         assert "UploadPart" in fake.ops() and hub.metric("holdfast_task_refusals_total", task="backup") == 0
         print(f"{profile}, TLS: heap peak {hub.metric('holdfast_task_heap_peak_bytes', task='backup'):.0f} bytes")

@@ -12,7 +12,7 @@ from peers.etcd import Etcd
 from peers.proc import wait_for
 from test_s3_backup import PREFIX, site  # noqa: F401: a fixture
 
-STOP_S_MAX = 12
+STOP_S_MAX = 40  # of the minute for which the server would hold it
 REQUESTS = {"look": r"HEAD ", "open": r"POST .*\?uploads", "part": r"PUT .*partNumber=2", "complete": r"POST .*uploadId",
             "record": r"PUT .*\.json"}
 
@@ -65,15 +65,15 @@ def sender(site, make_hub, etcd):  # noqa: F811
 def test_ended_in_a_request(site, sender, gate, request_, done):  # noqa: F811
     gate.wanted = REQUESTS[request_]
     sender.start()
-    assert gate.met.wait(40), sender.log_text()
+    assert gate.met.wait(120), sender.log_text()
     began = time.monotonic()
     log = sender.stop(seconds=60).log
-    assert time.monotonic() - began < STOP_S_MAX and "backup done" not in log
+    assert time.monotonic() - began < STOP_S_MAX and "backup done" not in log, log
     gate.opened.set()
-    assert gate.passed.wait(20), "the server carries out what reached it, whoever has gone"
+    assert gate.passed.wait(120), "the server carries out what reached it, whoever has gone"
     keys = sorted(key.removeprefix(PREFIX) for key in site.client.keys_of(PREFIX))
     assert keys == [] or keys == [keys[0], keys[0] + ".json"], log
     assert site.client.uploads() == [] or request_ == "open", "what was never heard of"
     sender.start()
-    sender.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 60, destination="off-site")
-    wait_for(lambda: site.client.uploads() == [], "no upload", 30)
+    sender.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, 120, destination="off-site")
+    wait_for(lambda: site.client.uploads() == [], "no upload", 120, sender.proc)

@@ -12,7 +12,7 @@ import pytest
 
 from peers.ca import Ca
 from peers.etcd import restore, snapshot_status
-from peers.proc import run
+from peers.proc import run, wait_for
 from peers.talos import Talos, talosconfig
 
 ODD = [1, 1024, 333, 4097, 32768, 7, 65000]
@@ -24,7 +24,7 @@ def program(holdfast):
     assert os.access(path, os.X_OK), f"{path} is not there: run `make probes`"
 
     def call(*words: object, **env: object):
-        return run([path, *map(str, words)], check=False, seconds=60, env={k: str(v) for k, v in env.items()})
+        return run([path, *map(str, words)], check=False, env={k: str(v) for k, v in env.items()})
     return call
 
 
@@ -115,11 +115,8 @@ def test_a_stalled_stream_ends_and_is_canceled(program, talos, tmp_path):
     talos.set(fault="stalls")
     start = time.monotonic()
     said = bad(program("snapshot", tmp_path / "file", "socket", talos.socket, IDLE_MS=700, ASK_MS=20000))
-    assert said.startswith("E_TIMEOUT ") and "no answer to EtcdSnapshot" in said and time.monotonic() - start < 10
-    end = time.monotonic() + 5
-    while time.monotonic() < end and "EtcdSnapshot" not in [c["method"] for c in talos.calls()]:
-        time.sleep(0.05)
-    assert talos.calls()[-1]["method"] == "EtcdSnapshot"  # it has noticed that nobody listens
+    assert said.startswith("E_TIMEOUT ") and "no answer to EtcdSnapshot" in said and time.monotonic() - start < 19
+    wait_for(lambda: "EtcdSnapshot" in [c["method"] for c in talos.calls()], "it has noticed that nobody listens", 60, talos.proc)
 
 
 @pytest.mark.parametrize("fault", ["wrong-trailer", "ends-early"])
@@ -164,7 +161,7 @@ def test_stuck_server(program, talos):
     talos.proc.pause()
     start = time.monotonic()
     assert bad(program("status", "socket", talos.socket, ASK_MS=1500)).startswith("E_TIMEOUT ")
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 30
 
 
 # --- over TCP, with certificates ---
@@ -239,7 +236,7 @@ def backup_now(holdfast, tmp_path):
     folder = tmp_path / "backups"
     folder.mkdir()
 
-    def run_it(talos, idle: str = "2s"):
+    def run_it(talos, idle: str = "60s"):
         yaml = tmp_path / "holdfast.yaml"
         yaml.write_text(f"version: 1\ndata: {tmp_path}/data\nbackup:\n  source: talos\n  talos: {{socket: {talos.socket}}}\n  idle_timeout: {idle}\n"
                         f"  destinations: [{{name: local, type: directory, path: {folder}}}]\n")
@@ -289,6 +286,6 @@ def test_a_backup_over_tcp_is_restored(holdfast, tmp_path, member, kind):
 ], ids=lambda value: json.dumps(value) if isinstance(value, dict) else "")
 def test_a_faulty_talos_leaves_no_good_backup(backup_now, talos, settings, words):
     talos.set(**settings)
-    code, items, names, said, _ = backup_now(talos)
+    code, items, names, said, _ = backup_now(talos, "2s" if settings.get("fault") == "stalls" else "60s")
     assert code == 1 and words in said and items[0]["verdict"] != "good", (items, said)
     assert not [name for name in names if name.endswith(".db")]

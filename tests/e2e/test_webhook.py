@@ -23,7 +23,7 @@ def ask(holdfast):
     assert os.access(path, os.X_OK), f"{path} is not there: run `make probes`"
 
     def ask(*words, timeout_ms: int = 10_000):
-        done = run([path, *map(str, words)], check=False, seconds=40, env={"ASK_MS": str(timeout_ms)})
+        done = run([path, *map(str, words)], check=False, env={"ASK_MS": str(timeout_ms)})
         told = done.stderr.decode()
         assert SECRET not in told and "/hook" not in told  # whatever happened
         return done.returncode, told
@@ -147,7 +147,7 @@ def test_an_answer_without_end_is_left(ask, serve):
     began = time.monotonic()
     exit_code, told = ask("post", JSON, server.url)
     assert exit_code == 1 and "answered 500: xxx" in told and len(told) < 300
-    assert time.monotonic() - began < 15 and server.sent < 16 << 20  # what the kernel buffers, and no more
+    assert time.monotonic() - began < 29 and server.sent < 16 << 20  # what the kernel buffers, and no more
 
 
 def test_a_good_answer_in_drips_is_success(ask, serve):
@@ -159,7 +159,7 @@ def test_a_good_answer_in_drips_is_success(ask, serve):
             time.sleep(0.1)
     began = time.monotonic()
     assert ask("post", JSON, serve(drips).url) == (0, "")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 29  # the whole of it takes 30
 
 
 def test_nobody_there(ask):

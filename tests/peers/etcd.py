@@ -194,12 +194,17 @@ def restore(file: Path, folder: Path, version: str = "system", *, skip_hash: boo
     return etcd
 
 
+# Members that compete for a CPU and a disk are late by more than the second after which etcd elects another leader by default.
+PATIENT = ["--heartbeat-interval", "300", "--election-timeout", "3000"]
+
+
 class Cluster:
     """`size` members of one cluster; .members; options as for Etcd. gated: members can be cut off (peers.gate)."""
 
-    def __init__(self, folder: Path, size: int = 3, version: str = "system", tls: Cert | None = None, *, gated: bool = False, **how):
+    def __init__(self, folder: Path, size: int = 3, version: str = "system", tls: Cert | None = None, *, gated: bool = False,
+                 flags: Sequence[str] = (), **how):
         self.kind = version
-        self.members = [Etcd(Path(folder) / f"m{i}", version, tls, name=f"m{i}", **how) for i in range(size)]
+        self.members = [Etcd(Path(folder) / f"m{i}", version, tls, name=f"m{i}", flags=[*PATIENT, *flags], **how) for i in range(size)]
         for member in self.members if gated else ():
             member.gate = Gate(member.peer_port)
             member.initial_cluster = f"{member.name}={member.peer_url}"
@@ -228,7 +233,7 @@ class Cluster:
                 if status.get("leader") == status["header"]["member_id"]:
                     return member
             return None
-        return wait_for(found, "an etcd leader", 10)  # type: ignore[return-value]
+        return wait_for(found, "an etcd leader", 60)  # type: ignore[return-value]
 
     def followers(self) -> "list[Etcd]":
         leader = self.leader()
@@ -256,9 +261,12 @@ class Cluster:
     def add_learner(self, folder: Path) -> "Etcd":
         """A fourth member that is a learner, started."""
         first = self.members[0]
-        learner = Etcd(folder, self.kind, first.tls, name="learner", flags=["--initial-cluster-state", "existing"])
+        learner = Etcd(folder, self.kind, first.tls, name="learner", flags=[*PATIENT, "--initial-cluster-state", "existing"])
         words = ("member", "add", "learner", "--learner", f"--peer-urls={learner.peer_url}")
-        wait_for(lambda: first.etcdctl(*words, check=False).returncode == 0, "a cluster that takes members", 30, every=0.5)
+        def added() -> bool:
+            done = first.etcdctl(*words, check=False)
+            return done.returncode == 0 or b"already exist" in done.stderr  # it was, and the answer came too late
+        wait_for(added, "a cluster that takes members", 120, every=0.5)
         learner.initial_cluster = f"{first.initial_cluster},{learner.initial_cluster}"
         self.members.append(learner)
         learner.start(wait=False)

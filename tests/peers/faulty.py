@@ -28,6 +28,8 @@ class Faults:
     reset_after     passes so many, then resets both sides (RST)
     truncate_after  passes so many, then ends this direction cleanly (FIN), as if that were all
     flip_at         inverts the lowest bit of the byte at this offset
+    flip_in         with flip_at: of the first byte of the first of these words that comes whole from there on (a fixed offset of an HTTP/2
+                    stream is in a frame's head one time in a thousand)
     """
     slow_ms: float = 0
     slow_bytes: int = 1
@@ -35,6 +37,7 @@ class Faults:
     reset_after: int | None = None
     truncate_after: int | None = None
     flip_at: int | None = None
+    flip_in: bytes = b""
 
     def limit(self) -> tuple[int | None, str]:
         """How many bytes may pass, and what happens then."""
@@ -83,7 +86,7 @@ class _Server:
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
         self.closed = threading.Event()
-        self._open: set[_Connection] = set()
+        self._open: set[_Connection] = set()  # each from its acceptance on: none is missed by reset_all()
         self._lock = threading.Lock()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
@@ -94,12 +97,13 @@ class _Server:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            connection = _Connection(client)
+            with self._lock:
+                self._open.add(connection)
             self.connections += 1
-            threading.Thread(target=self._serve, args=(_Connection(client), self.connections), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
 
     def _serve(self, connection: _Connection, number: int) -> None:
-        with self._lock:
-            self._open.add(connection)
         try:
             self.serve(connection, number)
             connection.close()
@@ -124,9 +128,9 @@ class _Server:
         self.closed.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(30)  # what it was accepting just now is among the open ones then
         self._listener.close()
         self.reset_all()
-        self._accepting.join(5)
 
     def __enter__(self):
         return self
@@ -162,7 +166,7 @@ class Proxy(_Server):
     def _pass(self, connection: _Connection, source: socket.socket, sink: socket.socket, way: str,
               number: int) -> None:
         """One direction, to its end."""
-        passed = 0
+        passed, flipped = 0, False
         try:
             while not connection.gone.is_set():
                 faults = self._faults(way, number)
@@ -179,9 +183,12 @@ class Proxy(_Server):
                 if not data:
                     sink.shutdown(socket.SHUT_WR)
                     return
-                sink.sendall(_flipped(data, passed, faults.flip_at))
+                sent = data if flipped else _flipped(data, passed, faults)
+                flipped = flipped or sent != data
+                sink.sendall(sent)
                 passed += len(data)
-                setattr(self, f"bytes_{way}", getattr(self, f"bytes_{way}") + len(data))
+                with self._lock:
+                    setattr(self, f"bytes_{way}", getattr(self, f"bytes_{way}") + len(data))
         except OSError:
             connection.reset()
 
@@ -198,11 +205,16 @@ class Proxy(_Server):
         return True
 
 
-def _flipped(data: bytes, start: int, at: int | None) -> bytes:
-    if at is None or not start <= at < start + len(data):
+def _flipped(data: bytes, start: int, faults: Faults) -> bytes:
+    if faults.flip_at is None or faults.flip_at >= start + len(data):
+        return data
+    at = faults.flip_at - start
+    if faults.flip_in:
+        at = data.find(faults.flip_in, max(at, 0))
+    if at < 0:
         return data
     changed = bytearray(data)
-    changed[at - start] ^= 1
+    changed[at] ^= 1
     return bytes(changed)
 
 

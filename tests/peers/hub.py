@@ -22,7 +22,7 @@ from . import prom
 from .ca import Cert
 from .config import hub_config, to_yaml
 from .limits import Usage, Watch, memory_group
-from .proc import PeerError, Proc, free_port, run, wait_for
+from .proc import PeerError, Proc, free_port, run, wait_for, write_whole
 
 MIB = 1 << 20
 PROFILE_BYTES = {"edge16": 16 * MIB, "hub32": 32 * MIB, "hub64": 64 * MIB}
@@ -78,10 +78,9 @@ class Hub:
         return self.folder / "holdfast.log"
 
     def write_config(self) -> Path:
-        self.config_file.write_text(to_yaml(self.config))
-        return self.config_file
+        return write_whole(self.config_file, to_yaml(self.config))
 
-    def start(self, wait: bool = True, seconds: float = 10) -> "Hub":
+    def start(self, wait: bool = True, seconds: float = 60) -> "Hub":
         """`holdfast run`; with wait until /readyz is 200 (self.ready_seconds says how long that took)."""
         self.write_config()
         limits = self._limits()
@@ -101,7 +100,7 @@ class Hub:
         self.group = memory_group(amount + GROUP_EXTRA)
         return {resource.RLIMIT_DATA: amount}
 
-    def get(self, path: str, headers: dict[str, str] | None = None, seconds: float = 5) -> tuple[int, bytes]:
+    def get(self, path: str, headers: dict[str, str] | None = None, seconds: float = 30) -> tuple[int, bytes]:
         """Status and body; OSError when nobody answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
         try:
@@ -127,7 +126,7 @@ class Hub:
         """One number; KeyError when there is none such."""
         return self.metrics()[name][tuple(sorted(labels.items()))]
 
-    def wait_metric(self, name: str, check, seconds: float = 30, **labels: str) -> float:
+    def wait_metric(self, name: str, check, seconds: float = 120, **labels: str) -> float:
         """Until check(number) is true; that number."""
         def look() -> tuple[float] | None:
             try:
@@ -159,12 +158,12 @@ class Hub:
         """Whole ones: what is being written just now is left out."""
         return self.log_text().rpartition("\n")[0].splitlines()
 
-    def wait_log(self, words: str, count: int = 1, seconds: float = 60) -> None:
+    def wait_log(self, words: str, count: int = 1, seconds: float = 120) -> None:
         """Until so many lines have these words."""
         wait_for(lambda: sum(words in line for line in self.log_lines()) >= count, f"{count} of {words!r} in the log", seconds,
                  self.proc, every=0.02)
 
-    def wait_snapshot(self, count: int = 1, seconds: float = 60) -> Path:
+    def wait_snapshot(self, count: int = 1, seconds: float = 120) -> Path:
         """Until there are so many and the run that made the newest is told of: record, metrics, log; not what comes after
         it, see wait_idle(). The newest."""
         def told() -> Path | None:
@@ -175,7 +174,7 @@ class Hub:
             return found[-1] if done else None
         return wait_for(told, f"{count} snapshots", seconds, self.proc, every=0.02)  # type: ignore
 
-    def wait_idle(self, seconds: float = 60) -> None:
+    def wait_idle(self, seconds: float = 120) -> None:
         """After a run was told of: until it has pruned too, and the destinations are free for another."""
         wait_for(lambda: self.command("backup", "prune", "--dry-run").returncode != BUSY, "nothing under way", seconds, self.proc,
                  every=0.05)
@@ -194,9 +193,9 @@ class Hub:
 
     def kill(self) -> Stopped:
         """SIGKILL: what a power cut does to a process."""
-        return self._end(signal.SIGKILL, 10)
+        return self._end(signal.SIGKILL, 60)
 
-    def stop(self, seconds: float = 10) -> Stopped:
+    def stop(self, seconds: float = 60) -> Stopped:
         """SIGTERM. PeerError when it still runs after that many seconds (it is killed then)."""
         return self._end(signal.SIGTERM, seconds)
 

@@ -46,7 +46,7 @@ class Ganesha:
         self.proc = Proc(["ganesha.nfsd", "-F", "-f", config, "-L", self.folder / "ganesha.log", "-p", self.folder / "pid"],
                          log=self.folder / "log", cwd=self.folder)
         try:
-            wait_for(lambda: port_open(self.port), "ganesha answers", 30, self.proc)
+            wait_for(lambda: port_open(self.port), "ganesha answers", 120, self.proc)
         except PeerError as error:
             raise PeerError(f"{error}\n{self.log_tail()}") from error
         if "CRIT :Could not create export" in self.log_text():

@@ -110,7 +110,7 @@ class Nginx:
         config.write_text(text)
         self.proc = Proc(["nginx", "-c", config, "-p", self.folder, "-e", self.folder / "error.log"],
                          log=self.folder / "nginx.log", death=signal.SIGTERM if workers else signal.SIGKILL)
-        wait_for(lambda: port_open(self.port), "nginx answers", 10, self.proc)
+        wait_for(lambda: port_open(self.port), "nginx answers", 60, self.proc)
 
     def error_log(self) -> str:
         return (self.folder / "error.log").read_text(errors="replace")

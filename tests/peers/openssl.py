@@ -26,7 +26,7 @@ class SServer:
         line = ["openssl", "s_server", "-accept", f"127.0.0.1:{self.port}", "-cert", cert.cert, "-key", cert.key,
                 mode, *map(str, args)]
         self.proc = Proc(line, log=self.folder / "s_server.log", cwd=cwd)
-        wait_for(lambda: b"ACCEPT" in self.proc.log.read_bytes() or _listens(self.port), "s_server", 10, self.proc)
+        wait_for(lambda: b"ACCEPT" in self.proc.log.read_bytes() or _listens(self.port), "s_server", 60, self.proc)
 
     def stop(self) -> int:
         return self.proc.stop()

@@ -91,6 +91,13 @@ def wait_for(check: Callable[[], object], what: str, seconds: float, proc: "Proc
         time.sleep(every)
 
 
+def write_whole(file: Path, text: str) -> Path:
+    """Who reads it meanwhile, by itself or in a moment of its own, finds what was there before or this: no empty file, no half."""
+    new = file.with_name(file.name + ".new")
+    new.write_text(text)
+    return new.rename(file)
+
+
 def port_open(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
@@ -158,9 +165,9 @@ class Proc:
 
     def kill(self) -> int:
         self.send(signal.SIGKILL)
-        return self.wait(10)
+        return self.wait(60)
 
-    def stop(self, seconds: float = 10, number: int = signal.SIGTERM) -> int:
+    def stop(self, seconds: float = 30, number: int = signal.SIGTERM) -> int:
         """Asks it to end, kills it when it does not in time; its exit code. Idempotent."""
         if not self.alive():
             return self.wait(1)
@@ -178,7 +185,7 @@ class Proc:
         return "\n".join(self.log_text().splitlines()[-lines:])
 
 
-def run(argv: Sequence[str | os.PathLike], *, seconds: float = 60, check: bool = True, data: bytes | None = None,
+def run(argv: Sequence[str | os.PathLike], *, seconds: float = 300, check: bool = True, data: bytes | None = None,
         env: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """A command to its end; output captured as bytes. PeerError when it cannot start, takes too long, or,
     with check, fails."""

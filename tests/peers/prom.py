@@ -65,10 +65,10 @@ class Prometheus:
         self.proc = Proc(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.folder}/data",
                           f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"],
                          log=self.folder / "prometheus.log")
-        wait_for(lambda: self._get("/-/ready")[0] == 200, "prometheus ready", 20, self.proc)
+        wait_for(lambda: self._get("/-/ready")[0] == 200, "prometheus ready", 120, self.proc)
 
     def _get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -84,12 +84,16 @@ class Prometheus:
             raise PeerError(f"prometheus: {body[:500].decode(errors='replace')}")
         return answer["data"]["result"]
 
+    def wait_query(self, expression: str, seconds: float = 120) -> list[dict]:
+        """Until it has a result: after a scrape that failed, as on a busy machine, there is none until the next."""
+        return wait_for(lambda: self.query(expression), expression, seconds, self.proc, every=0.1)  # type: ignore[return-value]
+
     def target_error(self) -> str:
         """The last scrape's error, "" when it went well."""
         active = json.loads(self._get("/api/v1/targets")[1])["data"]["activeTargets"]
         return active[0]["lastError"] if active else "no target"
 
-    def wait_up(self, seconds: float = 15) -> None:
+    def wait_up(self, seconds: float = 120) -> None:
         """Until a scrape went well; PeerError with its error when none does."""
         def is_up() -> bool:
             result = self.query("up")

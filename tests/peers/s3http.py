@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import calendar
 import hashlib
 import http.server
 import os
@@ -280,7 +281,7 @@ def _check_who(h: Handler, access: str, region: str) -> None:
 
 def _check_time(fake: Any, when: str, date: str) -> None:
     try:
-        at = time.mktime(time.strptime(when, "%Y%m%dT%H%M%SZ")) - time.timezone
+        at = calendar.timegm(time.strptime(when, "%Y%m%dT%H%M%SZ"))
     except ValueError:
         raise Refusal(403, "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header") from None
     if date != when[:8]:

@@ -59,7 +59,8 @@ class Talos:
 
     def calls(self) -> list[dict]:
         """Those that ended: method, asked (roles), shown (the certificate's), ended."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        told = self.log.read_text() if self.log.exists() else ""
+        return [json.loads(line) for line in told.rpartition("\n")[0].splitlines()]
 
     def stop(self) -> None:
         if self.proc:
