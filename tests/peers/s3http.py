@@ -23,7 +23,7 @@ PIECE = 64 << 10
 XML_MAX = 2 << 20
 KEY_BYTES_MAX = 1024
 PUT_BYTES_MAX = 5 << 30
-DRAIN_S = 2
+DRAIN_S = 30  # of silence; who was answered goes
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 LINGER_RESET = struct.pack("ii", 1, 0)
 

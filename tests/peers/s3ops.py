@@ -1,7 +1,9 @@
 """s3ops: what each operation of the pretended S3 does, and the table of them. `h` is the request: s3http.Handler."""
 from __future__ import annotations
 
+import fcntl
 import re
+import socket
 import time
 import xml.etree.ElementTree as xml
 from dataclasses import replace
@@ -15,6 +17,7 @@ from .s3client import child
 from .s3store import Refusal
 
 PIECE = 64 << 10
+SIOCOUTQ = 0x5411  # linux, tcp(7): bytes sent and not acknowledged
 
 
 def _quoted(etag: str) -> str:
@@ -78,6 +81,16 @@ def _get(h: Any) -> None:
         _send(h, found.file, first, length, reset)
 
 
+def _arrived(connection: socket.socket, seconds: float = 60) -> None:
+    """Until the other side's kernel has all that was sent, of which RST would drop what waits here."""
+    end, waiting = time.monotonic() + seconds, bytearray(4)
+    while time.monotonic() < end:
+        fcntl.ioctl(connection.fileno(), SIOCOUTQ, waiting)
+        if not any(waiting):
+            return
+        time.sleep(0.002)
+
+
 def _send(h: Any, file: Path, first: int, length: int, reset: int | None) -> None:
     with open(file, "rb") as source:
         source.seek(first)
@@ -85,7 +98,7 @@ def _send(h: Any, file: Path, first: int, length: int, reset: int | None) -> Non
         while sent < length:
             if reset is not None and sent >= reset:
                 h.wfile.flush()
-                time.sleep(0.05)  # what was sent arrives: RST would overtake it
+                _arrived(h.connection)
                 h.reset()
             sent += h.wfile.write(source.read(min(PIECE, length - sent, PIECE if reset is None else reset - sent)))
     h.wfile.flush()
