@@ -293,6 +293,11 @@ static bool act(struct connection *c, struct call *call)
         if (!wait_is_over(call, step))
             return false;
         break;
+    case SERVER_HOLD:
+        call->until = c->server->go_on ? 0 : loop_now() + 1; /* looked at again then */
+        if (call->until)
+            return false;
+        break;
     case SERVER_PING:
         (void)nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
         break;

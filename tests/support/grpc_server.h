@@ -23,6 +23,7 @@ enum server_do {
     SERVER_RST,      /* RST_STREAM with code `count` */
     SERVER_GOAWAY,   /* last stream: `count`, or this one when 0 */
     SERVER_WAIT,     /* `count` milliseconds */
+    SERVER_HOLD,     /* until the test says go_on */
     SERVER_PING,
     SERVER_SETTINGS, /* SETTINGS_MAX_CONCURRENT_STREAMS becomes `count` */
     SERVER_SPLICE,   /* `bytes` onto the connection, past the session */
@@ -53,6 +54,7 @@ struct server {
     uint32_t window_bytes;  /* of what the client sends; 0: SERVER_WINDOW_BYTES */
     size_t frame_bytes_max; /* of DATA; 0: as nghttp2 likes */
     bool deaf;              /* reads, but gives no window back */
+    bool go_on;             /* what stands at SERVER_HOLD does */
     struct tls_config *tls;
     /* counted */
     unsigned connections, requests, resets, goaways;

@@ -27,7 +27,7 @@ static unsigned checks_failed;
 /* Waits for it, however slow the machine is; a check then tells whether it came. */
 #define AWAIT(condition)                                                                                                         \
     do {                                                                                                                         \
-        for (ms until_ = loop_now() + SECONDS(20); !(condition) && loop_now() < until_;)                                         \
+        for (ms until_ = loop_now() + SECONDS(60); !(condition) && loop_now() < until_;)                                         \
             CHECK(fiber_sleep(loop_now() + 1) == OK);                                                                            \
         CHECK(condition);                                                                                                        \
     } while (0)

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SOON    (loop_now() + SECONDS(20))
+#define SOON    (loop_now() + SECONDS(60))
 #define SEGMENT KIB(64)
 #define CLUSTER "cluster-a https://platform.example"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static char folder[] = "/tmp/test_intake-XXXXXX";
 static uint8_t snapshot[KIB(700) + SHA256_BYTES], back[sizeof snapshot + 1];

@@ -26,7 +26,7 @@
 
 #include <linux/capability.h>
 
-#define SOON   (loop_now() + SECONDS(10))
+#define SOON   (loop_now() + SECONDS(60))
 #define KILLED (-1) /* the whole process, by SIGSYS */
 
 static char folder[64]; /* has ours/ (to write), others/ (to read) and secret/, each with a file; and link -> secret */

@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static char data[OS_PATH_MAX]; /* of the case at hand */
 

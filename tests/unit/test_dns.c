@@ -257,7 +257,7 @@ static void lookup_check(const struct lookup_case *c, struct dns *d)
     char text[1024];
     ms began = os_mono();
     trail_clear();
-    err e = dns_lookup(d, c->asked, loop_now() + SECONDS(10), &answer);
+    err e = dns_lookup(d, c->asked, loop_now() + SECONDS(60), &answer);
     ms took = os_mono() - began;
     answer_text(&answer, text, sizeof text);
     CHECK(e == c->wanted);
@@ -299,7 +299,7 @@ static unsigned asked_for(struct dns *d, const char *name, err wanted)
 {
     static struct dns_answer answer;
     unsigned before = servers[0].questions;
-    CHECK(dns_lookup(d, name, loop_now() + SECONDS(5), &answer) == wanted);
+    CHECK(dns_lookup(d, name, loop_now() + SECONDS(60), &answer) == wanted);
     return servers[0].questions - before;
 }
 
@@ -347,7 +347,7 @@ static bool looks_up(struct dns *d, const char *name, const char *wanted)
 {
     static struct dns_answer answer;
     char text[1024];
-    if (dns_lookup(d, name, loop_now() + SECONDS(5), &answer) != OK)
+    if (dns_lookup(d, name, loop_now() + SECONDS(60), &answer) != OK)
         return wanted == NULL;
     answer_text(&answer, text, sizeof text);
     return wanted && strcmp(text, wanted) == 0;
@@ -362,11 +362,12 @@ static err hosts_run(void *arg)
     strcpy(config.hosts_path, path);
     hosts_write(path, "# comment etcd\n10.2.2.2\tetcd etcd.lan # etcd2\n\nfd00::2 etcd\nnonsense etcd\n10.2.2.3 other\n");
     CHECK(dns_open_with(&config, &d) == OK);
+    ms looked = loop_now();
     CHECK(looks_up(d, "etcd", "10.2.2.2 fd00::2"));
     CHECK(looks_up(d, "ETCD.lan.", "10.2.2.2"));
     CHECK(looks_up(d, "etcd2", NULL));
     hosts_write(path, "10.9.9.9 etcd\n");
-    CHECK(looks_up(d, "etcd", "10.2.2.2 fd00::2")); /* not looked at twice in a second */
+    CHECK(looks_up(d, "etcd", "10.2.2.2 fd00::2") || loop_now() >= looked + 1000); /* not looked at twice in a second */
     CHECK(fiber_sleep(loop_now() + 1050) == OK);
     CHECK(looks_up(d, "etcd", "10.9.9.9"));
     dns_close(d);
@@ -422,13 +423,13 @@ static err connect_run(void *arg)
         sock_close(&listener);
     CHECK(dns_open(&d) == OK);
     trail_clear();
-    err e = dns_connect(d, c->host, bound.port, loop_now() + SECONDS(5), &s);
+    err e = dns_connect(d, c->host, bound.port, loop_now() + SECONDS(60), &s);
     CHECK(e == c->wanted);
     CHECK((s != NULL) == (e == OK));
     if (e != OK)
         CHECK(strstr(trail_text(e, text, sizeof text), "127.0.0.1") && strstr(text, c->host));
     if (s) {
-        CHECK(stream_read_full(s, text, 2, loop_now() + SECONDS(5)) == OK);
+        CHECK(stream_read_full(s, text, 2, loop_now() + SECONDS(60)) == OK);
         stream_close(s);
     }
     dns_close(d);

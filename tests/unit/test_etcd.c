@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define SOON  (loop_now() + SECONDS(10))
+#define SOON  (loop_now() + SECONDS(60))
 #define PEERS 3
 #define DEAD  "http://127.0.0.1:1" /* tcpmux: nobody */
 

@@ -125,7 +125,7 @@ static err crash_body(void *arg)
     group_open(&g, TASK_BACKUP);
     CHECK(group_spawn(&g, "bystander", bystander, NULL) == OK);
     CHECK(group_spawn(&g, "culprit", crashing->run, NULL) == OK);
-    return group_join(&g, loop_now() + SECONDS(5));
+    return group_join(&g, loop_now() + SECONDS(60));
 }
 
 static void crash(void)

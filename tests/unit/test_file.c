@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static char folder[] = "/tmp/test_file-XXXXXX";
 static struct lane lane;
@@ -121,7 +121,8 @@ static err stuck_open_body(void *arg)
     (void)arg;
     struct buf *b;
     CHECK(mkfifo(at("fifo"), 0600) == 0); /* opening it waits for a writer, in the kernel */
-    CHECK(file_read_small(&lane, at("fifo"), 10, loop_now() + 20, &b) == E_TIMEOUT);
+    for (ms span = 20; pool_stats().written_off == 0 && span < SECONDS(60); span *= 2) /* a thread has to have begun by then */
+        CHECK(file_read_small(&lane, at("fifo"), 10, loop_now() + span, &b) == E_TIMEOUT);
     CHECK(b == NULL && buffers_used() == 1); /* the thread may still fill it */
     CHECK(file_read_small(&lane, at("small"), 10, SOON, &b) == E_BUSY);
     trail_clear();

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define SOON    (loop_now() + SECONDS(30)) /* an emulated machine under load is slow */
+#define SOON    (loop_now() + SECONDS(60)) /* an emulated machine under load is slow */
 #define METHOD  "/test.Service/Method"
 #define RECEIVE 4096
 #define BYTES(text)                                                                                                              \
@@ -173,7 +173,7 @@ static const struct server_step good[] = {OPENED, ONE, STATUS(0, NULL), {0}};
 static const struct server_step two[] = {OPENED, ONE, ONE, STATUS(0, NULL), {0}};
 static const struct server_step none[] = {OPENED, STATUS(0, NULL), {0}};
 static const struct server_step silent[] = {OPENED, ONE, {0}};
-static const struct server_step late[] = {OPENED, ONE, {.what = SERVER_WAIT, .count = 40}, ONE, STATUS(0, NULL), {0}};
+static const struct server_step late[] = {OPENED, ONE, {.what = SERVER_HOLD}, ONE, STATUS(0, NULL), {0}};
 static const struct server_step half[] = {OPENED, RAW("\0\0\0\0\12half"), {0}};
 
 static err requests(void *arg)
@@ -184,9 +184,9 @@ static err requests(void *arg)
     (void)arg;
     memset(large, 'q', sizeof large);
     CHECK(wired_open(&w, 8192, 65536) == OK);
-    CHECK(grpc_unary(w.h2, METHOD, NULL, 0, (struct bytes)BYTES("ask"), into, sizeof into, loop_now() + 1500, &len) == OK);
+    CHECK(grpc_unary(w.h2, METHOD, NULL, 0, (struct bytes)BYTES("ask"), into, sizeof into, loop_now() + SECONDS(60), &len) == OK);
     CHECK(len == 5 && memcmp(into, "hello", 5) == 0);
-    CHECK(strcmp(seen.path, METHOD) == 0 && strcmp(seen.timeout, "1500m") == 0 && strcmp(seen.te, "trailers") == 0);
+    CHECK(strcmp(seen.path, METHOD) == 0 && strcmp(seen.timeout, "60000m") == 0 && strcmp(seen.te, "trailers") == 0);
     CHECK(strcmp(seen.content_type, "application/grpc") == 0 && strcmp(seen.authority, "etcd.test:2379") == 0);
     CHECK(seen.len == 8 && memcmp(seen.body, "\0\0\0\0\3ask", 8) == 0);
     CHECK(grpc_unary(w.h2, METHOD, NULL, 0, (struct bytes){0}, into, sizeof into, FOREVER, &len) == OK);
@@ -252,6 +252,7 @@ static err waits(void *arg)
         if (i == 0)
             CHECK(grpc_receive(c, into, sizeof into, SOON, &len, &more) == OK && more);
         CHECK(grpc_receive(c, into, sizeof into, loop_now() + 10, &len, &more) == E_TIMEOUT && !more && len == 0);
+        w.server.go_on = true;
         err e = grpc_receive(c, into, sizeof into, SOON, &len, &more);
         CHECK(i == 0 ? e == OK && more && len == 5 : e == E_TIMEOUT);
         grpc_end(c);

@@ -38,13 +38,13 @@ static err request_read(struct stream *t, const struct script *s)
     size_t len = 0, got = 0;
     bool told = s->first == NULL;
     while (!request_is_whole(len, s)) {
-        TRY(stream_read(t, request + len, sizeof request - 1 - len, loop_now() + SECONDS(3), &got));
+        TRY(stream_read(t, request + len, sizeof request - 1 - len, loop_now() + SECONDS(60), &got));
         if (got == 0)
             return E_CLOSED;
         len += got;
         request[len] = 0;
         if (!told && strstr(request, "\r\n\r\n")) {
-            TRY(stream_write(t, s->first, strlen(s->first), loop_now() + SECONDS(3)));
+            TRY(stream_write(t, s->first, strlen(s->first), loop_now() + SECONDS(60)));
             told = true;
         }
     }
@@ -60,9 +60,9 @@ static err script_run(void *arg)
     TRY(tcp_accept(&listener, FOREVER, &t, &peer));
     err e = request_read(t, s);
     if (e == OK)
-        e = stream_write(t, s->answer, strlen(s->answer), loop_now() + SECONDS(3));
+        e = stream_write(t, s->answer, strlen(s->answer), loop_now() + SECONDS(60));
     if (e == OK && s->stays && (e = request_read(t, &again)) == OK)
-        e = stream_write(t, AGAIN, sizeof AGAIN - 1, loop_now() + SECONDS(3));
+        e = stream_write(t, AGAIN, sizeof AGAIN - 1, loop_now() + SECONDS(60));
     stream_close(t);
     return e == E_CLOSED || e == E_RESET ? OK : e;
 }
@@ -121,7 +121,7 @@ static err body_read(struct http_connection *c, char *out, size_t cap, size_t st
     size_t len = 0, got = 1;
     err e = OK;
     while (e == OK && got > 0 && len + 1 < cap) {
-        e = http_receive_body(c, out + len, size_min(step, cap - 1 - len), loop_now() + SECONDS(2), &got);
+        e = http_receive_body(c, out + len, size_min(step, cap - 1 - len), loop_now() + SECONDS(60), &got);
         len += got;
     }
     out[len] = 0;
@@ -133,8 +133,8 @@ static void answer_check(const struct answer_case *t, struct http_connection *c)
 {
     char text[64];
     const struct http1_head *head = NULL;
-    CHECK(http_send(c, &(struct http_call){.method = t->method, .path = "/x?y=1"}, loop_now() + SECONDS(2)) == OK);
-    CHECK(http_receive_head(c, loop_now() + SECONDS(2), &head) == t->head);
+    CHECK(http_send(c, &(struct http_call){.method = t->method, .path = "/x?y=1"}, loop_now() + SECONDS(60)) == OK);
+    CHECK(http_receive_head(c, loop_now() + SECONDS(60), &head) == t->head);
     if (t->head == OK && head) {
         CHECK(head->status == t->status);
         CHECK(body_read(c, text, sizeof text, 3) == t->body);
@@ -143,11 +143,11 @@ static void answer_check(const struct answer_case *t, struct http_connection *c)
     CHECK(http_reusable(c) == t->reusable);
     CHECK(strstr(request, " /x?y=1 HTTP/1.1\r\nhost: peer:81\r\n"));
     if (!t->reusable) {
-        CHECK(http_send(c, &(struct http_call){.method = "GET", .path = "/"}, loop_now() + SECONDS(2)) == E_INVALID);
+        CHECK(http_send(c, &(struct http_call){.method = "GET", .path = "/"}, loop_now() + SECONDS(60)) == E_INVALID);
         return;
     }
-    CHECK(http_send(c, &(struct http_call){.method = "GET", .path = "/"}, loop_now() + SECONDS(2)) == OK);
-    CHECK(http_receive_head(c, loop_now() + SECONDS(2), &head) == OK);
+    CHECK(http_send(c, &(struct http_call){.method = "GET", .path = "/"}, loop_now() + SECONDS(60)) == OK);
+    CHECK(http_receive_head(c, loop_now() + SECONDS(60), &head) == OK);
     CHECK(body_read(c, text, sizeof text, sizeof text) == OK && strcmp(text, "again") == 0);
 }
 
@@ -160,14 +160,14 @@ static err with_script(struct script *s, void (*body)(const void *t, struct http
     group_open(&g, TASK_METRICS);
     CHECK(sock_listen(&listener, &(struct addr){.kind = ADDR_IPV4, .ip = {127, 0, 0, 1}}, &at) == OK);
     CHECK(group_spawn(&g, "script", script_run, s) == OK);
-    CHECK(tcp_connect(&at, loop_now() + SECONDS(2), &stream) == OK);
+    CHECK(tcp_connect(&at, loop_now() + SECONDS(60), &stream) == OK);
     CHECK(http_over(stream, "peer:81", &c) == OK);
     unsigned before = checks_failed;
     body(t, c);
     if (checks_failed > before)
         print_error("    in %s; the request was:\n%s\n", *(const char *const *)t, request);
     http_disconnect(c);
-    CHECK(group_join(&g, loop_now() + SECONDS(3)) == OK);
+    CHECK(group_join(&g, loop_now() + SECONDS(60)) == OK);
     group_close(&g);
     sock_close(&listener);
     CHECK(mem_use(TASK_BOARD).used_bytes == heap && buf_use(1).used == 0);
@@ -262,8 +262,8 @@ static err pieces_send(const struct send_case *t, struct http_connection *c)
 {
     err e = OK;
     for (size_t i = 0; e == OK && i < COUNT_OF(t->send) && t->send[i]; i++)
-        e = http_send_body(c, t->send[i], strlen(t->send[i]), loop_now() + SECONDS(3));
-    return e == OK && t->body_bytes < 0 ? http_send_body(c, NULL, 0, loop_now() + SECONDS(3)) : e;
+        e = http_send_body(c, t->send[i], strlen(t->send[i]), loop_now() + SECONDS(60));
+    return e == OK && t->body_bytes < 0 ? http_send_body(c, NULL, 0, loop_now() + SECONDS(60)) : e;
 }
 
 static void send_body(const void *arg, struct http_connection *c)
@@ -279,9 +279,9 @@ static void send_body(const void *arg, struct http_connection *c)
                                         .header_count = 1,
                                         .body_bytes = t->body_bytes,
                                         .expect_continue = t->expect},
-                    loop_now() + SECONDS(2)) == OK);
+                    loop_now() + SECONDS(60)) == OK);
     CHECK(pieces_send(t, c) == t->wanted);
-    CHECK(http_receive_head(c, loop_now() + SECONDS(2), &head) == OK && head && head->status == t->status);
+    CHECK(http_receive_head(c, loop_now() + SECONDS(60), &head) == OK && head && head->status == t->status);
     CHECK(body_read(c, text, sizeof text, 64) == OK && strcmp(text, "hello") == 0);
     CHECK(strstr(request, t->has) && (!t->has_not || !strstr(request, t->has_not)));
     CHECK(http_reusable(c) == (t->wanted == OK));
@@ -325,7 +325,7 @@ static void wrong_body(const void *arg, struct http_connection *c)
     CHECK(http_receive_head(c, loop_now() + 10, &head) == E_INVALID);
     CHECK(http_receive_body(c, &byte, 1, loop_now() + 10, &got) == E_INVALID);
     CHECK(http_send_body(c, "x", 1, loop_now() + 10) == E_INVALID);
-    CHECK(http_send(c, &call, loop_now() + SECONDS(1)) == E_INVALID);
+    CHECK(http_send(c, &call, loop_now() + SECONDS(60)) == E_INVALID);
     CHECK(http_reusable(c)); /* nothing went out */
 }
 
@@ -346,8 +346,8 @@ static err fetch(struct http_connection *c, const char *path, size_t wanted)
 {
     static char text[70000];
     const struct http1_head *head = NULL;
-    TRY(http_send(c, &(struct http_call){.method = "GET", .path = path}, loop_now() + SECONDS(2)));
-    TRY(http_receive_head(c, loop_now() + SECONDS(2), &head));
+    TRY(http_send(c, &(struct http_call){.method = "GET", .path = path}, loop_now() + SECONDS(60)));
+    TRY(http_receive_head(c, loop_now() + SECONDS(60), &head));
     CHECK(head->status == 200);
     TRY(body_read(c, text, sizeof text, 5000));
     CHECK(strlen(text) == wanted);
@@ -369,7 +369,7 @@ static err own_run(void *arg)
     CHECK(http_server_start(&o, &server) == OK);
     CHECK(dns_open(&d) == OK);
     u.port = http_server_address(server)->port;
-    CHECK(http_connect(d, &u, NULL, loop_now() + SECONDS(2), &c) == OK);
+    CHECK(http_connect(d, &u, NULL, loop_now() + SECONDS(60), &c) == OK);
     for (unsigned i = 0; i < 3; i++) {
         CHECK(fetch(c, "/big?bytes=60000", 60000) == OK);
         CHECK(fetch(c, "/sized?bytes=60000", 60000) == OK);
@@ -377,9 +377,9 @@ static err own_run(void *arg)
     CHECK(http_server_use(server).connections == 1 && http_server_use(server).requests == 6);
     http_disconnect(c);
     u.tls = true;
-    CHECK(http_connect(d, &u, NULL, loop_now() + SECONDS(2), &c) == E_INVALID);
+    CHECK(http_connect(d, &u, NULL, loop_now() + SECONDS(60), &c) == E_INVALID);
     dns_close(d);
-    http_server_stop(server, loop_now() + SECONDS(1));
+    http_server_stop(server, loop_now() + SECONDS(60));
     return OK;
 }
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOON        (loop_now() + SECONDS(20))
+#define SOON        (loop_now() + SECONDS(60))
 #define KINDS       3
 #define OBJECTS     40 /* of a kind */
 #define ENTRIES     48 /* of 64 slots */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static bool peer_is_well = true;
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static const struct line_case {
     const char *name, *line, *path;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOON      (loop_now() + SECONDS(10))
+#define SOON      (loop_now() + SECONDS(60))
 #define PLAIN_MAX MIB(3)
 
 static uint8_t plain[PLAIN_MAX], stored[PLAIN_MAX + KIB(64)], back[PLAIN_MAX + KIB(1)];

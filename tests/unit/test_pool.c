@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static void sleep_ms(long span)
 {
@@ -42,16 +42,23 @@ struct stuck_job {
     int pipe_end;
 };
 
+static atomic_uint stuck_begun;
+
 static err run_stuck(void *job)
 {
     char byte;
+    atomic_fetch_add(&stuck_begun, 1);
     return read(((struct stuck_job *)job)->pipe_end, &byte, 1) == 1 ? OK : E_IO;
 }
 
-static err run_nap(void *job)
+/* Written off at its deadline. One that no thread has begun by then is taken back, and called again for longer. */
+static err call_stuck(struct lane *l, struct stuck_job *job, struct hold *hold)
 {
-    sleep_ms(*(long *)job);
-    return OK;
+    unsigned before = pool_stats().written_off;
+    err e = E_TIMEOUT;
+    for (ms span = 5; e == E_TIMEOUT && pool_stats().written_off == before && span < SECONDS(60); span *= 2)
+        e = lane_call(l, run_stuck, job, sizeof *job, hold, loop_now() + span);
+    return e;
 }
 
 struct counted_hold {
@@ -66,7 +73,7 @@ static void count_drop(struct hold *h)
 
 static void until_written_off_is(unsigned count)
 {
-    ms give_up = loop_now() + SECONDS(10);
+    ms give_up = SOON;
     while (pool_stats().written_off != count && loop_now() < give_up)
         CHECK(fiber_sleep(loop_now() + 1) == OK);
     CHECK(pool_stats().written_off == count);
@@ -137,11 +144,11 @@ static void the_first_error_of_submitted_jobs_stays(void **state)
 static err turns_body(void *arg)
 {
     unsigned threads = pool_stats().threads;
-    int ends[2];
+    int ends[2], gate[2];
     struct lane stuck[16], one, other;
     (void)arg;
-    CHECK(pipe(ends) == 0);
-    struct stuck_job job = {.pipe_end = ends[0]};
+    CHECK(pipe(ends) == 0 && pipe(gate) == 0);
+    struct stuck_job job = {.pipe_end = ends[0]}, until_all_wait = {.pipe_end = gate[0]};
     for (unsigned i = 0; i + 1 < threads; i++) {
         lane_open(&stuck[i], "stuck", TASK_BOARD, 1);
         CHECK(lane_submit(&stuck[i], run_stuck, &job, sizeof job, NULL, SOON) == OK);
@@ -149,12 +156,12 @@ static err turns_body(void *arg)
     lane_open(&one, "one", TASK_BOARD, 8);
     lane_open(&other, "other", TASK_BOARD, 8);
     order_count = 0;
-    long nap = 20;
-    CHECK(lane_submit(&one, run_nap, &nap, sizeof nap, NULL, SOON) == OK);
+    CHECK(lane_submit(&one, run_stuck, &until_all_wait, sizeof until_all_wait, NULL, SOON) == OK);
     for (int i = 0; i < 4; i++)
         CHECK(lane_submit(&one, run_mark, &(struct mark_job){.number = 1}, sizeof(struct mark_job), NULL, SOON) == OK);
     for (int i = 0; i < 4; i++)
         CHECK(lane_submit(&other, run_mark, &(struct mark_job){.number = 2}, sizeof(struct mark_job), NULL, SOON) == OK);
+    CHECK(write(gate[1], "x", 1) == 1);
     CHECK(lane_drain(&one, SOON) == OK && lane_drain(&other, SOON) == OK);
     for (int i = 0; i < 8; i++)
         CHECK(order[i] == (i % 2 == 0 ? 2 : 1));
@@ -168,6 +175,8 @@ static err turns_body(void *arg)
     lane_close(&other);
     close(ends[0]);
     close(ends[1]);
+    close(gate[0]);
+    close(gate[1]);
     return OK;
 }
 
@@ -183,13 +192,16 @@ static err chain_body(void *arg)
     (void)arg;
     enum { JOBS = 6 };
     struct lane l;
-    long nap = 30;
+    int gate[2];
+    CHECK(pipe(gate) == 0);
+    struct stuck_job until_all_wait = {.pipe_end = gate[0]};
     lane_open(&l, "chain", TASK_BACKUP, JOBS + 1);
     order_count = 0;
-    CHECK(lane_submit(&l, run_nap, &nap, sizeof nap, NULL, SOON) == OK);
+    CHECK(lane_submit(&l, run_stuck, &until_all_wait, sizeof until_all_wait, NULL, SOON) == OK);
     for (int i = 1; i <= JOBS; i++)
         CHECK(lane_submit(&l, run_mark, &(struct mark_job){.number = i}, sizeof(struct mark_job), NULL, SOON) == OK);
-    for (int i = 0; i < 5000 && order_count < JOBS; i++)
+    CHECK(write(gate[1], "x", 1) == 1);
+    for (int i = 0; i < 60000 && order_count < JOBS; i++)
         sleep_ms(1);
     CHECK(order_count == JOBS);
     CHECK(lane_drain(&l, SOON) == OK);
@@ -197,6 +209,8 @@ static err chain_body(void *arg)
         CHECK(order[i] == i + 1);
     lane_close(&l);
     CHECK(pool_stats().jobs == 0 && pool_stats().busy == 0);
+    close(gate[0]);
+    close(gate[1]);
     return OK;
 }
 
@@ -347,7 +361,7 @@ static err write_off_body(void *arg)
     struct mark_job mark = {.number = 1};
     hold_init(&held.hold, count_drop);
     lane_open(&l, "sticky", TASK_BACKUP, 4);
-    CHECK(lane_call(&l, run_stuck, &job, sizeof job, &held.hold, loop_now() + 20) == E_TIMEOUT);
+    CHECK(call_stuck(&l, &job, &held.hold) == E_TIMEOUT);
     CHECK(pool_stats().written_off == 1 && l.written_off);
     CHECK(lane_call(&l, run_mark, &mark, sizeof mark, NULL, SOON) == E_BUSY);
     CHECK(lane_submit(&l, run_mark, &mark, sizeof mark, NULL, SOON) == E_BUSY);
@@ -381,8 +395,10 @@ static err submitted_stuck_body(void *arg)
     struct stuck_job job = {.pipe_end = ends[0]};
     struct mark_job mark = {.number = 1};
     hold_init(&held.hold, count_drop);
+    stuck_begun = 0;
     lane_open(&l, "sticky", TASK_BACKUP, 2);
     CHECK(lane_submit(&l, run_stuck, &job, sizeof job, &held.hold, SOON) == OK);
+    AWAIT(stuck_begun == 1);
     CHECK(lane_submit(&l, run_mark, &mark, sizeof mark, &held.hold, SOON) == OK);
     hold_release(&held.hold);
     CHECK(lane_submit(&l, run_mark, &mark, sizeof mark, NULL, loop_now() + 20) == E_TIMEOUT); /* no place in time */
@@ -422,18 +438,19 @@ static err all_stuck_body(void *arg)
     (void)arg;
     CHECK(pipe(ends) == 0);
     struct stuck_job job = {.pipe_end = ends[0]};
+    stuck_begun = 0;
     lane_open(&l, "other", TASK_BACKUP, 2);
     for (unsigned i = 0; i < threads; i++) {
         lane_open(&stuck[i], "stuck", TASK_BACKUP, 1);
         if (i + 1 < threads)
-            CHECK(lane_call(&stuck[i], run_stuck, &job, sizeof job, NULL, loop_now() + 5) == E_TIMEOUT);
+            CHECK(call_stuck(&stuck[i], &job, NULL) == E_TIMEOUT);
     }
     CHECK(lane_submit(&stuck[threads - 1], run_stuck, &job, sizeof job, NULL, SOON) == OK);
     CHECK(lane_call(&l, run_mark, &mark, sizeof mark, NULL, loop_now() + 5) == E_TIMEOUT); /* no thread in time */
     CHECK(pool_stats().written_off == threads - 1);
     group_open(&g, TASK_BACKUP);
     CHECK(group_spawn(&g, "waits without a deadline", waiter_run, &l) == OK);
-    CHECK(fiber_sleep(loop_now() + 2) == OK);
+    AWAIT(stuck_begun == threads);
     CHECK(lane_drain(&stuck[threads - 1], loop_now() + 5) == E_TIMEOUT);
     CHECK(group_join(&g, SOON) == E_BUSY); /* never hangs */
     group_close(&g);
@@ -489,11 +506,12 @@ static err cancel_body(void *arg)
     CHECK(pipe(ends) == 0);
     struct canceled running = {.l = &l, .got = ERR_COUNT, .pipe_end = ends[0]}, queued = {.l = &l, .got = ERR_COUNT};
     order_count = 0;
+    stuck_begun = 0;
     lane_open(&l, "cancel", TASK_BACKUP, 4);
     group_open(&g, TASK_BACKUP);
     CHECK(group_spawn(&g, "running", canceled_stuck, &running) == OK);
     CHECK(group_spawn(&g, "queued", canceled_mark, &queued) == OK);
-    AWAIT(pool_stats().jobs == 2);
+    AWAIT(pool_stats().jobs == 2 && stuck_begun == 1);
     group_cancel(&g);
     AWAIT(queued.got == E_CANCELED); /* while the other runs */
     CHECK(running.got == ERR_COUNT && write(ends[1], "x", 1) == 1);
@@ -560,11 +578,12 @@ static err close_body(void *arg)
     struct mark_job mark = {.number = 1};
     order_count = 0;
     hold_init(&held.hold, count_drop);
+    stuck_begun = 0;
     lane_open(&l, "closing", TASK_BACKUP, 8);
     group_open(&g, TASK_BACKUP);
     CHECK(group_spawn(&g, "running", canceled_stuck, &running) == OK);
     CHECK(group_spawn(&g, "queued", canceled_mark, &queued) == OK);
-    AWAIT(pool_stats().jobs == 2);
+    AWAIT(pool_stats().jobs == 2 && stuck_begun == 1);
     CHECK(lane_submit(&l, run_mark, &mark, sizeof mark, &held.hold, SOON) == OK);
     hold_release(&held.hold);
     lane_close(&l);

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SOON    (loop_now() + SECONDS(20))
+#define SOON    (loop_now() + SECONDS(60))
 #define SAY_MAX 4096
 
 /* All it says, until the end of its output. */

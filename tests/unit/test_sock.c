@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static char folder[] = "/tmp/test_sock-XXXXXX";
 

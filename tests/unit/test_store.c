@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SOON       (loop_now() + SECONDS(10))
+#define SOON       (loop_now() + SECONDS(60))
 #define PAGE_BYTES 4096
 
 static char folder[] = "/tmp/test_store-XXXXXX";
@@ -301,8 +301,9 @@ static err late_fiber(void *arg)
 {
     struct put p = {60, 10, OK};
     hold_init(&late_hold, late_drop);
-    CHECK(store_write_held(arg, slow_work, &p, sizeof p, &late_hold, loop_now() + 400) ==
-          E_TIMEOUT); /* and yet it is committed */
+    for (ms span = 400; !slow_began && span < SECONDS(60); span *= 4) /* the thread has to have begun by then */
+        CHECK(store_write_held(arg, slow_work, &p, sizeof p, &late_hold, loop_now() + span) ==
+              E_TIMEOUT); /* and yet it is committed */
     late_gave_up = true;
     CHECK(atomic_load(&late_hold.count) == 2);
     trail_clear();

@@ -148,7 +148,7 @@ static err sem_body(void *arg)
         CHECK(group_spawn(i % 2 ? &lasting : &canceled, "taker", random_taker, &is_lasting[i % 2]) == OK);
     CHECK(fiber_sleep(loop_now() + random_below(8)) == OK);
     group_close(&canceled);
-    CHECK(group_join(&lasting, loop_now() + SECONDS(10)) == OK);
+    CHECK(group_join(&lasting, loop_now() + SECONDS(60)) == OK);
     CHECK(sem.count == PERMITS && sem.waiting.first == NULL && held == 0);
     CHECK(held_peak <= PERMITS && takes > 0);
     CHECK(overtakings == 0);
@@ -184,7 +184,7 @@ static err bell_body(void *arg)
     CHECK(bell_wait(&bell, loop_now() - 1) == OK); /* it rang before; twice is once */
     CHECK(bell_wait(&bell, loop_now() + 2) == E_TIMEOUT);
     timer_arm(&later, loop_now() + 2);
-    CHECK(bell_wait(&bell, loop_now() + SECONDS(10)) == OK);
+    CHECK(bell_wait(&bell, loop_now() + SECONDS(60)) == OK);
     CHECK(bell_wait(&bell, loop_now() - 1) == E_TIMEOUT);
     return OK;
 }
@@ -345,9 +345,9 @@ static err channel_body(void *arg)
         CHECK(group_spawn(&receivers, "receiver", random_receiver, NULL) == OK);
     CHECK(fiber_sleep(loop_now() + random_below(6)) == OK);
     group_close(&canceled);
-    CHECK(group_join(&senders, loop_now() + SECONDS(10)) == OK);
+    CHECK(group_join(&senders, loop_now() + SECONDS(60)) == OK);
     channel_close(&channel);
-    CHECK(group_join(&receivers, loop_now() + SECONDS(10)) == OK);
+    CHECK(group_join(&receivers, loop_now() + SECONDS(60)) == OK);
     CHECK(sent == received && wrong == 0 && memcmp(arrived, left, sizeof left) == 0);
     CHECK(channel.count == 0 && channel.senders.first == NULL && channel.receivers.first == NULL);
     return OK;

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOON (loop_now() + SECONDS(10))
+#define SOON (loop_now() + SECONDS(60))
 
 static struct server server;
 static const struct server_step *next_steps;

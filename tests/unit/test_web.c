@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOON   (loop_now() + SECONDS(10))
+#define SOON   (loop_now() + SECONDS(60))
 #define WINDOW KIB(16)
 
 /* --- the far end: grpc_server for h2, for h1 what a script says after each request --- */

@@ -64,7 +64,7 @@ static err request_read(struct stream *t, bool head_only)
         if (end && (head_only || !posts || strlen(end + 4) >= sizeof JSON - 1))
             return OK;
         size_t cap = head_only && !end ? 1 : sizeof request - 1 - len;
-        TRY(stream_read(t, request + len, cap, loop_now() + SECONDS(3), &got));
+        TRY(stream_read(t, request + len, cap, loop_now() + SECONDS(60), &got));
         if (got == 0)
             return E_CLOSED;
         len += got;
@@ -76,9 +76,9 @@ static err answer_write(struct stream *t, const struct script *s)
 {
     char more[1000];
     memset(more, 'x', sizeof more);
-    TRY(stream_write(t, s->answer, strlen(s->answer), loop_now() + SECONDS(3)));
+    TRY(stream_write(t, s->answer, strlen(s->answer), loop_now() + SECONDS(60)));
     for (size_t n = 0; n < s->more; n += sizeof more)
-        TRY(stream_write(t, more, sizeof more, loop_now() + SECONDS(3)));
+        TRY(stream_write(t, more, sizeof more, loop_now() + SECONDS(60)));
     return OK;
 }
 
@@ -92,7 +92,7 @@ static err serve(void *arg)
     TRY(tcp_accept(&listener, FOREVER, &t, &peer));
     err e = request_read(t, s->reset);
     if (e == OK)
-        e = s->answer ? answer_write(t, s) : stream_read(t, rest, sizeof rest, loop_now() + SECONDS(3), &got);
+        e = s->answer ? answer_write(t, s) : stream_read(t, rest, sizeof rest, loop_now() + SECONDS(60), &got);
     stream_close(t);
     return e == E_CLOSED || e == E_RESET ? OK : e; /* a client that has enough goes */
 }
@@ -118,7 +118,7 @@ static void one(struct group *g, const struct script *s, bool post)
     trail_clear();
     err got = post ? webhook_post_json(&w, bytes_of(JSON), deadline) : webhook_get(&w, deadline);
     check_words(s, post ? "POST" : "GET", got);
-    CHECK(group_join(g, loop_now() + SECONDS(5)) == OK);
+    CHECK(group_join(g, loop_now() + SECONDS(60)) == OK);
     (void)snprintf(line, sizeof line, "%s /hook/" SECRET "/x?thread=1 HTTP/1.1\r\nhost: %s\r\n", post ? "POST" : "GET", base + 7);
     CHECK(strncmp(request, line, strlen(line)) == 0);
     CHECK(!post || (strstr(request, "content-type: application/json\r\n") && strstr(request, length)));
@@ -144,14 +144,14 @@ static void wrong_urls(void)
     for (size_t i = 0; i < COUNT_OF(wrongs); i++) {
         struct webhook w = {.url = wrongs[i].url, .dns = dns};
         trail_clear();
-        err got = webhook_post_json(&w, bytes_of(JSON), loop_now() + SECONDS(5));
+        err got = webhook_post_json(&w, bytes_of(JSON), loop_now() + SECONDS(60));
         if (got != wrongs[i].want || strstr(trail_text(got, text, sizeof text), SECRET)) {
             print_error("%s: %s: %s\n", wrongs[i].name, err_name(got), text);
             checks_failed++;
         }
     }
     struct webhook w = {.url = base, .dns = dns};
-    CHECK(webhook_post_json(&w, (struct bytes){NULL, 0}, loop_now() + SECONDS(1)) == E_INVALID);
+    CHECK(webhook_post_json(&w, (struct bytes){NULL, 0}, loop_now() + SECONDS(60)) == E_INVALID);
 }
 
 static err everything(void *arg)

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#define SOON    (loop_now() + SECONDS(10))
+#define SOON    (loop_now() + SECONDS(60))
 #define PLANTED "planted-5f2d91c0-what-nobody-else-may-see-"
 #define MANY    700u
 #define LENGTH  (MANY * (sizeof PLANTED - 1))

@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-#define SOON (loop_now() + SECONDS(20))
+#define SOON (loop_now() + SECONDS(60))
 #define NO   CERT_COUNT
 
 struct side { /* what one side is given */
