@@ -1,7 +1,7 @@
 """soak: `holdfast run` with a backup every 10 s, while etcd is stopped, killed and restarted, a disk fills and another turns
 read-only, and keys are written all the while.
 
-    tests/soak/soak.py [--minutes 60] [--seed N] [--binary FILE] [--etcd system|3.4|3.5|3.7] [--keep]
+    tests/soak/soak.py [--minutes 60] [--seed N] [--binary FILE] [--etcd system|3.4|3.5|3.7] [--patience N] [--keep]
 
 It fails (exit 1) on: a listed good file that our own verification or etcd's tool does not find good; a fault of which
 failures_total, the stale gauge or the webhook does not tell in time, or of whose end they do not; an alarm without a fault;
@@ -149,6 +149,7 @@ class Soak:
 
     def expect(self, what: str, check: Callable[[], object], seconds: float = ALARM_S) -> bool:
         """Waits for it; what does not come in time is wrong, and told."""
+        seconds *= self.options.patience
         began = time.monotonic()
         while True:
             try:
@@ -274,7 +275,7 @@ class Soak:
         self.began = time.monotonic()
         self.etcd.start().fill(1500, big=2)
         self.hub.start()
-        self.watchers = Watchers(self.hub, self.etcd, list(self.places.values()))
+        self.watchers = Watchers(self.hub, self.etcd, list(self.places.values()), self.options.patience)
         end = self.began + self.options.minutes * 60
         for name in self.places:
             self.expect(f"start, {name}: the first backup", lambda: len(self.places[name].files()) > 0)
@@ -377,6 +378,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument("--binary", type=Path, default=Path(os.environ.get("HOLDFAST_BIN", ROOT / "build/x86_64/holdfast")))
     parser.add_argument("--etcd", default="system", choices=["system", "3.4", "3.5", "3.7"])
+    parser.add_argument("--patience", type=float, default=1, help="on a machine that does other things too: this times a second for /healthz, this times as long until alarms")
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs")
     parser.add_argument("--inside", choices=["yes", "no"], help=argparse.SUPPRESS)
     options = parser.parse_args()
