@@ -161,7 +161,7 @@ def may(plane, account, rule):
 
 def installed_is_right(plane, account, agent):
     for rule in sorted(manifests.needed()):
-        assert may(plane, account, rule), f"{account} may not {rule}"
+        plane.wait(lambda: may(plane, account, rule), f"{account} may {rule}")  # the authorizer hears of it a little later
     for verb, group, resource in (("get", "", "pods"), ("delete", "", "pods"), ("create", "", "configmaps"), ("get", "", "secrets"),
                                   ("update", "obsyk.io", "obsykagents"), ("delete", "coordination.k8s.io", "leases")):
         assert not may(plane, account, manifests.Rule("cluster", group, resource, verb)), f"{account} may {verb} {resource}"
@@ -200,7 +200,7 @@ def test_values_of_the_original_install(plane, helm, tmp_path):
 def test_kustomize(plane):
     restricted_namespace(plane)
     plane.kubectl("apply", "-k", CONFIG / "crds")
-    plane.kubectl("wait", "--for=condition=Established", "crd/obsykagents.obsyk.io", "--timeout=30s")
+    plane.wait_crd()
     plane.kubectl("apply", "-k", CONFIG / "kustomize/example")
     installed_is_right(plane, "holdfast:holdfast", "agent")
     plane.kubectl("delete", "deployment,obsykagent", "--all", "-n", "holdfast")
@@ -216,7 +216,7 @@ def agent(**spec):
 @pytest.fixture(scope="module")
 def crd(plane):
     plane.kubectl("apply", "-k", CONFIG / "crds")
-    plane.kubectl("wait", "--for=condition=Established", "crd/obsykagents.obsyk.io", "--timeout=30s")
+    plane.wait_crd()
     conditions = plane.kubectl_json("get", "crd", "obsykagents.obsyk.io")["status"]["conditions"]
     assert not [one for one in conditions if one["type"] == "NonStructuralSchema"]
 

@@ -94,8 +94,7 @@ def account(plane, tmp_path):
 @pytest.fixture
 def crd(plane):
     plane.kubectl("apply", "-k", CONFIG / "crds")
-    plane.kubectl("wait", "--for=condition=Established", "crd/obsykagents.obsyk.io", "--timeout=30s")
-    plane.wait(lambda: plane.kubectl("get", "obsykagents", "-A", check=False).returncode == 0, "the CRD served")
+    plane.wait_crd()
     yield
     plane.kubectl("delete", "obsykagents", "--all", "-A")
 

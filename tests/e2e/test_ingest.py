@@ -14,6 +14,7 @@ from peers.streaming import SECRET, SPACE
 
 pytestmark = pytest.mark.cluster
 PODS = 40
+STOP_S_MAX = 15  # nothing waits: at once; 5 s are what it may take to send the rest
 BOARDS = ["edge16", "hub32"]
 
 
@@ -73,8 +74,8 @@ def test_the_law(stream, plane, source, profile):
     again = [one for one in told if one.get("repeat")]
     assert len(again) <= 2 and s.platform.count("deleted_unknown") == 0, again  # what went back to an earlier state looks like one
     s.tell(f"law {source} {profile}", first_s=round(first, 2), bulk_s=round(bulk, 2), rss_anon=s.hub.watch.usage.anon_peak)
-    ended = s.hub.stop()
-    assert ended.code == 0 and ended.seconds < 7, ended
+    ended = s.hub.stop(60)
+    assert ended.code == 0 and ended.seconds < STOP_S_MAX, ended
     s.platform.assert_clean()
 
 
@@ -84,10 +85,11 @@ def test_each_change_arrives(stream, plane):
     s.hub.start()
     s.law.holds()
     body = plane.client.create("ConfigMap", make("ConfigMap", 0, "default", prefix="each"))
-    for version in range(2, 22):
-        bump(plane, "ConfigMap", [("default", "each0")], version)
+    for version in range(1, 22):
+        if version > 1:
+            bump(plane, "ConfigMap", [("default", "each0")], version)
         s.wait(lambda: s.platform.state("ConfigMap").get(body["metadata"]["uid"], {}).get("labels", {}).get("holdfast.test/version") == str(version),
-               f"version {version}", 20)
+               f"version {version}")
     told = [one for one in s.platform.delivered() if one["uid"] == body["metadata"]["uid"]]
     assert [(one["type"], one["version"]) for one in told] == [("added", 1)] + [("modified", version) for version in range(2, 22)]
     remove(plane, "ConfigMap", [("default", "each0")])
@@ -133,15 +135,19 @@ def test_suppress_unchanged(stream, plane, suppressed):
     name = f"quiet-{suppressed}".lower()
     body = plane.client.create("ConfigMap", {"metadata": {"name": name, "namespace": "default"}, "data": {"a": "0"}})
     s.law.holds()
+
+    def changed() -> int:
+        told = [one["type"] for one in s.platform.delivered() if one["uid"] == body["metadata"]["uid"]]
+        return told.count("modified")
+
     for at in range(1, 4):
         before = s.hub.metric("holdfast_ingest_changes_total")
         plane.client.patch("ConfigMap", name, {"data": {"a": str(at)}}, "default")
         s.hub.wait_metric("holdfast_ingest_changes_total", lambda now: now > before)
+        s.wait(lambda: suppressed or changed() == at, "each told before the next, with which it would coalesce")
     plane.client.patch("ConfigMap", name, {"data": {"b": "1"}}, "default")
     s.settle()
-    told = [one["type"] for one in s.platform.delivered() if one["uid"] == body["metadata"]["uid"]]
-    changed = told.count("modified")
-    assert changed == 1 if suppressed else 2 <= changed <= 4, told  # not suppressed they may coalesce
+    assert changed() == (1 if suppressed else 4), s.platform.delivered()
     assert s.platform.count("unchanged") == 0 or not suppressed
     assert s.hub.metric("holdfast_ingest_changes_suppressed_total") == (3 if suppressed else 0)
 
@@ -152,15 +158,17 @@ def test_heartbeats_come_by_the_clock(stream, plane):
     s.hub.start()
     s.law.holds()
     s.platform.wait_count("heartbeats", 1)
-    began, before, version = time.monotonic(), s.platform.count("heartbeats"), 1
+    version, until = 1, time.monotonic() + 60
     plane.create_pods(1, prefix="busy")
-    while time.monotonic() - began < 10.5:
+    before = s.platform.count("heartbeats")
+    while s.platform.count("heartbeats") < before + 6 and time.monotonic() < until:  # were they put off by changes, none would come
         version += 1
         bump(plane, "Pod", [("default", "busy-0")], version)
-    beats, seconds = s.platform.count("heartbeats") - before, time.monotonic() - began
+    beats = [one["at"] for one in s.platform.journal() if one["path"] == "heartbeat" and one["status"] == 200][before:][:6]
     remove(plane, "Pod", [("default", "busy-0")])
-    print(f"ingest: {beats} heartbeats in {seconds:.1f} s with {version} changes")
-    assert abs(beats - seconds / 2) <= 1.5
+    assert len(beats) == 6, s.hub.log_text()
+    print(f"ingest: 6 heartbeats in {beats[-1] - beats[0]:.1f} s with {version} changes")
+    assert 5 * 2 - 2 < beats[-1] - beats[0] < 5 * 2 + 10  # the first may be late, and all of a busy machine
     s.settle()
 
 
@@ -182,6 +190,13 @@ def test_environment_auto(stream, plane):
 
 # --- who asks what ---
 
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
+
+def what_was_asked(plane, user):
+    return {(one["verb"], one["requestURI"].partition("?")[0]) for one in plane.asked(user)}
+
+
 def lists_and_watches(kinds):
     return {(verb, KINDS[kind].path()) for kind in kinds for verb in ("list", "watch")}
 
@@ -195,15 +210,16 @@ def test_what_is_asked_of_the_api_server(stream, plane, source):
         s.agent()
         s.wait_reason("AgentHealthy")
     s.settle()
-    s.hub.stop()
-    asked = plane.asked(s.user)
-    told = {(one["verb"], one["requestURI"].partition("?")[0]) for one in asked}
     wanted = lists_and_watches(KINDS)
     if source == "crd":
         agents, secret = "/apis/obsyk.io/v1/obsykagents", f"/api/v1/namespaces/{SPACE}/secrets/{SECRET}"
-        lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
         wanted |= {("list", agents), ("watch", agents), ("get", secret), ("patch", f"/apis/obsyk.io/v1/namespaces/{SPACE}/obsykagents/oslo/status")}
-        leases = {one for one in told if one[1].startswith(lease)}
+    s.wait(lambda: wanted <= what_was_asked(plane, s.user), "all of it asked for: the snapshot does not wait for the watches")
+    asked = [one for one in plane.asked(s.user) if one["code"]]  # what is on its way when it is stopped has no answer
+    s.hub.stop()
+    told = what_was_asked(plane, s.user)
+    if source == "crd":
+        leases = {one for one in told if one[1].startswith(LEASES)}
         assert leases, "one replica acts"
         told -= leases
     assert told == wanted, sorted(told ^ wanted)

@@ -9,7 +9,6 @@ import pytest
 from peers.kube import ControlPlane
 from peers.kubefill import bump, fill
 from peers.kubekinds import KINDS, agent_rules
-from peers.proc import wait_for
 from peers.streaming import SPACE, Herd, Stream
 
 pytestmark = pytest.mark.cluster
@@ -73,7 +72,7 @@ def test_api_server_stopped_for_40_s(stream, plane, herd):
     assert stream.platform.count("heartbeats") - beats >= 6
     plane.api.resume()
     began = time.monotonic()
-    wait_for(lambda: plane.client.count("Namespace"), "the API server again", 60)
+    plane.wait_serving()
     herd.turn()
     recover(stream, "API server stopped for 40 s", began)
 
@@ -87,7 +86,7 @@ def test_etcd_paused(stream, plane, herd):
         time.sleep(0.5)
     plane.etcd.resume()
     began = time.monotonic()
-    wait_for(lambda: plane.client.count("Namespace"), "the API server again", 60)
+    plane.wait_serving()
     herd.turn()
     recover(stream, "etcd paused for 8 s", began)
 
@@ -119,12 +118,12 @@ def test_one_kind_forbidden(stream, plane, herd):
     plane.client.patch("ClusterRole", role, {"rules": agent_rules(others)})
     plane.api.restart()  # a watch that is open stays so, whatever the role says
     began = time.monotonic()
-    stream.hub.wait_metric("holdfast_ingest_kind_up", lambda up: up == 0, 60, kind="ConfigMap")
     herd.turn()
     stream.law.kinds = others
     stream.law.holds()
-    assert b"configmaps may not be listed" in stream.hub.get("/readyz?verbose")[1]
+    stream.wait(lambda: b"configmaps may not be listed" in stream.hub.get("/readyz?verbose")[1], "that it is told")
     assert next(one for one in stream.status()["kinds"] if one["kind"] == "ConfigMap")["state"] == "forbidden"
+    stream.hub.wait_metric("holdfast_ingest_kind_up", lambda up: up == 0, kind="ConfigMap")
     print(f"ingest: a kind forbidden: told after {time.monotonic() - began:.1f} s")
     plane.client.patch("ClusterRole", role, {"rules": agent_rules()})
     stream.law.kinds = list(KINDS)

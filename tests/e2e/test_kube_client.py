@@ -49,7 +49,7 @@ class Follower:
         self.proc = Proc([probe, plane.admin_config, "", "follow", str(seconds), *paths], log=self.log, env=env)
 
     def seen(self):
-        return self.log.read_text().splitlines()
+        return self.log.read_text().rpartition("\n")[0].splitlines()  # whole ones
 
     def wait(self, line, seconds=60):
         wait_for(lambda: any(line in s for s in self.seen()), f"{line} in {self.log}", seconds, self.proc)
@@ -66,11 +66,12 @@ def test_list_by_pages(plane, probe):
         plane.client.create("ConfigMap", config_map(f"page-{i:02}"))
     whole = ask(probe, plane.admin_config, "list", MAPS)
     paged = ask(probe, plane.admin_config, "list", MAPS, "4")
-    assert sorted(whole[:-1]) == sorted(paged[:-1])
+    ours = "default/page-"  # a young API server still makes some of its own
+    assert sorted(line for line in whole if line.startswith(ours)) == sorted(line for line in paged if line.startswith(ours))
     wanted = {f"{o['metadata']['namespace']}/{o['metadata']['name']} {o['metadata']['uid']} {o['metadata']['resourceVersion']}"
               for o in plane.objects("ConfigMap")}
-    assert set(paged[:-1]) == wanted
-    assert paged[-1].split()[2] == str(len(wanted))
+    assert {line for line in paged if line.startswith(ours)} == {line for line in wanted if line.startswith(ours)} and len(wanted) >= 23
+    assert [whole[-1].split()[2], paged[-1].split()[2]] == [str(len(whole) - 1), str(len(paged) - 1)]
 
 
 def test_one_object(plane, probe):
@@ -151,6 +152,7 @@ def test_half_open(plane, probe):
         plane.api.pause()
         time.sleep(32)  # what is tested is that silence is noticed, so there must be some
         plane.api.resume()
+        plane.wait_serving()
         plane.client.create("ConfigMap", config_map("woken"))
         f.wait("ADDED default/woken ", 60)
 
@@ -211,7 +213,7 @@ def test_lease(plane, probe):
         assert lease["holderIdentity"] == "first" and lease["leaseDurationSeconds"] == 15
         began = time.monotonic()
         first.kill()
-        wait_for(lambda: says("second", "held"), "the second holds it", 40, second)
+        wait_for(lambda: says("second", "held"), "the second holds it", 90, second)
         print(f"another holder after {time.monotonic() - began:.1f} s")
         assert plane.client.call("GET", "/apis/coordination.k8s.io/v1/namespaces/default/leases/elected")["spec"]["leaseTransitions"] == 1
     finally:
@@ -223,13 +225,13 @@ def test_lease(plane, probe):
 def test_other_servers(tmp_path, probe, flags, h2):
     """HTTP/1.1 only, a connection a watch; and connections that the server sends away now and then (0.02 is its most)."""
     with ControlPlane(tmp_path / "plane", manager=False, kwok=False, nodes=1, api_flags=flags) as plane:
-        with Follower(probe, plane, MAPS, NAMESPACES, PODS, seconds=20) as f:
+        with Follower(probe, plane, MAPS, NAMESPACES, PODS) as f:
             f.wait(f"{PODS} SYNCED")
             for i in range(60):
                 plane.client.create("ConfigMap", config_map(f"m-{i}"))
                 ask(probe, plane.admin_config, "get", f"{NAMESPACES}/default/configmaps/m-{i}")
-            f.wait("default/m-59 ")
-            wait_for(lambda: not f.proc.alive(), "the end", 60)
+            plane.client.create("ConfigMap", config_map("the-end"))
+            f.proc.wait(60)
             lines = f.seen()
             assert [s.split()[2] for s in lines if " ADDED default/m-" in s] == [f"default/m-{i}" for i in range(60)]
             told = next(s for s in lines if s.startswith("h2 "))

@@ -27,6 +27,9 @@ def config_of(etcd, server, **destination) -> str:
         "destinations": [to]}})
 
 
+HEALTH_S_MAX = 10  # machine.get() waits no longer: what a stuck server holds up, it holds up without end
+
+
 @pytest.fixture
 def boot(holdfast, tmp_path):
     init = holdfast.parent / "boot" / "init"
@@ -48,7 +51,7 @@ def records(server) -> list[dict]:
     for path in sorted(server.files.glob("*.json")):
         try:
             found.append(json.loads(path.read_text()))
-        except ValueError:
+        except (ValueError, OSError):  # half written, or pruned meanwhile
             pass
     return [record for record in found if record["verdict"] == "good"]
 
@@ -91,7 +94,7 @@ def watch_health(booted, seconds: float) -> None:
     while time.monotonic() < end:
         start = time.monotonic()
         assert booted.get("/healthz")[0] == 200
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < HEALTH_S_MAX
         time.sleep(0.5)
 
 
@@ -101,9 +104,9 @@ def test_the_server_goes_away_while_it_is_written_to(boot, etcd, tmp_path, how):
     etcd.fill(2000, big=30)
     with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server)) as booted:
         wait_for(lambda: records(server), "a good backup", 180, booted.proc, every=0.5)
+        failed = metric(booted, "holdfast_backup_failures_total")
         wait_for(lambda: list(server.files.glob("*.part-*")), "one being written", 60, booted.proc, every=0.01)
         server.pause() if how == "stopped" else server.kill()
-        failed = metric(booted, "holdfast_backup_failures_total")
         watch_health(booted, 15)
         wait_for(lambda: metric(booted, "holdfast_backup_failures_total") > failed, "the failure is told", 180, booted.proc, every=1)
         if how == "stopped":  # it would hold a thread for as long as it likes

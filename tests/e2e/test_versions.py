@@ -69,7 +69,7 @@ def cluster(tmp_path, server_cert):
     with Cluster(tmp_path / "cluster", 3, "3.7", tls=server_cert, gated=True).start() as made:
         made.members[0].fill(KEYS, big=12)
         learner = made.add_learner(tmp_path / "learner")
-        wait_for(lambda: int(learner.gateway().status().get("raftAppliedIndex", 0)) > 0, "the learner", 30, learner.proc)
+        wait_for(lambda: int(learner.gateway().status().get("raftAppliedIndex", 0)) > 0, "the learner", 60, learner.proc)
         yield made
 
 
@@ -84,7 +84,7 @@ def test_of_all_members_a_healthy_follower_is_asked(cluster, site, s3, key, tmp_
     lost, healthy = [member for member in cluster.members[:3] if member is not leader]
     learner = cluster.members[3]
     cluster.cut_off(lost)
-    wait_for(lambda: no_leader(lost), "a member without a leader", 30, lost.proc, every=0.1)
+    wait_for(lambda: no_leader(lost), "a member without a leader", 60, lost.proc, every=0.1)
     assert cluster.leader() is leader
     leader.gateway().put_many([(b"late", b"the member that is cut off does not know it")])
     hub = site([learner.url, lost.url, leader.url, healthy.url])
@@ -106,7 +106,7 @@ def in_the_middle(hub, proxy, then) -> tuple:
     done: list = []
     thread = threading.Thread(target=lambda: done.append(now(hub, "-o", "json", seconds=180)))
     thread.start()
-    wait_for(lambda: proxy.bytes_down > 3 << 20, "some of the stream", 30)
+    wait_for(lambda: proxy.bytes_down > 3 << 20, "some of the stream", 60)
     given = then()
     assert not done, "it was in the middle"
     proxy.set(down=Faults())
@@ -126,7 +126,7 @@ def test_the_leader_dies_in_the_middle(cluster, site, s3, key, tmp_path):
         assert done.code == 0 and done.record["endpoint"] == through, done.said
         assert_whole(s3, done.record, key, tmp_path)
         comes_back(hub, key, "3.7", count, tmp_path)
-        assert wait_for(lambda: cluster.leader() is not leader, "another leader", 30)
+        assert wait_for(lambda: cluster.leader() is not leader, "another leader", 60)
 
 
 @pytest.mark.cluster

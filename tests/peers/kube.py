@@ -11,6 +11,7 @@ Nodes are kwok's; pods with a nodeName of theirs become Running, and Jobs' pods 
 """
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -26,10 +27,12 @@ from .kubeconfig import Login, write_kubeconfig
 from .kubekinds import KINDS, agent_rules
 from .proc import PeerError, Proc, free_port, run, wait_for
 
+BUSY = (429, 500, 503, 504)
 READY_SECONDS = 120  # 4 s on an idle machine; a restart with 10,000 pods 17 s on a busy one
 NAMES = ("127.0.0.1", "::1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1")
 SYSTEM = ("default", "kube-system", "kube-public", "kube-node-lease")
 STAGES = ("node/fast/node-initialize", "node/heartbeat/node-heartbeat", "pod/fast/pod-ready", "pod/fast/pod-complete", "pod/fast/pod-delete")
+_marks = itertools.count()
 
 
 class Part:
@@ -201,8 +204,19 @@ class ControlPlane:
             return False
 
     def wait(self, check: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> object:
-        """Until check() is true; OSError counts as not yet."""
-        return wait_for(check, what, seconds, self.api.proc, every=0.05)
+        """Until check() is true; OSError counts as not yet, and so does what an API server that comes back refuses everybody for."""
+        def patient() -> object:
+            try:
+                return check()
+            except Refused as error:
+                if error.status not in BUSY:
+                    raise
+                return None
+        return wait_for(patient, what, seconds, self.api.proc, every=0.05)
+
+    def wait_serving(self) -> None:
+        """After a part was stopped: until requests are answered again."""
+        self.wait(lambda: self._api_ready() and self.client.count("Namespace"), "the API server again")
 
     # --- objects ---
 
@@ -264,14 +278,29 @@ class ControlPlane:
     # --- who asks ---
 
     def service_account(self, name: str, namespace: str = "default", rules: Sequence[dict] = (), own: Sequence[dict] = ()) -> None:
-        """An account with `rules` for the whole cluster and `own` in its namespace; replaced when they are there."""
+        """An account with `rules` for the whole cluster and `own` in its namespace; replaced when they are there. In force when it
+        returns: the authorizer hears of roles as everybody does, a little later."""
         self._ensure("ServiceAccount", {"metadata": {"name": name, "namespace": namespace}})
+        mark = {"apiGroups": ["holdfast.test"], "resources": [f"mark{next(_marks)}"], "verbs": ["get"]}
         subject = [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]
         for prefix, given, where in (("Cluster", rules, {}), ("", own, {"namespace": namespace})):
             path = {"metadata": {"name": f"{namespace}-{name}" if prefix else name, **where}}
             role = {"apiGroup": "rbac.authorization.k8s.io", "kind": f"{prefix}Role", "name": path["metadata"]["name"]}
-            self._put(f"{prefix}Role", {**path, "rules": list(given)})
+            self._put(f"{prefix}Role", {**path, "rules": [*given, {**mark, "resources": [mark["resources"][0] + prefix.lower()]}]})
             self._ensure(f"{prefix}RoleBinding", {**path, "roleRef": role, "subjects": subject})
+            self.wait(lambda: self._may(f"system:serviceaccount:{namespace}:{name}", mark["resources"][0] + prefix.lower(), namespace),
+                      f"the roles of {name} in force")
+
+    def _may(self, user: str, resource: str, namespace: str) -> bool:
+        """What the authorizer says of `get` in holdfast.test."""
+        asked = {"group": "holdfast.test", "resource": resource, "verb": "get", "namespace": namespace}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": user, "resourceAttributes": asked}}
+        return bool(self.client.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)["status"]["allowed"])
+
+    def wait_crd(self) -> None:
+        """The ObsykAgents' definition was applied: until it is served, and told of to who looks what there is."""
+        self.kubectl("wait", "--for=condition=Established", "crd/obsykagents.obsyk.io", "--timeout=60s", seconds=90)
+        self.wait(lambda: self.kubectl("get", "obsykagents", "-A", check=False).returncode == 0, "the CRD served")
 
     def _put(self, kind: str, body: dict) -> None:
         self._ensure(kind, body)
@@ -313,9 +342,10 @@ class ControlPlane:
 
     def asked(self, user: str) -> list[dict]:
         """What a user (system:serviceaccount:NAMESPACE:NAME) asked of the API server, in order: verb, requestURI, userAgent,
-        objectRef, code. A watch is told when it begins. Only with audit=True."""
+        objectRef, code (None while it is not answered). A watch is told when it begins. Only with audit=True."""
         found: dict[str, dict] = {}
-        for line in self.audit_log.read_text().splitlines() if self.audit_log.exists() else ():
+        whole = self.audit_log.read_text().rpartition("\n")[0] if self.audit_log.exists() else ""  # the last line may be half written
+        for line in whole.splitlines():
             one = json.loads(line)
             if one["user"].get("username") == user:
                 one["code"] = one.get("responseStatus", {}).get("code", found.get(one["auditID"], {}).get("code"))

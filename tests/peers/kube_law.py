@@ -13,6 +13,7 @@ from typing import Iterable, Sequence
 
 from .infos import go_json, info
 from .kube import ControlPlane
+from .kubeclient import Refused
 from .kubekinds import KINDS
 from .platform import Platform
 from .proc import PeerError, run
@@ -33,13 +34,16 @@ class Law:
         return [text for kind in kinds or self.kinds for text in self._kind(kind)]
 
     def _kind(self, kind: str) -> list[str]:
-        there, here = self.expected(kind), self.platform.state(kind)
+        try:
+            there, here = self.expected(kind), self.platform.state(kind)
+        except (OSError, Refused) as error:  # an API server that comes back, or is busy
+            return [f"{kind} cannot be compared: {error}"]
         found = [f"{kind} {uid} ({there[uid]['name']}) is missing" for uid in there.keys() - here.keys()]
         found += [f"{kind} {uid} ({here[uid].get('name')}) is there still" for uid in here.keys() - there.keys()]
         found += [f"{kind} {uid}: {_first(there[uid], here[uid])}" for uid in there.keys() & here.keys() if there[uid] != here[uid]]
         return found
 
-    def holds(self, seconds: float = 60, clean: bool = True) -> float:
+    def holds(self, seconds: float = 120, clean: bool = True) -> float:
         """Waits until it holds; PeerError tells what differs. With clean, nothing malformed came and no object went back
         to an older state. Kinds that agreed once are looked at again at the end: all agree at one time."""
         began = time.monotonic()

@@ -78,7 +78,7 @@ class Platform:
         if self.tls:
             line += ["--cert", self.tls.cert, "--key", self.tls.key]
         self.proc = Proc([*line, *self.flags], log=self.folder / "platform.log")
-        wait_for(self.stats, "the platform", 30, self.proc)
+        wait_for(self.stats, "the platform", 120, self.proc)
         return self
 
     def stop(self) -> None:
@@ -146,7 +146,7 @@ class Platform:
         """Any of journal, problems, counts, faults, state; default all but faults and state."""
         self._ask("/clear?what=" + ",".join(what or ("journal", "problems", "counts")))
 
-    def wait_count(self, name: str, at_least: int, seconds: float = 30) -> int:
+    def wait_count(self, name: str, at_least: int, seconds: float = 90) -> int:
         return wait_for(lambda: (count := self.count(name)) >= at_least and count or None, f"{at_least} {name}", seconds, self.proc,
                         every=0.02)  # type: ignore[return-value]
 

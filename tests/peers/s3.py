@@ -38,7 +38,7 @@ class _Served:
 
     def start(self) -> "_Served":
         self.proc = Proc(self._argv(), log=self.folder / "log", env={"PATH": "/usr/bin:/bin", **self._env()}, cwd=self.folder)
-        wait_for(lambda: port_open(self.listens), f"{self.proc.name} answers", 30, self.proc)
+        wait_for(lambda: port_open(self.listens), f"{self.proc.name} answers", 120, self.proc)
         return self
 
     def _argv(self) -> list:

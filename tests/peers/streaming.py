@@ -67,7 +67,7 @@ class Stream:
         self.key_file.write_bytes(self.platform.private_key.read_bytes())
         if self.source == "crd":
             self.plane.kubectl("apply", "-f", "-", data=subprocess.run([self.hub.binary, "crd"], capture_output=True, text=True, check=True).stdout)
-            self.plane.kubectl("wait", "--for=condition=Established", "crd/obsykagents.obsyk.io")
+            self.plane.wait_crd()
             self.secret()
         return self
 
@@ -106,7 +106,7 @@ class Stream:
                 return one["status"], one["reason"], one["message"]
         return "", "", ""
 
-    def wait_reason(self, reason: str, name: str = "oslo", seconds: float = 60) -> str:
+    def wait_reason(self, reason: str, name: str = "oslo", seconds: float = 120) -> str:
         """Until a condition has this reason; its message."""
         def look() -> str | None:
             conditions = self.resource(name).get("status", {}).get("conditions") or ()
@@ -127,10 +127,10 @@ class Stream:
         except KeyError:
             return 0
 
-    def wait(self, check: Callable[[], object], what: str, seconds: float = 60) -> object:
+    def wait(self, check: Callable[[], object], what: str, seconds: float = 120) -> object:
         return wait_for(check, what, seconds, self.hub.proc, every=0.05)
 
-    def settle(self, seconds: float = 60) -> float:
+    def settle(self, seconds: float = 120) -> float:
         """The law; then nothing waits any more."""
         took = self.law.holds(seconds)
         self.wait(lambda: not self.status()["agents"][0]["spool"]["events"], "the spool empty", seconds)
