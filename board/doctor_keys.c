@@ -69,15 +69,20 @@ static err recipients_read(const struct config_destination *to, struct seal *s)
 static void look(struct doctor *d, const struct doctor_probe *p, const char *subject, struct seal *s)
 {
     struct lane l;
-    bool given = *d->config->backup.identity_file != 0;
+    bool given = *d->config->backup.identity_file != 0, readable = true;
     lane_open(&l, "doctor", mem_task(), 1);
     err e = recipients_read(&d->config->backup.destinations[p->index], s);
     if (e == OK && given)
         e = backup_keys_read(d->config->backup.identity_file, doctor_until(d), &s->keys);
+    readable = e != E_DENIED;
     if (e == OK && given) /* it only computes */
         e = lane_call(&l, seal_and_open, &s, sizeof s, NULL, FOREVER);
     lane_close(&l);
-    if (e == E_DENIED)
+    if (!readable)
+        doctor_failed(d, p, DOCTOR_BAD, subject, e,
+                      "backup.rehearse.identity_file must be readable for the user that holdfast runs as: no rehearsal can open "
+                      "these backups");
+    else if (e == E_DENIED)
         doctor_failed(d, p, DOCTOR_BAD, subject, e,
                       "backup.rehearse.identity_file has none of the recipients' keys: no rehearsal can open these backups");
     else if (e != OK)

@@ -98,8 +98,6 @@ struct backup_record {
  * bytes. */
 #define BACKUP_RECORD_JSON_MAX KIB(6)
 void backup_record_json(struct json_writer *w, const struct backup_record *r);
-void backup_verification_json(struct json_writer *w, const char *path,
-                              const struct backup_verification *v); /* what `verify` prints */
 /* Reads what backup_record_json() wrote; unknown keys are let be. E_CORRUPT with line and key. */
 MUST_USE err backup_record_parse(struct bytes json, struct backup_record *out);
 

@@ -146,14 +146,6 @@ err place_rename_new(struct place *p, const char *from, const char *to)
     return leave(p, p->kind->rename_new(p, from, to));
 }
 
-err place_space(struct place *p, uint64_t *free_bytes)
-{
-    if (!p->kind->space)
-        return E_UNSUPPORTED;
-    enter(p);
-    return leave(p, p->kind->space(p, free_bytes));
-}
-
 err place_tidy(struct place *p)
 {
     enter(p);

@@ -45,7 +45,6 @@ MUST_USE err place_read_small(struct place *p, const char *name, size_t bytes_ma
 MUST_USE err place_write_small(struct place *p, const char *name, struct bytes content, ms deadline);
 MUST_USE err place_remove(struct place *p, const char *name);                     /* durable; E_ABSENT where it can be told */
 MUST_USE err place_rename_new(struct place *p, const char *from, const char *to); /* E_EXISTS; S3: E_UNSUPPORTED */
-MUST_USE err place_space(struct place *p, uint64_t *free_bytes);                  /* S3: E_UNSUPPORTED */
 /* What killed runs left: files NAME.part-XXXXXXXX nobody holds, uploads in parts of ours (the store remembers ours; without it
  * those older than backup.total_timeout). What cannot go is logged. */
 MUST_USE err place_tidy(struct place *p);

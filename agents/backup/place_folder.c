@@ -186,12 +186,6 @@ static err folder_rename_new(struct place *p, const char *from, const char *to)
     return file_rename_new(lane_of(p), path, other, soon());
 }
 
-static err folder_space(struct place *p, uint64_t *free_bytes)
-{
-    uint64_t total_bytes = 0;
-    return file_space(lane_of(p), p->folder, soon(), free_bytes, &total_bytes);
-}
-
 /* --- what killed runs left --- */
 
 struct leftovers {
@@ -258,7 +252,6 @@ const struct place_kind place_folder_kind = {
     .write_small = folder_write_small,
     .remove = folder_remove,
     .rename_new = folder_rename_new,
-    .space = folder_space,
     .tidy = folder_tidy,
     .put_open = place_folder_put_open,
     .put_append = place_folder_put_append,

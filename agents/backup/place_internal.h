@@ -17,7 +17,6 @@ struct place_kind {
     MUST_USE err (*write_small)(struct place *p, const char *name, struct bytes content, ms deadline);
     MUST_USE err (*remove)(struct place *p, const char *name);
     MUST_USE err (*rename_new)(struct place *p, const char *from, const char *to);
-    MUST_USE err (*space)(struct place *p, uint64_t *free_bytes);
     MUST_USE err (*tidy)(struct place *p);
     MUST_USE err (*put_open)(struct place *p, const char *name, struct place_put **out);
     MUST_USE err (*put_append)(struct place_put *w, struct buf *b, ms deadline);

@@ -92,14 +92,6 @@ void backup_verification_put(struct json_writer *w, const struct backup_verifica
     json_array_end(w);
 }
 
-void backup_verification_json(struct json_writer *w, const char *path, const struct backup_verification *v)
-{
-    json_object(w);
-    json_put_text(w, "path", path);
-    backup_verification_put(w, v);
-    json_object_end(w);
-}
-
 static void put_hash_kv(struct json_writer *w, const struct backup_record *r)
 {
     json_key(w, "hash_kv");

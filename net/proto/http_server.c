@@ -181,13 +181,12 @@ void visit_release(struct visit *v)
     (void)waitq_wake_one(&s->freed);
 }
 
-static void visit_open(struct http_server *s, struct stream *stream, const struct addr *peer)
+static void visit_open(struct http_server *s, struct stream *stream)
 {
     struct visit *v = s->free;
     s->free = v->next;
     *v = (struct visit){.server = s,
                         .stream = stream,
-                        .peer = *peer,
                         .state = VISIT_WORKING,
                         .handshake_due = s->tls != NULL,
                         .idle_until = loop_now() + s->options.limits.idle_ms,
@@ -224,7 +223,7 @@ static err accept_run(void *arg)
             return OK;
         }
         if (e == OK && s->free)
-            visit_open(s, stream, &peer);
+            visit_open(s, stream);
         else if (e == OK)
             visit_refuse(s, stream);
         else

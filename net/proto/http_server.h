@@ -53,7 +53,6 @@ struct http_server_use http_server_use(const struct http_server *s);
 
 /* --- in a handler: the request (views are valid until the handler returns) --- */
 const struct http1_head *http_request_of(const struct http_exchange *x); /* method, path, query, fields: net/format/http1.h */
-const struct addr *http_peer(const struct http_exchange *x);
 /* OK with *got 0: the end. Sends 100 Continue first where it was asked for. E_RANGE: over the limit (413 is sent if nothing was).
  */
 MUST_USE err http_read_body(struct http_exchange *x, void *into, size_t cap, size_t *got);

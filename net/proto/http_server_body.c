@@ -11,11 +11,6 @@ const struct http1_head *http_request_of(const struct http_exchange *x)
     return &x->head;
 }
 
-const struct addr *http_peer(const struct http_exchange *x)
-{
-    return &x->visit->peer;
-}
-
 int64_t http_body_length(const struct http_exchange *x)
 {
     return x->head.framing == HTTP1_CHUNKED ? -1 : (int64_t)x->head.length;

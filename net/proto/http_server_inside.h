@@ -38,7 +38,6 @@ enum visit_state { VISIT_FREE, VISIT_RESTING, VISIT_QUEUED, VISIT_WORKING };
 struct visit { /* one connection */
     struct http_server *server;
     struct stream *stream;
-    struct addr peer;
     enum visit_state state;
     bool handshake_due, expired;
     unsigned requests;

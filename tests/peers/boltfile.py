@@ -216,12 +216,6 @@ class BoltFile:
         self.sum_metas()
         return at
 
-    def freelist_ids(self) -> tuple[int, int]:
-        """Where the ids of the stored freelist begin, and how many they are."""
-        _, _, count, _ = self.header(self.meta.freelist)
-        start = self.offset(self.meta.freelist) + HEADER
-        return (start, count) if count < 0xFFFF else (start + 8, struct.unpack_from("<Q", self.data, start)[0])
-
     def sum_metas(self, only: tuple[int, ...] = (0, 1)) -> "BoltFile":
         for at in only:
             start = self.offset(at) + HEADER

@@ -146,11 +146,6 @@ struct kube_watch_state kube_watch_look(const struct kube_watches *s, unsigned t
     return state;
 }
 
-bool kube_watch_ready(const struct kube_watches *s)
-{
-    return s->current && s->at < s->piece->len;
-}
-
 /* --- turns --- */
 
 static void event_was_taken(struct kube_watches *s)

@@ -69,7 +69,6 @@ void kube_watch_remove(struct kube_watches *s, unsigned tag); /* idempotent */
 
 /* The next event of any of them. */
 MUST_USE err kube_watch_next(struct kube_watches *s, ms deadline, struct kube_event *out);
-bool kube_watch_ready(const struct kube_watches *s); /* more of what was received lies here: the next call does not wait */
 
 struct kube_watch_state {
     bool there, open; /* open: the server has answered 200 */
