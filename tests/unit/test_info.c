@@ -9,6 +9,7 @@
 
 #include "agents/ingest/envelope.h"
 #include "agents/ingest/info_inside.h"
+#include "board/rt/mem.h"
 #include "net/format/json_write.h"
 #include "net/format/quantity.h"
 #include "net/format/rfc3339.h"
@@ -818,5 +819,5 @@ int main(void)
         cmocka_unit_test(an_empty_snapshot),
         cmocka_unit_test(changes_are_found_in_either_spelling),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mem_boot(&profile_hub32, MEM_LAZY) == OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
