@@ -34,6 +34,8 @@ static err fill(struct deliver *d, const struct deliver_options *o)
     d->tls = o->tls ? tls_config_share(o->tls) : NULL;
     d->oauth2 = o->oauth2;
     d->files = o->files;
+    d->until = o->until;
+    d->until_arg = o->until_arg;
     d->task = mem_task();
     group_open(&d->group, d->task);
     return OK;
@@ -200,7 +202,7 @@ static err due_send(struct deliver *d)
 /* When something is to be done that no bell tells of. */
 static ms next_event(const struct deliver *d, ms deadline)
 {
-    ms next = deadline, held = held_until(d);
+    ms next = deliver_line_shut(d) ? ms_min(deadline, loop_now() + DELIVER_SHUT_MS) : deadline, held = held_until(d);
     for (unsigned i = 0; i < d->slot_count; i++) {
         const struct slot *s = &d->slots[i];
         ms due = s->trial.judged.next_at > d->gate_at ? s->trial.judged.next_at : d->gate_at;

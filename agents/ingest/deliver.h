@@ -75,8 +75,10 @@ struct deliver_options {
     struct tls_config *tls; /* of https; shared while open */
     bool allow_plaintext;   /* http to others than loopback */
     struct oauth2 *oauth2;
-    struct lane *files;     /* where snapshots lie; may be NULL: none are sent */
-    unsigned in_flight_max; /* events over one HTTP/2 connection, 1..DELIVER_IN_FLIGHT_MAX; over HTTP/1.1 it is one */
+    struct lane *files;           /* where snapshots lie; may be NULL: none are sent */
+    unsigned in_flight_max;       /* events over one HTTP/2 connection, 1..DELIVER_IN_FLIGHT_MAX; over HTTP/1.1 it is one */
+    ms (*until)(const void *arg); /* nothing of it leaves after that (fence.h); NULL: for ever */
+    const void *until_arg;
 };
 
 struct deliver;

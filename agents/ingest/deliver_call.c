@@ -100,6 +100,7 @@ static err ready_wait(struct deliver *d, ms deadline, bool *failed)
         if (*failed)
             return OK;
         ms until = d->gate_at > loop_now() ? ms_min(d->gate_at, deadline) : deadline;
+        until = deliver_line_shut(d) ? ms_min(until, loop_now() + DELIVER_SHUT_MS) : until;
         err e = waitq_wait(&d->ready, until);
         if (e != OK && (e != E_TIMEOUT || loop_now() >= deadline))
             return e;

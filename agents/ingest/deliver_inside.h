@@ -86,6 +86,8 @@ struct deliver {
     struct tls_config *tls;
     struct oauth2 *oauth2;
     struct lane *files;
+    ms (*until)(const void *arg);
+    const void *until_arg;
     enum task task;
     struct bell bell;   /* the collector's */
     struct waitq ready; /* others wait here, for a connection or room on it */
@@ -110,6 +112,9 @@ struct deliver {
     const struct trial *answer_of;
 };
 
+/* Nothing may leave, and no bell tells when it may again: look after DELIVER_SHUT_MS. */
+#define DELIVER_SHUT_MS SECONDS(1)
+bool deliver_line_shut(const struct deliver *d);
 /* A token is there, a connection too, and nothing forbids to begin; what is missing is being got. */
 bool deliver_line_ready(struct deliver *d);
 /* Opens an exchange; body NULL: body_bytes come by web_send(). OK: trial->exchange is open. */

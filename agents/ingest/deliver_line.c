@@ -2,6 +2,8 @@
  * has less time than they take ends them, and events go on while a token is renewed. */
 #include "agents/ingest/deliver_inside.h"
 
+#include "agents/ingest/fence.h"
+
 #include "board/rt/log.h"
 
 #include <stdlib.h>
@@ -57,12 +59,22 @@ static bool is_idle(const struct line *l)
 
 /* --- what a line needs --- */
 
+static err reach(struct deliver *d, struct web **out)
+{
+    ms deadline = loop_now() + DELIVER_REQUEST_MS_MAX;
+    struct stream *s = NULL;
+    TRY(dns_connect(d->dns, d->url.host, d->url.port, deadline, &s));
+    if (d->until)
+        TRY(fence_put(s, d->until, d->until_arg, &s));
+    return web_connect_on(s, &d->url, d->tls, WINDOW_BYTES, deadline, out);
+}
+
 static err connect(struct deliver *d)
 {
     struct line *l = calloc(1, sizeof *l);
     if (!l)
         return E_BUDGET;
-    err e = web_connect(d->dns, &d->url, d->tls, WINDOW_BYTES, loop_now() + DELIVER_REQUEST_MS_MAX, &l->web);
+    err e = reach(d, &l->web);
     if (e != OK) {
         free(l);
         return e;
@@ -146,6 +158,11 @@ static err prepare_run(void *arg)
     return OK;
 }
 
+bool deliver_line_shut(const struct deliver *d)
+{
+    return d->until && loop_now() >= d->until(d->until_arg);
+}
+
 bool deliver_line_ready(struct deliver *d)
 {
     struct oauth2_token *t = NULL;
@@ -153,7 +170,8 @@ bool deliver_line_ready(struct deliver *d)
     oauth2_release(t);
     if (d->line && !web_usable(d->line->web))
         deliver_line_retire(d, d->line);
-    bool has_line = d->line && !is_idle(d->line), may_begin = loop_now() >= d->gate_at;
+    bool has_line = d->line && !is_idle(d->line);
+    bool may_begin = loop_now() >= d->gate_at && !deliver_line_shut(d);
     if (!d->preparing && may_begin && (!has_line || !has_token || oauth2_is_due(d->oauth2))) {
         d->preparing = true;
         err e = group_spawn(&d->group, "deliver line", prepare_run, d);

@@ -90,6 +90,13 @@ static err open_file(struct outlet *o)
     return snapshot_file_open(path, &o->lane, (uint64_t)o->in->config->ingest.snapshot_bytes_max, &o->file);
 }
 
+/* Another replica may speak from then on. */
+static ms ours_until(const void *arg)
+{
+    const struct ingest *in = arg;
+    return in->lease ? lease_until(in->lease) : 0;
+}
+
 static err open_platform(struct outlet *o)
 {
     struct ingest *in = o->in;
@@ -105,7 +112,9 @@ static err open_platform(struct outlet *o)
                                       .allow_plaintext = plaintext,
                                       .oauth2 = o->oauth2,
                                       .files = &o->lane,
-                                      .in_flight_max = in->limits->in_flight};
+                                      .in_flight_max = in->limits->in_flight,
+                                      .until = in->lease ? ours_until : NULL,
+                                      .until_arg = in};
     return deliver_open(&options, &o->deliver);
 }
 

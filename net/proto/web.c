@@ -38,15 +38,23 @@ err web_over(struct stream *s, const struct web_over *how, ms deadline, struct w
 
 err web_connect(struct dns *d, const struct url *url, struct tls_config *tls, size_t window_bytes, ms deadline, struct web **out)
 {
-    char authority[URL_AUTHORITY_MAX];
     struct stream *s = NULL;
     *out = NULL;
-    url_authority(url, authority, sizeof authority);
     if (url->tls && !tls)
-        return trail(E_INVALID, "https://%s without TLS settings", authority);
+        return trail(E_INVALID, "https://%s without TLS settings", url->host);
     TRY(dns_connect(d, url->host, url->port, deadline, &s));
+    return web_connect_on(s, url, tls, window_bytes, deadline, out);
+}
+
+err web_connect_on(struct stream *s, const struct url *url, struct tls_config *tls, size_t window_bytes, ms deadline,
+                   struct web **out)
+{
+    char authority[URL_AUTHORITY_MAX];
+    *out = NULL;
+    url_authority(url, authority, sizeof authority);
     if (url->tls) {
         struct stream *plain = s;
+        ASSERT(tls != NULL);
         TRY(trail(tls_connect(tls, plain, url->host, deadline, &s), "TLS with %s", authority));
     }
     const char *alpn = url->tls ? tls_alpn(s) : NULL;

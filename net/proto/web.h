@@ -43,6 +43,9 @@ struct web_exchange;
  * window_bytes: what the server may send ahead of our reading, of an exchange that does not tell its own: 8 KiB .. 4 MiB. */
 MUST_USE err web_connect(struct dns *d, const struct url *url, struct tls_config *tls, size_t window_bytes, ms deadline,
                          struct web **out);
+/* The same over a connection to that host that is open already, which it takes over, also on error. */
+MUST_USE err web_connect_on(struct stream *s, const struct url *url, struct tls_config *tls, size_t window_bytes, ms deadline,
+                            struct web **out);
 /* Over a stream that is open already, which it takes over, also on error. authority: "host:port". h2: speaks it at once (prior
  * knowledge). tls: the stream tells a cut from an end. */
 struct web_over {

@@ -158,7 +158,7 @@ static err ingest_run(void *arg)
     struct oauth2_options o = {want.url, dns, tls, false, TASK_INGEST};
     TRY(oauth2_open(&o, &oauth2));
     TRY(oauth2_set_credentials(oauth2, want.client_id, &key));
-    struct deliver_options d = {want.url, dns, tls, false, oauth2, &files, want.in_flight};
+    struct deliver_options d = {want.url, dns, tls, false, oauth2, &files, want.in_flight, NULL, NULL};
     TRY(deliver_open(&d, &deliver));
     return all_send();
 }

@@ -120,7 +120,7 @@ class Platform:
 
     def journal(self, since: int = 0) -> list[dict]:
         """Arrivals in order: seq, at (time.monotonic()), path, status (0: no answer), type, kind, uid, name, version,
-        repeat, older, bytes; and body with expect(keep_bodies=True)."""
+        repeat, older, bytes, by (the agent_version that came with this token); and body with expect(keep_bodies=True)."""
         return self._ask(f"/journal?since={since}") or []  # type: ignore[return-value]
 
     def delivered(self, since: int = 0) -> list[dict]:
@@ -154,7 +154,8 @@ class Platform:
 
     def fault(self, *rules: dict) -> None:
         """Replaces the rules; none: all is well. A rule has any of: path (token, snapshot, events, heartbeat or *; default *),
-        kind, names (of the object), times (default for ever), status, headers, body, delay_ms, hang, reset, and apply: it took
+        kind, names (of the object), times (default for ever), status, headers, body, delay_ms, hang, reset, hold (of the body
+        so many bytes are read, until other rules are given; counts tell `held`), and apply: it took
         effect all the same, the answer was lost. The first rule that matches and has times left is used.
             platform.fault({"path": "events", "status": 429, "headers": {"Retry-After": "2"}, "times": 3})"""
         self._ask("/faults", [{"path": "*", "times": -1, **rule} for rule in rules])

@@ -90,6 +90,14 @@ static void world_close(struct world *w)
     *w = (struct world){0};
 }
 
+static ms shut_at = FOREVER;
+
+static ms ours_until(const void *arg)
+{
+    (void)arg;
+    return shut_at;
+}
+
 static err world_open(struct world *w, bool with_file)
 {
     static const struct dns_config numeric = {.ndots = 1, .timeout_s = 1, .attempts = 1};
@@ -104,7 +112,7 @@ static err world_open(struct world *w, bool with_file)
     struct oauth2_options o = {url, w->dns, w->tls, true, TASK_BOARD};
     TRY(oauth2_open(&o, &w->oauth2));
     TRY(oauth2_set_credentials(w->oauth2, "client-7", &key));
-    struct deliver_options d = {url, w->dns, w->tls, true, w->oauth2, &w->disk, IN_FLIGHT};
+    struct deliver_options d = {url, w->dns, w->tls, true, w->oauth2, &w->disk, IN_FLIGHT, ours_until, NULL};
     return deliver_open(&d, &w->deliver);
 }
 
@@ -123,6 +131,7 @@ static void setup(void *arg)
     memset(&peer, 0, sizeof peer);
     peer.at = sim_ip(over_h2 ? "10.0.0.1:443" : "10.0.0.1:80");
     peer.life_s = 3600;
+    shut_at = FOREVER;
     sim_boot(boot);
     sim_wall_set(((int64_t)time(NULL) + 60) * 1000); /* the certificates were made just now */
 }
@@ -776,6 +785,29 @@ static err stopped(struct world *w, const void *arg)
     return OK;
 }
 
+/* The Lease is lost while an event waits for its next try: nothing leaves, whatever falls due; and goes on when it is held again.
+ */
+static err shut(struct world *w, const void *arg)
+{
+    static const struct platform_fault failing[] = {{.op = PLATFORM_EVENT, .from = 1, .to = 1, .status = 500}};
+    struct deliver_result r;
+    uint64_t tag = 0;
+    (void)arg;
+    peer.faults = failing;
+    peer.fault_count = 1;
+    TRY(deliver_submit(w->deliver, bytes_of("{\"n\":0}"), 0));
+    SIM_CHECK(deliver_collect(w->deliver, loop_now() + 500, &tag, &r) == E_TIMEOUT);
+    shut_at = loop_now();
+    SIM_CHECK(deliver_collect(w->deliver, loop_now() + SECONDS(60), &tag, &r) == E_TIMEOUT);
+    SIM_CHECK(deliver_heartbeat(w->deliver, bytes_of("{}"), loop_now() + SECONDS(5), &r) == E_TIMEOUT);
+    SIM_CHECK(peer.count[PLATFORM_EVENT] == 1 && peer.count[PLATFORM_HEARTBEAT] == 0);
+    shut_at = FOREVER;
+    trail_clear();
+    TRY(deliver_collect(w->deliver, loop_now() + SECONDS(10), &tag, &r));
+    SIM_CHECK(r.outcome == DELIVER_GOOD && peer.count[PLATFORM_EVENT] == 2);
+    return OK;
+}
+
 /* AC-16: the caller's own deadline; and a file that is not there, or shorter than was said. */
 static err own_ends(struct world *w, const void *arg)
 {
@@ -811,7 +843,7 @@ static err rested(struct world *w, const void *arg)
 static const struct {
     const char *name;
     err (*body)(struct world *w, const void *arg);
-} scenes[] = {{"together", together}, {"stopped", stopped}, {"own ends", own_ends}, {"rested", rested}};
+} scenes[] = {{"together", together}, {"stopped", stopped}, {"shut", shut}, {"own ends", own_ends}, {"rested", rested}};
 static unsigned scene;
 
 static err run_scene(void *arg)

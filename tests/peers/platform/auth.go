@@ -146,9 +146,13 @@ func (s *state) grant(body []byte, now time.Time) (map[string]any, error) {
 	return map[string]any{"access_token": name, "token_type": "Bearer", "expires_in": s.client.ExpiresIn, "scope": "agent"}, nil
 }
 
-// bearer says whether the request's token is good; a bad one is the client's chance to fetch another, and counted.
-func (s *state) bearer(r *http.Request, now time.Time) bool {
+// bearer says whether the request's token is good; a bad one is the client's chance to fetch another, and counted. Who bears it is noted.
+func (s *state) bearer(r *http.Request, a *arrival, now time.Time) bool {
 	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if a.By != "" {
+		s.voices[token] = a.By
+	}
+	a.By = s.voices[token]
 	until, known := s.tokens[token]
 	switch {
 	case !found:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -33,6 +34,7 @@ type fault struct {
 	Hang    bool              `json:"hang"`     // no answer until the client gives up or the rule is taken back
 	Reset   bool              `json:"reset"`    // RST in place of an answer
 	Apply   bool              `json:"apply"`    // took effect all the same: the answer was lost
+	Hold    int64             `json:"hold"`     // of the body no more than so many bytes are read until the rule is taken back
 	Used    int               `json:"used"`
 }
 
@@ -40,7 +42,7 @@ func (f *fault) fails() bool { return f.Status >= 300 || f.Hang || f.Reset }
 
 func (s *state) faultFor(a *arrival) *fault {
 	for _, f := range s.faults {
-		if f.Times == 0 || (f.Path != "*" && f.Path != a.Path) || (f.Kind != "" && f.Kind != a.Kind) {
+		if f.Hold > 0 || f.Times == 0 || (f.Path != "*" && f.Path != a.Path) || (f.Kind != "" && f.Kind != a.Kind) {
 			continue
 		}
 		if len(f.Names) > 0 && !slices.Contains(f.Names, a.Name) {
@@ -60,7 +62,8 @@ func (s *state) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != tokenPath {
 		a.Path = strings.TrimPrefix(r.URL.Path, agentPrefix)
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMax))
+	begun := s.hold(r, &a)
+	body, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(begun), r.Body), bodyMax))
 	if err != nil {
 		s.Lock()
 		s.counts["cut"]++ // the client went away in the middle of its body
@@ -74,6 +77,29 @@ func (s *state) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, status, answer)
+}
+
+// hold reads the begin of a body, and waits, when a rule for the path says so; counts tell that it is held.
+func (s *state) hold(r *http.Request, a *arrival) []byte {
+	s.Lock()
+	var f *fault
+	for _, one := range s.faults {
+		if one.Hold > 0 && one.Path == a.Path {
+			f = one
+		}
+	}
+	s.Unlock()
+	if f == nil {
+		return nil
+	}
+	begun, _ := io.ReadAll(io.LimitReader(r.Body, f.Hold))
+	s.Lock()
+	s.counts["held"]++
+	s.Unlock()
+	for s.holds(f) && r.Context().Err() == nil {
+		wait(r.Context(), 20*time.Millisecond)
+	}
+	return begun
 }
 
 // handle checks, applies and records one request.
@@ -98,7 +124,7 @@ func (s *state) handle(r *http.Request, body []byte, a *arrival) (int, any, *fau
 		status = max(status, http.StatusBadRequest)
 		answer = map[string]any{"error": problem.Error()}
 		s.problem(problem.Error())
-	case a.Path != "token" && !s.bearer(r, now):
+	case a.Path != "token" && !s.bearer(r, a, now):
 		status, answer = http.StatusUnauthorized, map[string]any{"error": "invalid_token"}
 	case f != nil && f.fails() && !f.Apply:
 		status = f.Status

@@ -34,6 +34,7 @@ type arrival struct {
 	Repeat  bool    `json:"repeat,omitempty"` // the same body came for this object before
 	Older   bool    `json:"older,omitempty"`  // an older state after a newer one
 	Bytes   int     `json:"bytes"`
+	By      string  `json:"by,omitempty"` // the agent_version that was last told with this token
 	Body    string  `json:"body,omitempty"`
 }
 
@@ -71,6 +72,7 @@ type state struct {
 	client    client
 	expect    atomic.Pointer[expectation] // read without the lock
 	tokens    map[string]time.Time
+	voices    map[string]string // what a token's bearer said of itself: its agent_version
 	jtis      map[string]bool
 	objects   map[string]map[string]string // kind, uid: the Info's text
 	past      map[string]*past
@@ -82,7 +84,7 @@ type state struct {
 }
 
 func newState() *state {
-	s := &state{started: time.Now(), base: monotonic(), seed: maphash.MakeSeed(), tokens: map[string]time.Time{}, jtis: map[string]bool{}}
+	s := &state{started: time.Now(), base: monotonic(), seed: maphash.MakeSeed(), tokens: map[string]time.Time{}, voices: map[string]string{}, jtis: map[string]bool{}}
 	s.expect.Store(&expectation{EventTypes: "lower", UserAgent: "obsyk-operator/1.0", OkStatus: 200})
 	s.clear("journal", "problems", "counts", "state")
 	return s
@@ -147,11 +149,19 @@ func (s *state) pastOf(kind, uid string) *past {
 
 // heartbeat, event and snapshot check without the lock, then apply with it.
 
-func (s *state) heartbeat(n *node, _ *arrival) (func(), error) {
+func (s *state) heartbeat(n *node, a *arrival) (func(), error) {
+	a.By = said(n)
 	if err := check("heartbeat", n, shapes["heartbeat"]); err != nil {
 		return nil, err
 	}
 	return func() { s.counts["heartbeats"]++ }, s.rightCluster(n)
+}
+
+func said(n *node) string {
+	if version := n.get("agent_version"); version != nil {
+		return version.text
+	}
+	return ""
 }
 
 func (s *state) rightCluster(n *node) error {
@@ -246,6 +256,7 @@ func (s *state) apply(a *arrival, info *node, body uint64) {
 }
 
 func (s *state) snapshot(n *node, a *arrival) (func(), error) {
+	a.By = said(n)
 	if err := check("snapshot", n, shapes["snapshot"]); err != nil {
 		return nil, err
 	}
