@@ -1,12 +1,16 @@
 """Values of Secrets and ConfigMaps, and of environment variables, are nowhere: not in the process's memory (so not in a core of it),
 not in the spool, the store, the logs, nor at the platform; 1 s after the first list and after 100 updates. A binary that wipes
-nothing (`make VARIANT=x86_64-unwiped binary`) shows that the search would find them."""
+nothing (`make VARIANT=x86_64-unwiped binary`) shows that the search would find them.
+
+A core is what is searched, but not one by the kernel: the hub forbids it (PR_SET_DUMPABLE 0, RLIMIT_CORE 0; hal/confine.h), so there is none to be
+had of what ships. What it would hold, every mapping that can be read, is copied out of /proc/PID/mem in place of it, as gcore does."""
 from __future__ import annotations
 
 import base64
 import os
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +87,7 @@ def test_values_are_nowhere(holdfast, tmp_path, plane, filled, ca, kind):
         s.platform.expect(keep_bodies=True)
         s.hub.start()
         s.hub.wait_log("the cluster was listed")
+        assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{s.hub.proc.pid}/limits").read_text()), "no core by the kernel"
         time.sleep(1)  # as the issue has it
         listed = in_core(s.hub.proc.pid, wanted, tmp_path / "core")
         s.law.holds()

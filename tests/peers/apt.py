@@ -131,12 +131,13 @@ def unpacked(release: str, packages: Sequence[str], *, stand_ins: bool = False) 
     target = cache_folder("deb") / f"{release}-{'+'.join(sorted(packages))}"
     if (target / ".complete").exists():
         return target
-    private = cache_folder("apt", release)
+    mine = f"{release}.{os.getpid()}"  # others may be at the same release right now
+    private = cache_folder("apt", mine)
     env = _private_apt(private, release)
     run(["apt-get", "update", "-q"], env=env, seconds=300)
     if stand_ins:
         packages = [_dependency(package, env) for package in packages]
-    downloads = cache_folder("apt", release, "debs")
+    downloads = cache_folder("apt", mine, "debs")
     run(["apt-get", "download", "-q", *packages], env=env, cwd=downloads, seconds=300)
     building = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.rmtree(building, ignore_errors=True)
