@@ -69,7 +69,7 @@ static void burn_cpu(int64_t ns)
 static err burner(void *arg)
 {
     (void)arg;
-    burn_cpu(SECONDS(1) * 20000); /* 20 ms */
+    burn_cpu(SECONDS(1) * 200000); /* 200 ms: of a step that began late less is told */
     return OK;
 }
 
@@ -145,7 +145,7 @@ static err signal_body(void *arg)
 {
     (void)arg;
     CHECK(kill(getpid(), SIGHUP) == 0);
-    AWAIT(signals_seen == 1);
+    AWAIT(signals_seen > 0); /* once each: test_os */
     return OK;
 }
 
