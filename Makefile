@@ -58,17 +58,17 @@ ifneq ($(HOST),)
 endif
 ifeq ($(KIND),asan)
   CC        = gcc
-  CFLAGS   += -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+  CFLAGS   += -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
   LDFLAGS  += -fsanitize=address,undefined -Wl,-u,__wrap_malloc,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=reallocarray,--wrap=aligned_alloc,--wrap=posix_memalign
 endif
 ifeq ($(KIND),tsan)
   CC        = gcc
-  CFLAGS   += -O1 -g -fsanitize=thread -Wno-tsan
+  CFLAGS   += -O1 -g1 -fsanitize=thread -Wno-tsan
   LDFLAGS  += -fsanitize=thread
 endif
 ifeq ($(KIND),fuzz)
   CC        = clang
-  CFLAGS   += -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+  CFLAGS   += -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
   LDFLAGS  += -fsanitize=fuzzer,address,undefined
 endif
 ifeq ($(KIND),clang)

@@ -81,6 +81,19 @@ static void block_give(struct heap *h, struct heap_block *b)
     list_push(h, b);
 }
 
+/* Poisons what of the free block's first bytes was never given, and where the head of a block behind them would lie. */
+static void block_freshen(struct heap *h, struct heap_block *b, size_t bytes)
+{
+    size_t left_bytes = (size_t)(h->end - sizeof(size_t) - h->fresh);
+    size_t wanted_bytes = (size_t)((uint8_t *)b - h->first) + bytes + sizeof *b, given_bytes = (size_t)(h->fresh - h->first);
+    if (!h->checked || wanted_bytes <= given_bytes)
+        return;
+    size_t more_bytes = size_min(wanted_bytes - given_bytes, left_bytes);
+    guard_check_fresh(h, h->fresh, more_bytes);
+    guard_poison(h->fresh, more_bytes);
+    h->fresh += more_bytes;
+}
+
 /* Takes a free block out of its list; it is used from now on, the first `bytes` of it for sure. */
 static void block_take(struct heap *h, struct heap_block *b, size_t bytes)
 {
@@ -157,6 +170,7 @@ static struct heap_block *heap_take(struct heap *h, size_t alignment, size_t byt
         h->use.refusals++;
         return NULL;
     }
+    block_freshen(h, b, bytes + spare);
     block_take(h, b, bytes);
     b = block_cut_front(h, b, front_gap(b, lead_of(h), alignment));
     block_trim(h, b, bytes);
@@ -218,6 +232,7 @@ static bool block_resize(struct heap *h, struct heap_block *b, size_t bytes)
     if (bytes > before) {
         if (!(after->head & FREE) || before + block_bytes(after) < bytes)
             return false;
+        block_freshen(h, after, bytes - before);
         block_take(h, after, bytes - before);
         b->head += block_bytes(after);
     } else if (h->checked) {
@@ -277,8 +292,7 @@ void heap_open(struct heap *h, const char *name, void *slice, size_t bytes, enum
     struct heap_block *sentinel = block_at(h->end, 0), *all = block_at(h->first, 0);
     sentinel->head = 0;
     all->head = usable;
-    if (h->checked)
-        guard_poison(payload_of(all), payload_bytes(all));
+    h->fresh = (uint8_t *)(all + 1);
     block_give(h, all);
 }
 

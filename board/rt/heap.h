@@ -26,6 +26,7 @@ struct heap {
     const char *name; /* static; printed when the heap is found damaged */
     uint8_t *first;   /* first block; NULL: not open, every request is refused */
     uint8_t *end;     /* the sentinel after the last block */
+    uint8_t *fresh;   /* checked: from here on, up to the last free block's end, nothing was given yet and all is zero */
     bool checked;
     struct mem_use use;
     uint32_t rows;               /* bit r: columns[r] is not 0 */
@@ -40,6 +41,8 @@ enum heap_mode { HEAP_PLAIN, HEAP_CHECKED };
 #define HEAP_MODE HEAP_PLAIN
 #endif
 
+/* A checked heap's slice is zeros, as the kernel gives it: it is poisoned as far as blocks were given, and no page is touched
+ * before. */
 void heap_open(struct heap *h, const char *name, void *slice, size_t bytes, enum heap_mode mode);
 void *heap_alloc(struct heap *h, size_t bytes);                           /* 0 bytes: a block of its own */
 void *heap_alloc_aligned(struct heap *h, size_t alignment, size_t bytes); /* a power of two */
@@ -75,6 +78,7 @@ void guard_check(const struct heap *h, const void *payload, size_t payload_bytes
 size_t guard_bytes(const void *payload); /* what the user asked for */
 void guard_poison(void *at, size_t bytes);
 void guard_check_poison(const struct heap *h, const void *at, size_t bytes);
+void guard_check_fresh(const struct heap *h, const void *at, size_t bytes);
 
 /* --- mem.c, for malloc.c --- */
 struct heap *mem_heap_current(void);          /* the running task's; before mem_boot() the static slice */

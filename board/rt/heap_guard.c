@@ -69,3 +69,11 @@ void guard_check_poison(const struct heap *h, const void *at, size_t bytes)
         if (byte[i] != POISON_BYTE)
             heap_die(h, "written after it was freed", byte + i);
 }
+
+void guard_check_fresh(const struct heap *h, const void *at, size_t bytes)
+{
+    const uint8_t *byte = at;
+    for (size_t i = 0; i < bytes; i++)
+        if (byte[i] != 0)
+            heap_die(h, "written before it was given", byte + i);
+}

@@ -9,8 +9,12 @@ static void verify_free(const struct heap *h, struct heap_block *b)
     ASSERT((h->rows & (1u << c.row)) && (h->columns[c.row] & (1u << c.column)));
     ASSERT(b->prev == NULL ? h->free_list[c.row][c.column] == b : b->prev->next == b);
     ASSERT(b->next == NULL || b->next->prev == b);
-    if (h->checked)
-        guard_check_poison(h, b + 1, block_bytes(b) - sizeof *b - sizeof(size_t));
+    const uint8_t *at = (const uint8_t *)(b + 1), *end = (const uint8_t *)size_before(block_after(b));
+    const uint8_t *given_end = h->fresh < end ? h->fresh : end;
+    if (h->checked) {
+        guard_check_poison(h, at, (size_t)(given_end - at));
+        guard_check_fresh(h, given_end, (size_t)(end - given_end));
+    }
 }
 
 static void verify_used(const struct heap *h, struct heap_block *b)

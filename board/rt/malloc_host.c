@@ -40,10 +40,12 @@ int __wrap_posix_memalign(void **out, size_t alignment, size_t bytes);
 
 /* --- the table: open addressing, linear probing, under the lock --- */
 
+/* Blocks that lie side by side have entries side by side: a simulated life is a new process, where each page of the table that is
+ * touched is a fault. Pages are spread by multiplicative hashing, by 2^64 over the golden ratio. */
 static size_t home_of(uintptr_t hidden)
 {
-    return (size_t)((hidden >> 4) * 0x9E3779B97F4A7C15u >> 40) %
-           ENTRIES; /* multiplicative hashing, by 2^64 over the golden ratio */
+    size_t within = (hidden >> 5) % 128; /* of a page of 4 KiB: the sanitizer's blocks are 32 bytes apart at least */
+    return ((size_t)((hidden >> 12) * 0x9E3779B97F4A7C15u >> 40) + within) % ENTRIES;
 }
 
 /* Its entry, or the empty one where it belongs. */

@@ -131,10 +131,13 @@ static const struct server_step *script(void *arg, const struct server_request *
 void etcd_peer_open(struct etcd_peer *p)
 {
     struct sha256 sha;
+    uint8_t some[1024];
     sha256_start(&sha);
-    for (uint64_t at = 0; at < p->db_bytes; at++) {
-        uint8_t byte = byte_at(p, at);
-        sha256_update(&sha, (struct bytes){&byte, 1});
+    for (uint64_t at = 0; at < p->db_bytes;) {
+        size_t len = 0;
+        while (len < sizeof some && at < p->db_bytes)
+            some[len++] = byte_at(p, at++);
+        sha256_update(&sha, (struct bytes){some, len});
     }
     sha256_finish(&sha, p->sha256);
     p->server.script = script;

@@ -16,7 +16,7 @@ static const enum heap_mode modes[] = {HEAP_PLAIN, HEAP_CHECKED};
 
 static void open_heap(enum heap_mode mode)
 {
-    memset(slice, 0xA5, sizeof slice);
+    memset(slice, mode == HEAP_CHECKED ? 0 : 0xA5, sizeof slice);
     heap_open(&heap, "backup", slice, sizeof slice, mode);
 }
 
@@ -401,6 +401,13 @@ static void write_after_free(uint8_t *a, uint8_t *b)
     (void)!heap_alloc(&heap, 100);
 }
 
+static void write_where_nothing_was_given(uint8_t *a, uint8_t *b)
+{
+    (void)a;
+    b[50000] = 1;
+    (void)!heap_alloc(&heap, 100000);
+}
+
 static void resize_what_is_freed(uint8_t *a, uint8_t *b)
 {
     (void)b;
@@ -424,6 +431,7 @@ static const struct {
     {"written behind, resized", write_behind_then_resize, false, "the bytes after it were overwritten"},
     {"written before", write_before, false, "the bytes before it were overwritten"},
     {"written after free", write_after_free, false, "written after it was freed"},
+    {"written before it is given", write_where_nothing_was_given, false, "written before it was given"},
 };
 
 static void damage_ends_the_process(void **state)
