@@ -285,7 +285,7 @@ def test_on_the_smallest_board(make_hub, cluster):
     hub = guard(make_hub(endpoints=cluster.urls, profile="edge16", limited=True), defrag=True, quota="64MiB")
     cluster.fragment(12)
     hub.start()
-    hub.wait_log("step=defrag member=", count=3, seconds=120)
+    hub.wait_log("step=defrag member=", count=3, seconds=300)
     assert hub.metric("holdfast_task_refusals_total", task="guardian") == 0
     assert hub.metric("holdfast_metric_series_refused_total") == 0
     print("heap peak", hub.metric("holdfast_task_heap_peak_bytes", task="guardian"), "of",

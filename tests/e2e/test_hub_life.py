@@ -58,7 +58,7 @@ class Waiting:
         return ask(self.port, "/readyz")
 
     def wait_says(self, words: str) -> None:
-        wait_for(lambda: words in self.readyz()[1], words, 30, self.proc, every=0.05)
+        wait_for(lambda: words in self.readyz()[1], words, 120, self.proc, every=0.05)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def verdict_of(code: int, out: bytes, said: bytes) -> Verdict:
     return Verdict(code, assert_shape(record), said.decode(errors="replace"))
 
 
-def verify(binary: Path, file: Path, *args: str, seconds: float = 120) -> Verdict:
+def verify(binary: Path, file: Path, *args: str, seconds: float = 600) -> Verdict:
     """`holdfast backup verify FILE -o json` to its end."""
     done = run(verify_line(binary, file, *args), check=False, seconds=seconds, env={"PATH": "/usr/bin:/bin"})
     return verdict_of(done.returncode, done.stdout, done.stderr)
@@ -89,7 +89,7 @@ def assert_agrees(record: dict, status: dict, version: str) -> None:
     assert ours == {name: status[name] for name in ours}, (version, status, record)
 
 
-def together(lines: Sequence[Sequence[str]], width: int, seconds: float = 120) -> list[tuple[int, bytes, bytes]]:
+def together(lines: Sequence[Sequence[str]], width: int, seconds: float = 600) -> list[tuple[int, bytes, bytes]]:
     """Runs commands, `width` at a time: exit code, output and errors of each, in order."""
     done: list[tuple[int, bytes, bytes]] = []
     for at in range(0, len(lines), width):

@@ -26,7 +26,7 @@ class Answer:
 
 
 def curl(url: str, *args: object, data: bytes | None = None, cacert: Path | None = None, client: Cert | None = None,
-         seconds: float = 20) -> Answer:
+         seconds: float = 120) -> Answer:
     """One transfer; never raises for what the server does. `data` is sent as the body (POST unless args say)."""
     line = ["curl", "-q", "-sS", "--noproxy", "*", "--max-time", str(seconds), "-D", "/dev/stderr",
             "-w", "%{stderr}\n\x01%{http_code}"]
@@ -37,7 +37,7 @@ def curl(url: str, *args: object, data: bytes | None = None, cacert: Path | None
     if data is not None:
         line += ["--data-binary", "@-"]
     env = {key: value for key, value in os.environ.items() if key not in _UNWANTED and key.lower() not in _UNWANTED}
-    done = run([*line, *map(str, args), url], data=data, env=env, check=False, seconds=seconds + 5)
+    done = run([*line, *map(str, args), url], data=data, env=env, check=False, seconds=seconds + 60)
     text, _, status = done.stderr.decode("latin-1").partition("\x01")
     heads, errors = _heads(text)
     return Answer(done.returncode, int(status.strip()[:3] or 0), heads, done.stdout, errors)

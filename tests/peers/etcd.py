@@ -22,6 +22,7 @@ from .versions import programs
 
 QUOTA_BYTES = 8 << 30
 REQUEST_BYTES = 8 << 20
+ETCDCTL_PATIENT = ["--dial-timeout=60s", "--command-timeout=60s"]  # 2 s and 5 s by default
 
 
 class Etcd:
@@ -164,9 +165,9 @@ class Etcd:
         self.etcdctl("snapshot", "save", file, client=client)
         return Path(file)
 
-    def etcdctl(self, *args: object, client: Cert | None = None, check: bool = True, seconds: float = 120):
+    def etcdctl(self, *args: object, client: Cert | None = None, check: bool = True, seconds: float = 300):
         """The stock client of the same version; its finished process (stdout, stderr, returncode)."""
-        line = [self.programs.etcdctl, "--endpoints", self.url if client else self.back_door]
+        line = [self.programs.etcdctl, *ETCDCTL_PATIENT, "--endpoints", self.url if client else self.back_door]
         if client:
             ca = self.tls.ca if self.tls else client.ca
             line += ["--cacert", ca, "--cert", client.cert, "--key", client.key]
@@ -249,7 +250,7 @@ class Cluster:
         def small() -> bool:
             gateway.put_many([(b"touch", b"pages that a compaction freed are told of after the next writes")])
             return all(in_use < size // 2 for size, in_use in self.sizes())
-        wait_for(small, "all members compacted", 60, every=0.3)
+        wait_for(small, "all members compacted", 180, every=0.3)
 
     def sizes(self) -> list[tuple[int, int]]:
         """(size, in use) of each member, as etcdctl tells them."""

@@ -44,7 +44,7 @@ class Filled:
 
 
 class Gateway:
-    def __init__(self, port: int, seconds: float = 30):
+    def __init__(self, port: int, seconds: float = 60):
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
 
     def close(self) -> None:

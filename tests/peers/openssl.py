@@ -58,7 +58,7 @@ class Session:
     text: str
 
 
-def s_client(port: int, *args: object, data: bytes = b"", seconds: float = 10, name: str = "localhost") -> Session:
+def s_client(port: int, *args: object, data: bytes = b"", seconds: float = 120, name: str = "localhost") -> Session:
     """Connects, sends `data`, ends with it, and tells of the session. SNI is `name`."""
     line = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name, *map(str, args)]
     done = run(line, data=data, check=False, seconds=seconds)

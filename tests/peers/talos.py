@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 
 from .ca import Cert
-from .etcd import Etcd, _ctl_env
+from .etcd import ETCDCTL_PATIENT, Etcd, _ctl_env
 from .proc import Proc, free_port, wait_for
 from .pyvenv import interpreter
 
@@ -35,7 +35,7 @@ class Talos:
         self.log = self.folder / "calls.jsonl"
         self.proc: Proc | None = None
         self.plan = {"listen": self.endpoint if tls else f"unix:{self.socket}", "etcd": etcd.back_door,
-                     "etcdctl": [str(etcd.programs.etcdctl), "--endpoints", etcd.back_door], "log": str(self.log),
+                     "etcdctl": [str(etcd.programs.etcdctl), *ETCDCTL_PATIENT, "--endpoints", etcd.back_door], "log": str(self.log),
                      "ready": str(self.folder / "ready")}
         if tls:
             self.plan |= {"cert": str(tls.cert), "key": str(tls.key), "ca": str(tls.ca)}
