@@ -46,7 +46,7 @@ static bool look_list(struct bucket *b)
 
 static err put(struct bucket *b, const char *text, bool alone)
 {
-    return s3_put(b->s3, b->key, bytes_of(text), alone, doctor_until(b->doctor), NULL);
+    return s3_put(b->s3, b->key, NULL, bytes_of(text), alone, doctor_until(b->doctor), NULL);
 }
 
 static void look_guard(struct bucket *b, bool guarded)

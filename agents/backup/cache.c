@@ -21,7 +21,7 @@ const char *const backup_schema[] = {
     "CREATE TABLE backup_uploads(destination TEXT NOT NULL, key TEXT NOT NULL, upload_id TEXT NOT NULL, began_at INTEGER NOT "
     "NULL,"
     " PRIMARY KEY(destination, key, upload_id)) WITHOUT ROWID",
-    NULL};
+    "ALTER TABLE backup_uploads ADD COLUMN object_id TEXT NOT NULL DEFAULT ''", NULL};
 
 /* --- pieces: rows on their way. The pool may look at one after we gave up --- */
 

@@ -186,6 +186,12 @@ err place_put_rename(struct place_put *w, const char *name)
     return w->place->kind->put_rename(w, name);
 }
 
+void place_put_recorded(struct place_put *w)
+{
+    if (w->place->kind->put_recorded)
+        w->place->kind->put_recorded(w);
+}
+
 void place_put_close(struct place_put *w)
 {
     if (!w)

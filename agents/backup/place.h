@@ -45,8 +45,8 @@ MUST_USE err place_read_small(struct place *p, const char *name, size_t bytes_ma
 MUST_USE err place_write_small(struct place *p, const char *name, struct bytes content, ms deadline);
 MUST_USE err place_remove(struct place *p, const char *name);                     /* durable; E_ABSENT where it can be told */
 MUST_USE err place_rename_new(struct place *p, const char *from, const char *to); /* E_EXISTS; S3: E_UNSUPPORTED */
-/* What killed runs left: files NAME.part-XXXXXXXX nobody holds, uploads in parts of ours (the store remembers ours; without it
- * those older than backup.total_timeout). What cannot go is logged. */
+/* What killed runs left: files NAME.part-XXXXXXXX nobody holds, uploads in parts of ours and objects of ours that got no record
+ * (the store remembers ours; without it uploads older than backup.total_timeout). What cannot go is logged. */
 MUST_USE err place_tidy(struct place *p);
 
 /* --- one object comes into being: whole, under a name that was free, or not at all --- */
@@ -60,6 +60,8 @@ MUST_USE err place_put_append(struct place_put *w, struct buf *b, ms deadline);
  * place_put_rename() and a commit, or where that is E_UNSUPPORTED by a new put. */
 MUST_USE err place_put_commit(struct place_put *w, struct place_object *out);
 MUST_USE err place_put_rename(struct place_put *w, const char *name); /* S3: E_UNSUPPORTED once a part was sent */
+/* After the commit, once its record is written. What never gets so far is removed by a later place_tidy(). */
+void place_put_recorded(struct place_put *w);
 void place_put_close(struct place_put *w); /* not committed: nothing is left (shielded, bounded). NULL is fine */
 bool place_wants_hub_id(const struct place *p);
 

@@ -22,6 +22,7 @@ struct place_kind {
     MUST_USE err (*put_append)(struct place_put *w, struct buf *b, ms deadline);
     MUST_USE err (*put_commit)(struct place_put *w, struct place_object *out);
     MUST_USE err (*put_rename)(struct place_put *w, const char *name);
+    void (*put_recorded)(struct place_put *w); /* NULL: nothing is to be done */
     void (*put_close)(struct place_put *w);
     MUST_USE err (*get_open)(struct place *p, const char *name, struct place_get **out, struct place_object *object);
     MUST_USE err (*get_next)(struct place_get *g, ms idle_ms, struct buf **out);
@@ -56,14 +57,22 @@ MUST_USE err place_folder_get_open(struct place *p, const char *name, struct pla
 MUST_USE err place_folder_get_next(struct place_get *get, ms idle_ms, struct buf **out);
 void place_folder_get_close(struct place_get *get);
 
-/* place_uploads.c: uploads under way, in the store, so that the next hub knows what this one left. Nothing without a store; what
- * fails is logged. */
-void place_upload_began(struct place *p, const char *key); /* the server is about to be asked: its answer may never come */
-void place_upload_named(struct place *p, const char *key, const char *id);
-void place_upload_ended(struct place *p, const char *key, const char *id);
-/* Each of this destination's, PLACE_UPLOADS_MAX at most, id "": it was not heard; the one that each() returns OK for is
- * forgotten. */
+/* place_uploads.c: uploads and objects that have no record yet, in the store, so that the next hub knows what this one left.
+ * Nothing without a store; what fails is logged. */
+#define PLACE_NO_UPLOAD "-" /* for an upload's id: there is none, it was one PUT, or the parts are surely gone */
+struct place_upload {
+    const char *key, *id; /* id "": the server's answer was not heard */
+    const char *object;   /* S3_OBJECT_ID_MAX; "": of a hub that knew none */
+    int64_t asked_s;      /* by the wall clock, when the server was last asked for something that makes an upload or the object */
+};
+/* The server is about to be asked: its answer may never come. */
+void place_upload_began(struct place *p, const char *key, const char *id, const char *object);
+void place_upload_asks(struct place *p, const char *key, const char *id);    /* it is named now, or is to be completed */
+void place_upload_no_more(struct place *p, const char *key, const char *id); /* only the object may still come */
+void place_upload_ended(struct place *p, const char *key, const char *id);   /* nothing is left, or it has its record */
+/* Each of this destination's, PLACE_UPLOADS_MAX at most; the one that each() returns OK for is forgotten, E_BUSY: from now on
+ * only the object is looked for; any other error leaves it. */
 #define PLACE_UPLOADS_MAX 64
-MUST_USE err place_uploads_left(struct place *p, err (*each)(void *arg, const char *key, const char *id), void *arg);
+MUST_USE err place_uploads_left(struct place *p, err (*each)(void *arg, const struct place_upload *u), void *arg);
 
 #endif

@@ -228,7 +228,7 @@ static err s3_write_small(struct place *p, const char *name, struct bytes conten
     struct s3 *client = NULL;
     char key[S3_KEY_MAX];
     TRY(prepare(p, name, &client, key));
-    return s3_put(client, key, content, false, deadline, NULL);
+    return s3_put(client, key, NULL, content, false, deadline, NULL);
 }
 
 static err s3_remove(struct place *p, const char *name)
@@ -309,6 +309,7 @@ const struct place_kind place_s3_kind = {
     .put_append = place_s3_put_append,
     .put_commit = place_s3_put_commit,
     .put_rename = place_s3_put_rename,
+    .put_recorded = place_s3_put_recorded,
     .put_close = place_s3_put_close,
     .get_open = s3_reading_open,
     .get_next = s3_reading_next,

@@ -18,6 +18,7 @@ MUST_USE err place_s3_put_open(struct place *p, const char *name, struct place_p
 MUST_USE err place_s3_put_append(struct place_put *w, struct buf *b, ms deadline);
 MUST_USE err place_s3_put_commit(struct place_put *w, struct place_object *out);
 MUST_USE err place_s3_put_rename(struct place_put *w, const char *name);
+void place_s3_put_recorded(struct place_put *w);
 void place_s3_put_close(struct place_put *w);
 
 #endif

@@ -19,14 +19,15 @@
 struct s3_writing {
     struct place_put put;
     struct s3 *client;
-    char name[BACKUP_NAME_MAX], key[S3_KEY_MAX];
+    char name[BACKUP_NAME_MAX], key[S3_KEY_MAX], id[S3_OBJECT_ID_MAX];
     uint8_t *part[PARTS_MAX];
     unsigned filling; /* of them */
     size_t len;       /* in that one */
     unsigned number;  /* of the last part that was sent, or is on its way; 0: none yet */
     uint64_t bytes;
     struct s3_upload *upload; /* NULL: all fits into one PUT so far */
-    bool committed, completing;
+    bool committed;
+    bool in_doubt;        /* it failed at its end: the object may be there, or come */
     struct group sending; /* at most one fiber */
     struct bytes sent;    /* what it sends */
     ms deadline;
@@ -113,9 +114,10 @@ static err begin_parts(struct s3_writing *w)
 {
     if (w->upload)
         return OK;
-    place_upload_began(w->put.place, w->key);
-    TRY(s3_upload_open(w->client, w->key, place_s3_soon(), &w->upload));
-    place_upload_named(w->put.place, w->key, s3_upload_id(w->upload));
+    s3_object_id(w->id);
+    place_upload_began(w->put.place, w->key, "", w->id);
+    TRY(s3_upload_open(w->client, w->key, w->id, place_s3_soon(), &w->upload));
+    place_upload_asks(w->put.place, w->key, s3_upload_id(w->upload));
     return OK;
 }
 
@@ -180,21 +182,40 @@ err place_s3_put_append(struct place_put *put, struct buf *b, ms deadline)
 
 /* --- the end --- */
 
+/* Also of a fiber that is canceled: what is not forgotten is only looked at once more. */
+static void forget(struct s3_writing *w)
+{
+    fiber_shield();
+    place_upload_ended(w->put.place, w->key, w->upload ? s3_upload_id(w->upload) : PLACE_NO_UPLOAD);
+    fiber_unshield();
+}
+
+void place_s3_put_recorded(struct place_put *put)
+{
+    forget(writing_of(put));
+}
+
 static err complete(struct s3_writing *w, bool if_none_match, struct s3_object *object)
 {
     if (w->len > 0)
         TRY(send_part(w, true, FOREVER));
     TRY(settle(w));
     pulse_rest(TASK_BACKUP);
-    w->completing = true;
+    w->in_doubt = true;
+    place_upload_asks(w->put.place, w->key, s3_upload_id(w->upload));
     return s3_upload_complete(w->upload, if_none_match, loop_now() + COMPLETE_MS_MAX, object);
 }
 
 static err put_whole(struct s3_writing *w, bool if_none_match, struct s3_object *object)
 {
+    struct bytes body = {w->part[w->filling], w->len};
     pulse_rest(TASK_BACKUP);
-    return s3_put(w->client, w->key, (struct bytes){w->part[w->filling], w->len}, if_none_match, loop_now() + PART_MS_MAX,
-                  object);
+    s3_object_id(w->id);
+    place_upload_began(w->put.place, w->key, PLACE_NO_UPLOAD, w->id);
+    err e = s3_put(w->client, w->key, w->id, body, if_none_match, loop_now() + PART_MS_MAX, object);
+    if (e != OK && !object->in_doubt)
+        forget(w);
+    return e;
 }
 
 /* From now on the names tell whose a backup is. */
@@ -223,8 +244,6 @@ err place_s3_put_commit(struct place_put *put, struct place_object *out)
     struct s3_object object = {0};
     TRY(commit(w, &object));
     w->committed = true;
-    if (w->upload)
-        place_upload_ended(put->place, w->key, s3_upload_id(w->upload));
     place_s3_object(&object, out);
     out->bytes = w->bytes;
     return OK;
@@ -235,11 +254,13 @@ static void abort_upload(struct s3_writing *w)
     uint64_t mark = trail_mark();
     fiber_shield();
     err e = s3_upload_abort(w->upload, loop_now() + ABORT_MS_MAX);
-    if (e == OK)
-        place_upload_ended(w->put.place, w->key, s3_upload_id(w->upload));
+    if (e == OK && w->in_doubt) /* a server may be slow to put it together */
+        place_upload_no_more(w->put.place, w->key, s3_upload_id(w->upload));
+    else if (e == OK)
+        forget(w);
     else
-        log_warn(w->completing ? "an upload that failed at its end could not be removed: an object without a record may lie there"
-                               : "the parts of an upload could not be removed now: the next start does that",
+        log_warn(w->in_doubt ? "an upload that failed at its end could not be removed: an object without a record may lie there"
+                             : "the parts of an upload could not be removed now: the next start does that",
                  F("key", w->key), F_ERR(e));
     fiber_unshield();
     trail_rewind(mark);

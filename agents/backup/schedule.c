@@ -35,8 +35,8 @@ static err remember(struct backup *b, struct backup_destination *to, const struc
         if (e == OK && r->verification.verdict == VERDICT_GOOD) {
             good_s = r->taken_at_s;
             backup_metrics_done(to, r);
-        } else if (e == OK && newest_s == 0) {
-            to->unread = c->entries[i];
+        } else if (e == OK && newest_s == 0 && !place_keeps_names(to->place, &c->entries[i])) {
+            to->unread = c->entries[i]; /* what is packed or far away is not verified by trying again */
         }
         if (e == OK && newest_s == 0)
             backup_metrics_kept(to, r);

@@ -92,7 +92,8 @@ static err write_record(struct run *r)
         return e;
     uint64_t mark = trail_mark();
     fiber_shield();
-    err_ignore(backup_record_write_by(r->to, r->record, loop_now() + RECORD_MS_MAX));
+    if (backup_record_write_by(r->to, r->record, loop_now() + RECORD_MS_MAX) == OK)
+        place_put_recorded(r->put);
     fiber_unshield();
     trail_rewind(mark);
     return E_CANCELED;
@@ -104,6 +105,7 @@ err run_put_keep(struct run *r, bool renames)
     TRY(commit(r, renames));
     TRY(write_record(r));
     r->recorded = true;
+    place_put_recorded(r->put);
     backup_metrics_kept(r->to, r->record);
     return OK;
 }

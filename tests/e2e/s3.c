@@ -94,7 +94,7 @@ static err put(struct s3 *c, char **w, bool is_new)
     struct s3_object o;
     size_t len = 0;
     TRY(file_load(w[2], &len));
-    TRY(s3_put(c, w[1], (struct bytes){content, len}, is_new, deadline(), &o));
+    TRY(s3_put(c, w[1], NULL, (struct bytes){content, len}, is_new, deadline(), &o));
     object_print(w[1], &o);
     return OK;
 }
@@ -172,7 +172,7 @@ static err upload(struct s3 *c, char **w)
     FILE *f = fopen(w[2], "rb");
     if (!f)
         return trail(E_ABSENT, "%s", w[2]);
-    err e = s3_upload_open(c, w[1], deadline(), &u);
+    err e = s3_upload_open(c, w[1], NULL, deadline(), &u);
     if (e == OK)
         e = upload_end(u, w, parts_send(u, f, size_min(strtoull(w[3], NULL, 10), sizeof content)));
     s3_upload_close(u);
@@ -214,7 +214,7 @@ static err call(struct s3 *c, char **w)
     case 'u':
         return s3_list_uploads(c, w[1], want.timeout, pending_print, NULL);
     case 'a':
-        return s3_abort(c, w[1], w[2], deadline());
+        return s3_abort(c, w[1], w[2], deadline(), NULL);
     default:
         return stats(c);
     }

@@ -183,10 +183,10 @@ def test_what_can_never_be_asked_back_is_told_and_listed_and_never_pruned(site, 
     for name in (older, newer):
         site.keep(name)
     site.s3.fault("HeadObject", 2, INTERNAL, times=1000)
-    done = site.place("put", NAME, site.file(BIG[:size]), PLACE_STORE=str(site.folder))
+    done = site.place("put", NAME, site.file(BIG[:size]))
     assert done.code == 1 and NAME in done.said and "which was written" in done.said and "may lie there" in done.said
     site.s3.clear()
-    site.good("tidy", PLACE_STORE=str(site.folder))
+    site.good("tidy")
     assert site.client.read(PREFIX + NAME) == BIG[:size]
     site.destination["retention"] = {"last": 1}
     assert [r["name"] for r in site.command("backup", "prune")] == [older]
@@ -231,6 +231,73 @@ def test_without_a_store_only_old_ones_are_aborted(site):
         upload.began -= 7 * 24 * 3600
     site.good("tidy")
     assert sorted(id for _, id in site.client.uploads()) == sorted(strange)
+
+
+# --- an object that did not get its record: the store knows of it ---
+
+REMOVED = "removed an object that an interrupted backup left"
+
+
+@pytest.fixture(params=[1000, len(BIG)], ids=["one-put", "parts"])
+def left(site, request) -> dict[str, str]:
+    """As if it was killed before its record was written; what the next one's environment is."""
+    with_store = {"PLACE_STORE": str(site.folder)}
+    site.good("put", NAME, site.file(BIG[:request.param]), PLACE_ENDS="1", **with_store)
+    assert site.client.exists(PREFIX + NAME)
+    return with_store
+
+
+def test_what_has_no_record_goes(site, left):
+    said = site.good("tidy", **left).said
+    assert REMOVED in said and "aborted" not in said and site.client.keys_of() == []
+    assert REMOVED not in site.good("tidy", **left).said
+
+
+def test_what_has_its_record_stays(site, left):
+    site.client.put(PREFIX + NAME + ".json", b"{}")
+    assert REMOVED not in site.good("tidy", **left).said
+    site.client.delete(PREFIX + NAME + ".json")
+    assert REMOVED not in site.good("tidy", **left).said, "it is forgotten"
+    assert site.client.exists(PREFIX + NAME)
+
+
+def test_what_is_recorded_is_forgotten_at_once(site):
+    site.good("put", NAME, site.file(BIG), PLACE_STORE=str(site.folder))
+    site.s3.requests.clear()
+    assert REMOVED not in site.good("tidy", PLACE_STORE=str(site.folder)).said and site.client.exists(PREFIX + NAME)
+    assert "DeleteObject" not in site.s3.ops()
+
+
+def test_what_another_hub_wrote_meanwhile_stays(site, left):
+    site.client.put(PREFIX + NAME, b"another hub's")
+    assert REMOVED not in site.good("tidy", **left).said
+    assert site.client.read(PREFIX + NAME) == b"another hub's"
+
+
+@pytest.mark.parametrize("op", ["HeadObject", "DeleteObject"])
+def test_what_cannot_be_judged_now_is_judged_later(site, left, op):
+    site.s3.fault(op, 0, INTERNAL)
+    said = site.good("tidy", **left).said
+    assert REMOVED not in said and ("cannot look for what an interrupted backup left" in said or "cannot abort" in said)
+    site.s3.clear()
+    assert site.client.exists(PREFIX + NAME)
+    assert REMOVED in site.good("tidy", **left).said and site.client.keys_of() == []
+
+
+def test_refused_credentials_do_not_make_it_forgotten(site, left):
+    site.s3.denied = frozenset({"HeadObject"})
+    assert REMOVED not in site.good("tidy", **left).said
+    site.s3.denied = frozenset()
+    assert REMOVED in site.good("tidy", **left).said and site.client.keys_of() == []
+
+
+@pytest.mark.parametrize("size", [1000, len(BIG)])
+def test_what_could_not_be_asked_back_goes_at_the_next_start(site, size):
+    site.s3.fault("HeadObject", 2, INTERNAL, times=1000)
+    assert site.place("put", NAME, site.file(BIG[:size]), PLACE_STORE=str(site.folder)).code == 1
+    site.s3.clear()
+    assert site.client.exists(PREFIX + NAME)
+    assert REMOVED in site.good("tidy", PLACE_STORE=str(site.folder)).said and site.client.keys_of() == []
 
 
 # --- the catalogue ---

@@ -49,7 +49,7 @@ static err credentials(void *arg, struct s3_credentials *out)
 static err do_put(struct s3 *c, ms deadline, bool is_new)
 {
     struct s3_object o = {.bytes = 0};
-    err e = s3_put(c, "k", (struct bytes){content, BODY}, is_new, deadline, &o);
+    err e = s3_put(c, "k", NULL, (struct bytes){content, BODY}, is_new, deadline, &o);
     seen.confirmed = o.confirmed;
     SIM_CHECK(e != OK || o.bytes == BODY);
     return e;
@@ -82,7 +82,7 @@ static err do_upload(struct s3 *c, ms deadline, bool is_new)
 {
     struct s3_upload *u = NULL;
     struct s3_object o;
-    TRY(s3_upload_open(c, "k", deadline, &u));
+    TRY(s3_upload_open(c, "k", NULL, deadline, &u));
     err e = parts_send(u, deadline);
     if (e == OK)
         e = s3_upload_complete(u, is_new, deadline, &o);
@@ -217,14 +217,14 @@ static err pending_abort(void *arg, const struct s3_pending *p)
 {
     SIM_CHECK(strcmp(p->key, "k") == 0 && p->initiated_s == 1255369830);
     seen.listed++;
-    return s3_abort(arg, p->key, p->upload_id, loop_now() + SECONDS(20));
+    return s3_abort(arg, p->key, p->upload_id, loop_now() + SECONDS(20), NULL);
 }
 
 static err leave_and_abort(struct s3 *c, ms deadline)
 {
     struct s3_upload *u = NULL;
     for (unsigned i = 0; i < 5; i++) {
-        TRY(s3_upload_open(c, "k", deadline, &u));
+        TRY(s3_upload_open(c, "k", NULL, deadline, &u));
         s3_upload_close(u);
     }
     SIM_CHECK(s3_peer_pending(&peer) == 5);

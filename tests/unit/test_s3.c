@@ -305,7 +305,7 @@ static err parts_run(struct s3 *c)
 {
     struct s3_upload *u = NULL;
     struct s3_object o;
-    TRY(s3_upload_open(c, "k", loop_now() + SECONDS(10), &u));
+    TRY(s3_upload_open(c, "k", NULL, loop_now() + SECONDS(10), &u));
     CHECK(strcmp(s3_upload_id(u), UPLOAD_ID) == 0);
     size_t before = mem_use(TASK_BOARD).used_bytes;
     err e = parts_send(u);

@@ -186,7 +186,7 @@ static void upload_query(const void *arg, struct text *out)
     sigv4_put_param(out, "uploadId", bytes_of(arg));
 }
 
-err s3_abort(struct s3 *c, const char *key, const char *upload_id, ms deadline)
+err s3_abort(struct s3 *c, const char *key, const char *upload_id, ms deadline, bool *there)
 {
     struct s3_call call = {.method = "DELETE",
                            .key = key,
@@ -196,7 +196,10 @@ err s3_abort(struct s3 *c, const char *key, const char *upload_id, ms deadline)
                            .take = nothing_take};
     uint64_t mark = trail_mark();
     TRY(s3_key_check(key));
-    return s3_absent_is_fine(&call, mark, s3_ask(c, &call));
+    err e = s3_ask(c, &call);
+    if (there)
+        *there = e == OK;
+    return s3_absent_is_fine(&call, mark, e);
 }
 
 /* --- put --- */
@@ -233,6 +236,21 @@ static err wrong_size(struct s3 *c, const char *key, uint64_t sent, const struct
     trail_rewind(mark);
     return trail(E_CORRUPT, "%s/%s/%s has %llu bytes, %llu were sent%s", c->authority, c->bucket, key,
                  (unsigned long long)h->object.bytes, (unsigned long long)sent, removed ? "; removed" : "");
+}
+
+err s3_delete_own(struct s3 *c, const char *key, const char *id, ms deadline, bool *removed)
+{
+    struct heading h = {.id = id};
+    uint64_t mark = trail_mark();
+    *removed = false;
+    err e = heading_ask(c, key, deadline, &h);
+    if (e == E_ABSENT)
+        trail_rewind(mark);
+    if (e != OK || !h.ours)
+        return e == E_ABSENT ? OK : e;
+    TRY(s3_delete(c, key, deadline));
+    *removed = true;
+    return OK;
 }
 
 /* It is written: what does not answer now is given time once, before all is taken back and sent anew. */
@@ -310,14 +328,15 @@ static err take_back(struct s3 *c, const struct s3_call *call, err why)
     return e == OK ? why : trail(why, "%s may lie there nevertheless", call->key);
 }
 
-err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match, ms deadline, struct s3_object *out)
+err s3_put(struct s3 *c, const char *key, const char *id, struct bytes body, bool if_none_match, ms deadline,
+           struct s3_object *out)
 {
-    char id[S3_ID_MAX];
+    char own[S3_OBJECT_ID_MAX];
     struct s3_object object = {.etag = ""};
     struct s3_call call = {.method = "PUT",
                            .key = key,
                            .body = body,
-                           .id = id,
+                           .id = id ? id : own,
                            .if_none_match = if_none_match,
                            .deadline = deadline,
                            .take = put_take,
@@ -326,14 +345,15 @@ err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match,
     TRY(s3_key_check(key));
     if (body.len > S3_PUT_BYTES_MAX)
         return trail(E_RANGE, "a PUT of %zu bytes: use an upload in parts", body.len);
-    s3_new_id(id);
+    s3_object_id(own);
     err e = put_settle(c, &call, mark, s3_ask(c, &call));
     bool written = e == OK;
     if (e == OK)
-        e = s3_confirm(c, &call, body.len, id, &object);
+        e = s3_confirm(c, &call, body.len, call.id, &object);
+    object.in_doubt = e == E_CORRUPT || s3_may_be_there(&call, written, e);
     if (out && s3_may_be_there(&call, written, e))
         e = take_back(c, &call, e);
-    if (e == OK && out)
+    if (out)
         *out = object;
     return e;
 }

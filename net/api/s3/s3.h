@@ -25,6 +25,7 @@
 #define S3_KEY_MAX          1025 /* 1024 bytes and the zero: Amazon S3, object key naming */
 #define S3_ETAG_MAX         65   /* as sent, with its quotes, and the zero; the usual has 34 */
 #define S3_UPLOAD_ID_MAX    513  /* with the zero; servers give 32 to 350 */
+#define S3_OBJECT_ID_MAX    33   /* 16 random bytes in hex, and the zero */
 #define S3_BUCKET_MAX       64   /* 3 to 63 bytes: Amazon S3, bucket naming */
 #define S3_REGION_MAX       64
 #define S3_PARTS_MAX        10000 /* Amazon S3, multipart limits; all parts but the last are >= 5 MiB there */
@@ -65,15 +66,21 @@ struct s3_object {
     int64_t modified_s;     /* since 1970; 0 unknown */
     char etag[S3_ETAG_MAX]; /* "" unknown */
     bool confirmed;         /* asked back after writing; false: the credentials may write only, so nothing could be asked */
+    bool in_doubt;          /* of a write that failed: it may lie there all the same, or come to lie there */
 };
+/* Of an object to be: stored with it, it tells what we wrote from what another one wrote under the same key. */
+void s3_object_id(char out[S3_OBJECT_ID_MAX]);
 /* One PUT. if_none_match: E_EXISTS when the key is there; when an earlier try of this very call wrote it, OK; E_UNSUPPORTED:
- * asked back it is another's, so the server looks before it writes and does not see who comes meanwhile. body and what it points
- * to must stay until it returns. out may be NULL: of another one's place. Else, where it fails and may have been written all the
- * same, what is there is removed if it is this call's (shielded, S3_UNDO_MS_MAX); where that cannot be, the error says that it
- * may lie there. Asking back takes its time: all tries, a pause, and once more. */
-MUST_USE err s3_put(struct s3 *c, const char *key, struct bytes body, bool if_none_match, ms deadline, struct s3_object *out);
+ * asked back it is another's, so the server looks before it writes and does not see who comes meanwhile. id NULL: a new one. body
+ * and what it points to must stay until it returns. out may be NULL: of another one's place. Else, where it fails and may have
+ * been written all the same, what is there is removed if it is this call's (shielded, S3_UNDO_MS_MAX); where that cannot be, the
+ * error says that it may lie there. Asking back takes its time: all tries, a pause, and once more. */
+MUST_USE err s3_put(struct s3 *c, const char *key, const char *id, struct bytes body, bool if_none_match, ms deadline,
+                    struct s3_object *out);
 MUST_USE err s3_head(struct s3 *c, const char *key, ms deadline, struct s3_object *out);
 MUST_USE err s3_delete(struct s3 *c, const char *key, ms deadline); /* OK too when it is not there: S3 does not tell */
+/* If what is there has this id. *removed: it had, and is gone. E_DENIED: the credentials cannot ask. */
+MUST_USE err s3_delete_own(struct s3 *c, const char *key, const char *id, ms deadline, bool *removed);
 
 /* --- reading --- */
 struct s3_get;
@@ -102,7 +109,8 @@ MUST_USE err s3_list(struct s3 *c, const char *prefix, const char *start_after, 
 
 /* --- uploads in parts: nobody sees the object before complete --- */
 struct s3_upload;
-MUST_USE err s3_upload_open(struct s3 *c, const char *key, ms deadline, struct s3_upload **out);
+/* id: the object's to be; NULL: a new one. */
+MUST_USE err s3_upload_open(struct s3 *c, const char *key, const char *id, ms deadline, struct s3_upload **out);
 const char *s3_upload_id(const struct s3_upload *u);
 /* The next part, number 1 first and then one by one (E_INVALID otherwise), <= S3_PART_BYTES_MAX, not empty. Hashed on the pool,
  * sent where it lies; it must stay until the call returns. */
@@ -122,6 +130,7 @@ struct s3_pending {
 /* Uploads that were neither completed nor aborted, of keys that begin with prefix; each() as in s3_list(). */
 MUST_USE err s3_list_uploads(struct s3 *c, const char *prefix, ms page_ms, err (*each)(void *arg, const struct s3_pending *item),
                              void *arg);
-MUST_USE err s3_abort(struct s3 *c, const char *key, const char *upload_id, ms deadline); /* OK when it is not there */
+/* OK when it is not there; *there tells, NULL: nobody wants to know. */
+MUST_USE err s3_abort(struct s3 *c, const char *key, const char *upload_id, ms deadline, bool *there);
 
 #endif

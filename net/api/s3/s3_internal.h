@@ -14,7 +14,6 @@
 #define S3_TARGET_MAX  KIB(10)      /* path and query as sent: a key and a token, each byte as %XX, and what is around them */
 #define S3_TOKEN_MAX   KIB(2)       /* a continuation token, with its zero */
 #define S3_VALUE_MAX   S3_TOKEN_MAX /* the longest text of an answer's element: a token, or a key */
-#define S3_ID_MAX      33           /* 16 random bytes in hex, and the zero */
 #define S3_CODE_MAX    48
 #define S3_MESSAGE_MAX 128
 #define S3_RANGE_MAX   48
@@ -122,7 +121,6 @@ void s3_drain(struct s3_slot *s, ms deadline); /* the rest of a small answer, so
 /* --- dates and copies (s3_text.c) --- */
 int64_t s3_iso_date(const char *text);                  /* "2009-10-12T17:50:30.000Z"; 0: not one */
 bool s3_copy(char *out, size_t cap, struct bytes text); /* false: it does not fit, or has a zero in it; out is "" then */
-void s3_new_id(char out[S3_ID_MAX]);
 
 void s3_object_read(const struct http1_head *h, struct s3_object *out); /* size, time, ETag */
 err s3_key_check(const char *key);

@@ -46,9 +46,9 @@ bool s3_copy(char *out, size_t cap, struct bytes text)
     return true;
 }
 
-void s3_new_id(char out[S3_ID_MAX])
+void s3_object_id(char out[S3_OBJECT_ID_MAX])
 {
-    uint8_t random[(S3_ID_MAX - 1) / 2];
+    uint8_t random[(S3_OBJECT_ID_MAX - 1) / 2];
     os_random(random, sizeof random);
-    (void)hex_encode((struct bytes){random, sizeof random}, out, S3_ID_MAX);
+    (void)hex_encode((struct bytes){random, sizeof random}, out, S3_OBJECT_ID_MAX);
 }

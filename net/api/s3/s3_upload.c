@@ -26,7 +26,7 @@ struct s3_upload {
     bool ended;    /* completed, aborted, or gone */
     bool doubtful; /* it may have been completed, and nobody told */
     struct etag_block *blocks, *last;
-    char key[S3_KEY_MAX], upload_id[S3_UPLOAD_ID_MAX], id[S3_ID_MAX];
+    char key[S3_KEY_MAX], upload_id[S3_UPLOAD_ID_MAX], id[S3_OBJECT_ID_MAX];
 };
 
 /* --- ETags --- */
@@ -122,7 +122,7 @@ static void open_query(const void *arg, struct text *out)
     sigv4_put_param(out, "uploads", bytes_of(""));
 }
 
-err s3_upload_open(struct s3 *c, const char *key, ms deadline, struct s3_upload **out)
+err s3_upload_open(struct s3 *c, const char *key, const char *id, ms deadline, struct s3_upload **out)
 {
     *out = NULL;
     TRY(s3_key_check(key));
@@ -131,7 +131,9 @@ err s3_upload_open(struct s3 *c, const char *key, ms deadline, struct s3_upload 
         return E_BUDGET;
     u->client = c;
     memcpy(u->key, key, strlen(key) + 1);
-    s3_new_id(u->id);
+    s3_object_id(u->id);
+    if (id)
+        (void)snprintf(u->id, sizeof u->id, "%s", id);
     struct s3_call call = {.method = "POST",
                            .key = u->key,
                            .id = u->id,
@@ -329,7 +331,7 @@ err s3_upload_abort(struct s3_upload *u, ms deadline)
 {
     if (u->ended)
         return OK;
-    TRY(s3_abort(u->client, u->key, u->upload_id, deadline));
+    TRY(s3_abort(u->client, u->key, u->upload_id, deadline, NULL));
     if (u->doubtful)
         TRY(s3_undo(u->client, u->key, u->id, deadline));
     u->ended = true;
