@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,18 @@ def test_a_newer_good_one_replaces_them_but_the_newest(hub, etcd):
     assert now(hub).code == 0 and now(hub).code == 0
     bad = [name for name in names(hub) if name.endswith(".bad")]
     assert bad == ["etcd-snapshot-20260104-000000.db.bad"]
+
+
+def test_a_packed_one_without_a_record_holds_nothing_up(hub):
+    """A hub died between the file and its record; nobody can tell whether it is good, so the next backup is due."""
+    hub.config["backup"]["destinations"][0]["compress"] = "zstd"
+    left = hub.backups / time.strftime("etcd-snapshot-%Y%m%d-%H%M%S.db.zst", time.gmtime(time.time() - 60))
+    left.write_bytes(b"nobody speaks for it")
+    hub.start()
+    hub.wait_log("backup done")
+    hub.wait_idle()
+    assert left.exists() and {r["verdict"] for r in listed(hub)} == {"unknown", "good"}
+    assert "backup failed" not in hub.stop().log
 
 
 def test_links_folders_and_pipes_are_left_alone(hub):
