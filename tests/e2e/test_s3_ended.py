@@ -41,13 +41,14 @@ class Gate:
     A connection that has been answered is never held: what the hub sends next may go over it."""
     def __init__(self):
         self.wanted, self.met, self.opened, self.passed = "", threading.Event(), threading.Event(), threading.Event()
+        self.seconds = 60
 
     def before(self, act):
         def gated(handler, *args, **more):
             if not self.wanted or not re.match(self.wanted, f"{handler.command} {handler.path} ") or self.met.is_set():
                 return act(handler, *args, **more)
             self.met.set()
-            self.opened.wait(60)
+            self.opened.wait(self.seconds)
             try:
                 return act(handler, *args, **more)
             finally:
@@ -154,6 +155,7 @@ def test_killed_in_a_request(site, sender, small, gate, request_, done):  # noqa
 def test_what_comes_after_the_next_start_is_found_by_a_later_one(site, sender, small, gate, done):  # noqa: F811
     """A server that is slow, a hub that is quick."""
     few(sender, small)
+    gate.seconds = 600
     killed_in(sender, gate, "put")
     good_again(sender)
     sender.stop()
