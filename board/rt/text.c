@@ -26,6 +26,19 @@ void text_add(struct text *t, const char *s)
     text_add_bytes(t, bytes_of(s));
 }
 
+void text_add_u64(struct text *t, uint64_t value, unsigned digits_min)
+{
+    uint8_t digits[20]; /* of UINT64_MAX */
+    size_t at = sizeof digits;
+    ASSERT(digits_min <= sizeof digits);
+    do
+        digits[--at] = (uint8_t)('0' + value % 10);
+    while ((value /= 10) > 0);
+    while (sizeof digits - at < digits_min)
+        digits[--at] = '0';
+    text_add_bytes(t, (struct bytes){digits + at, sizeof digits - at});
+}
+
 void text_addv(struct text *t, const char *format, va_list arguments)
 {
     size_t room = t->cap - t->len; /* with the zero */
@@ -119,6 +132,20 @@ void text_rfc3339(int64_t epoch_s, char *out, size_t cap)
     }
     date_of(day, &year, &month, &day_of_month);
     struct text t = text_over(out, cap);
-    text_addf(&t, "%04lld-%02u-%02uT%02lld:%02lld:%02lldZ", (long long)year, month, day_of_month, (long long)(second / 3600),
-              (long long)(second / 60 % 60), (long long)(second % 60));
+    if (year < 0)
+        text_add_char(&t, '-');
+    text_add_u64(&t, (uint64_t)(year < 0 ? -year : year), year < 0 ? 3 : 4);
+    const struct {
+        char before;
+        unsigned value;
+    } rest[] = {{'-', month},
+                {'-', day_of_month},
+                {'T', (unsigned)(second / 3600)},
+                {':', (unsigned)(second / 60 % 60)},
+                {':', (unsigned)(second % 60)}};
+    for (size_t i = 0; i < COUNT_OF(rest); i++) {
+        text_add_char(&t, rest[i].before);
+        text_add_u64(&t, rest[i].value, 2);
+    }
+    text_add_char(&t, 'Z');
 }

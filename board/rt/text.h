@@ -18,6 +18,16 @@ struct text {
 struct text text_over(char *storage, size_t cap);
 void text_add(struct text *t, const char *s);
 void text_add_bytes(struct text *t, struct bytes b);
+void text_add_u64(struct text *t, uint64_t value, unsigned digits_min); /* decimal, with zeros before it */
+static inline void text_add_char(struct text *t, char c)
+{
+    if (t->cap - t->len < 2) {
+        t->cut = true;
+        return;
+    }
+    t->at[t->len++] = c;
+    t->at[t->len] = 0;
+}
 void text_addf(struct text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_addv(struct text *t, const char *format, va_list arguments);
 

@@ -74,12 +74,24 @@ bool pick_to_i64(const struct pick_node *n, int64_t *out)
     return true;
 }
 
-static const struct pick_node *child(const struct pick_node *object, struct bytes key)
+/* A field's name is compared where it is: looked for are many, and most differ in their first byte. */
+static inline bool has_key(const struct pick_node *n, const char *name, size_t len)
 {
-    if (!object || object->kind != PICK_IS_OBJECT)
+    if (n->key > 0)
+        return n->key_bytes == len && memcmp((const uint8_t *)n - n->key, name, len) == 0;
+    const char *key = n->field ? n->field->key : NULL;
+    size_t at = 0;
+    while (key && at < len && key[at] == name[at]) /* a name has no zero */
+        at++;
+    return key && at == len && key[at] == 0;
+}
+
+static const struct pick_node *child(const struct pick_node *object, const char *name, size_t len)
+{
+    if (object->kind != PICK_IS_OBJECT)
         return NULL;
-    for (const struct pick_node *n = pick_first(object); n; n = pick_next(n))
-        if (bytes_equal(pick_key(n), key))
+    for (const struct pick_node *n = node_by(object, object->first); n; n = node_by(n, n->next))
+        if (has_key(n, name, len))
             return n;
     return NULL;
 }
@@ -87,8 +99,10 @@ static const struct pick_node *child(const struct pick_node *object, struct byte
 const struct pick_node *pick_at(const struct pick_node *object, const char *path)
 {
     while (object && *path) {
-        size_t len = strcspn(path, ".");
-        object = child(object, (struct bytes){(const uint8_t *)path, len});
+        size_t len = 0;
+        while (path[len] && path[len] != '.')
+            len++;
+        object = child(object, path, len);
         path += len + (path[len] == '.');
     }
     return object;

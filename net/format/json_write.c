@@ -29,7 +29,7 @@ static void separate(struct json_writer *w)
     if (w->depth == 0)
         return;
     if ((w->has_items & level_bit(w)) != 0)
-        text_add(w->out, ",");
+        text_add_char(w->out, ',');
     w->has_items |= level_bit(w);
 }
 
@@ -44,21 +44,27 @@ static void begin_value(struct json_writer *w)
     w->complete = w->depth == 0;
 }
 
-static bool is_plain(const struct json_writer *w, uint8_t c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && !(w->as_go && (c == '<' || c == '>' || c == '&'));
-}
+#define BIT(c) ((uint64_t)1 << ((c) % 64))
+
+/* Which bytes stand for themselves, a bit each: in Go's form, and else. */
+static const uint64_t plain[2][4] = {
+    {~(uint64_t)UINT32_MAX & ~BIT('"'), ~BIT('\\')},
+    {~(uint64_t)UINT32_MAX & ~(BIT('"') | BIT('<') | BIT('>') | BIT('&')), ~BIT('\\')},
+};
 
 static void put_escaped(struct text *t, uint8_t c)
 {
     static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* RFC 8259 7: byte, letter */
+    static const char hex[] = "0123456789abcdef";
     for (const char *s = short_forms; *s != 0; s += 2) {
         if ((uint8_t)*s == c) {
-            text_addf(t, "\\%c", s[1]);
+            text_add_bytes(t, (struct bytes){(const uint8_t[]){'\\', (uint8_t)s[1]}, 2});
             return;
         }
     }
-    text_addf(t, "\\u%04x", (unsigned)c);
+    text_add(t, "\\u00");
+    text_add_char(t, hex[c >> 4]);
+    text_add_char(t, hex[c & 0xF]);
 }
 
 /* What is not plain ASCII; how many bytes it was. */
@@ -76,22 +82,31 @@ static size_t put_character(struct json_writer *w, struct bytes value)
     return size_max(n, 1);
 }
 
+/* The plain bytes it begins with, and how many they are, in one go: texts are short, and there are many of them. */
+static size_t put_plain(struct json_writer *w, struct bytes value)
+{
+    struct text *t = w->out;
+    const uint64_t *is_plain = plain[w->as_go];
+    size_t n = 0, most = size_min(value.len, t->cap - 1 - t->len);
+    for (char *to = t->at + t->len; n < most && (is_plain[value.at[n] / 64] >> value.at[n] % 64 & 1) != 0; n++)
+        to[n] = (char)value.at[n];
+    t->len += n;
+    t->at[t->len] = 0;
+    return n;
+}
+
 static void put_string(struct json_writer *w, struct bytes value)
 {
-    text_add(w->out, "\"");
-    while (value.len > 0) {
-        size_t plain = 0;
-        while (plain < value.len && is_plain(w, value.at[plain]))
-            plain++;
-        text_add_bytes(w->out, (struct bytes){value.at, plain});
-        value = bytes_after(value, plain);
+    text_add_char(w->out, '"');
+    while (value.len > 0 && !w->out->cut) {
+        value = bytes_after(value, put_plain(w, value));
         if (value.len > 0)
             value = bytes_after(value, put_character(w, value));
     }
-    text_add(w->out, "\"");
+    text_add_char(w->out, '"');
 }
 
-static void open_level(struct json_writer *w, const char *bracket, bool is_object)
+static void open_level(struct json_writer *w, char bracket, bool is_object)
 {
     begin_value(w);
     ASSERT(w->depth < JSON_DEPTH_MAX);
@@ -99,35 +114,35 @@ static void open_level(struct json_writer *w, const char *bracket, bool is_objec
     w->depth++;
     w->has_items &= ~level_bit(w);
     w->in_object = is_object ? w->in_object | level_bit(w) : w->in_object & ~level_bit(w);
-    text_add(w->out, bracket);
+    text_add_char(w->out, bracket);
 }
 
-static void close_level(struct json_writer *w, const char *bracket, bool is_object)
+static void close_level(struct json_writer *w, char bracket, bool is_object)
 {
     ASSERT(w->depth > 0 && !w->keyed && in_object(w) == is_object);
-    text_add(w->out, bracket);
+    text_add_char(w->out, bracket);
     w->depth--;
     w->complete = w->depth == 0;
 }
 
 void json_object(struct json_writer *w)
 {
-    open_level(w, "{", true);
+    open_level(w, '{', true);
 }
 
 void json_object_end(struct json_writer *w)
 {
-    close_level(w, "}", true);
+    close_level(w, '}', true);
 }
 
 void json_array(struct json_writer *w)
 {
-    open_level(w, "[", false);
+    open_level(w, '[', false);
 }
 
 void json_array_end(struct json_writer *w)
 {
-    close_level(w, "]", false);
+    close_level(w, ']', false);
 }
 
 void json_key(struct json_writer *w, const char *key)
@@ -140,7 +155,7 @@ void json_key_bytes(struct json_writer *w, struct bytes key)
     ASSERT(in_object(w) && !w->keyed);
     separate(w);
     put_string(w, key);
-    text_add(w->out, ":");
+    text_add_char(w->out, ':');
     w->keyed = true;
 }
 
@@ -161,13 +176,15 @@ void json_text(struct json_writer *w, const char *value)
 void json_u64(struct json_writer *w, uint64_t value)
 {
     begin_value(w);
-    text_addf(w->out, "%llu", (unsigned long long)value);
+    text_add_u64(w->out, value, 1);
 }
 
 void json_i64(struct json_writer *w, int64_t value)
 {
     begin_value(w);
-    text_addf(w->out, "%lld", (long long)value);
+    if (value < 0)
+        text_add_char(w->out, '-');
+    text_add_u64(w->out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1);
 }
 
 void json_bool(struct json_writer *w, bool value)

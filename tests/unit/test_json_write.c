@@ -88,6 +88,7 @@ static void what_does_not_fit_is_told(void **state)
         write_sample(&w);
         assert_int_equal(json_done(&w), cap == sizeof sample);
         assert_true(strlen(out) < cap);
+        assert_memory_equal(out, sample, strlen(out));
     }
 }
 

@@ -34,6 +34,14 @@ static void text_is_cut_where_it_ends(void **state)
         text_add(&a, joins[i].second);
         text_addf(&b, "%s", joins[i].first);
         text_addf(&b, "%s", joins[i].second);
+        char one_by_one[16];
+        struct text c = text_over(one_by_one, joins[i].cap);
+        for (const char *at = joins[i].first; *at; at++)
+            text_add_char(&c, *at);
+        for (const char *at = joins[i].second; *at; at++)
+            text_add_char(&c, *at);
+        assert_string_equal(one_by_one, joins[i].want);
+        assert_int_equal(c.cut, joins[i].cut);
         if (strcmp(plain, joins[i].want) != 0 || strcmp(formatted, joins[i].want) != 0 || a.cut != joins[i].cut ||
             b.cut != joins[i].cut || a.len != strlen(plain) || b.len != a.len)
             fail_msg("%s: \"%s\" and \"%s\", cut %d and %d", joins[i].name, plain, formatted, a.cut, b.cut);
@@ -111,6 +119,36 @@ static void numbers_are_digits_only(void **state)
 }
 
 static const struct {
+    const char *name;
+    uint64_t value;
+    unsigned digits_min;
+    size_t cap;
+    const char *want;
+    bool cut;
+} written[] = {
+    {"zero", 0, 1, 32, "0", false},
+    {"zero, at least no digit", 0, 0, 32, "0", false},
+    {"as many as it has", 4711, 1, 32, "4711", false},
+    {"zeros before it", 7, 3, 32, "007", false},
+    {"more than the least", 4711, 2, 32, "4711", false},
+    {"the largest", UINT64_MAX, 20, 32, "18446744073709551615", false},
+    {"fits to the byte", 123, 1, 4, "123", false},
+    {"one too many", 123, 1, 3, "12", true},
+};
+
+static void numbers_are_written(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(written); i++) {
+        char out[32];
+        struct text t = text_over(out, written[i].cap);
+        text_add_u64(&t, written[i].value, written[i].digits_min);
+        if (strcmp(out, written[i].want) != 0 || t.cut != written[i].cut)
+            fail_msg("%s: \"%s\", cut %d", written[i].name, out, t.cut);
+    }
+}
+
+static const struct {
     int64_t epoch_s;
     const char *text;
 } times[] = {
@@ -125,6 +163,9 @@ static const struct {
     {1795255892, "2026-11-21T10:11:32Z"},
     {253402300799, "9999-12-31T23:59:59Z"},
     {-62135596800, "0001-01-01T00:00:00Z"},
+    {-62167219200, "0000-01-01T00:00:00Z"},
+    {-62167219201, "-001-12-31T23:59:59Z"},
+    {253402300800, "10000-01-01T00:00:00Z"},
 };
 
 static void times_are_rfc3339(void **state)
@@ -155,7 +196,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_cut_where_it_ends), cmocka_unit_test(text_takes_bytes_without_a_zero),
         cmocka_unit_test(bytes_are_compared),        cmocka_unit_test(numbers_are_digits_only),
-        cmocka_unit_test(times_are_rfc3339),         cmocka_unit_test(secrets_are_wiped),
+        cmocka_unit_test(numbers_are_written),       cmocka_unit_test(times_are_rfc3339),
+        cmocka_unit_test(secrets_are_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
