@@ -1,4 +1,4 @@
-/* loop: one thread, turn after turn: clock, timers, events, pool, signals, then fibers. Between turns with nothing to run it
+/* loop: one thread, turn after turn: clock, events, pool, timers, signals, then fibers. Between turns with nothing to run it
  * sleeps in os_wait() until the next timer; nothing wakes it by the clock alone. */
 #include "board/rt/buf.h"
 #include "board/rt/fiber_internal.h"
@@ -153,10 +153,10 @@ static void loop_turn(void)
     loop.stats.turns++;
     loop.stats.wakeups++;
     read_clocks(sleeps);
-    timer_fire_due(loop.now);
     for (size_t i = 0; i < count; i++)
         sock_event(&events[i]);
     pool_turn();
+    timer_fire_due(loop.now); /* after what came: a process that was held up takes it before it gives anything up */
     buf_turn();
     take_signals();
     loop.step_started_ns = os_mono_ns(); /* the callbacks' time is no fiber's */
