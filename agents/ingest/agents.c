@@ -44,7 +44,7 @@ void agents_close(struct agents *a)
 
 /* --- from the cluster: in the fiber that reads it; never waits for the one that acts --- */
 
-static struct agent *find(struct agents *a, const struct custom_meta *meta)
+struct agent *agents_find(struct agents *a, const struct custom_meta *meta)
 {
     for (unsigned i = 0; i < a->slot_count; i++) {
         struct agent *s = &a->slots[i];
@@ -64,14 +64,6 @@ static struct agent *find_room(struct agents *a)
     return NULL;
 }
 
-/* One more than this board has room for: it is told so. */
-static void refuse(struct agents *a, const struct custom_meta *meta)
-{
-    struct agent_name *n = &a->refused[a->refused_count++ % AGENTS_REFUSED_MAX];
-    (void)snprintf(n->name_space, sizeof n->name_space, "%s", meta->namespace);
-    (void)snprintf(n->name, sizeof n->name, "%s", meta->name);
-}
-
 static bool is_same_spec(const struct obsyk_agent *is, const struct custom_meta *meta)
 {
     return is->meta.generation == meta->generation && strcmp(is->meta.uid, meta->uid) == 0;
@@ -85,11 +77,10 @@ static err upsert(struct agents *a, const struct pick_node *object)
     if (!read)
         return E_BUDGET;
     err e = custom_read(&obsyk_agent_resource, object, read, &errors);
-    struct agent *s = e == OK || e == E_INVALID ? find(a, &read->meta) : NULL;
+    struct agent *s = e == OK || e == E_INVALID ? agents_find(a, &read->meta) : NULL;
     if (!s && (e == OK || e == E_INVALID)) {
         s = find_room(a);
-        if (!s)
-            refuse(a, &read->meta);
+        a->refused = a->refused || !s; /* one more than this board has room for: it is told so */
     }
     bool told_only = s && s->followed && is_same_spec(&s->incoming, &read->meta);
     if (s) {
@@ -152,7 +143,6 @@ err agents_list(struct agents *a)
     ASSERT(kube_path(&agents_resource, NULL, NULL, NULL, path));
     for (unsigned i = 0; i < a->slot_count; i++)
         a->slots[i].listed = false;
-    a->refused_count = 0;
     if (e == OK)
         e = kube_list_all(in->kube, &list, page, loop_now() + INGEST_ASK_MS_MAX);
     if (e == OK) {

@@ -1,4 +1,4 @@
-/* agents_internal: what the two files of the ObsykAgents share. For agents/ingest/agents*.c only.
+/* agents_internal: what the files of the ObsykAgents share. For agents/ingest/agents*.c only.
  *
  * Layer    agents/ingest.   Blocks   as said at each.   Owner   struct agents, the session's.   Errors   those of kube.h.
  * Memory   a slot two resources of 14 KiB each, one arena. */
@@ -7,8 +7,7 @@
 
 #include "agents/ingest/ingest_internal.h"
 
-#define AGENTS_ARENA       KIB(40)
-#define AGENTS_REFUSED_MAX 8
+#define AGENTS_ARENA KIB(40)
 
 struct agent { /* one ObsykAgent that is followed */
     bool used, changed, listed, deleted, followed;
@@ -31,9 +30,8 @@ struct agent_name {
 struct agents {
     struct ingest *in;
     void *arena;
-    struct agent_name refused[AGENTS_REFUSED_MAX];
-    unsigned refused_count;
-    bool again; /* list them, not before again_at */
+    bool refused; /* some are more than there are slots, and are to be told so */
+    bool again;   /* list them, not before again_at */
     ms again_at;
     unsigned slot_count;
     struct agent slots[];
@@ -41,9 +39,16 @@ struct agents {
 
 extern const struct kube_resource agents_resource;
 
+/* Who is followed, or will be; NULL: nobody of that name. */
+struct agent *agents_find(struct agents *a, const struct custom_meta *meta);
+
 /* --- agents_tell.c --- */
 MUST_USE err agents_read_credentials(struct agents *a, struct agent *s); /* the Secret; what is wrong is a condition */
 MUST_USE err agents_tell_status(struct agents *a, struct agent *s);      /* when it is due, and more than a time has changed */
-MUST_USE err agents_tell_refused(struct agents *a);                      /* those beyond what this board can follow */
+/* Patches it. is: as the API server has it; becomes what it answers. */
+MUST_USE err agents_write_status(struct agents *a, struct obsyk_agent *is, const struct obsyk_agent *next);
+
+/* --- agents_refused.c --- */
+MUST_USE err agents_tell_refused(struct agents *a); /* those beyond what this board can follow, all of them; E_CANCELED only */
 
 #endif

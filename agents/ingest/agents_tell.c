@@ -168,8 +168,7 @@ static err status_of(struct agents *a, struct agent *s, struct obsyk_agent *next
     return set_conditions(s, next);
 }
 
-/* is: as the API server has it; becomes what it answers. */
-static err write_status(struct agents *a, struct obsyk_agent *is, const struct obsyk_agent *next)
+err agents_write_status(struct agents *a, struct obsyk_agent *is, const struct obsyk_agent *next)
 {
     char path[KUBE_PATH_MAX];
     enum custom_change change = CUSTOM_SAME;
@@ -201,7 +200,7 @@ err agents_tell_status(struct agents *a, struct agent *s)
     struct obsyk_agent *next = malloc(sizeof *next);
     err e = next ? status_of(a, s, next) : E_BUDGET;
     if (e == OK)
-        e = write_status(a, &s->is, next);
+        e = agents_write_status(a, &s->is, next);
     free(next);
     if (e == E_CANCELED)
         return e;
@@ -213,39 +212,4 @@ err agents_tell_status(struct agents *a, struct agent *s)
     ms pause = s->outlet ? s->outlet->set.sync_interval_ms : AGAIN_MS;
     s->status_at = loop_now() + (late ? SECONDS(1) : e != OK ? AGAIN_MS : pause);
     return OK;
-}
-
-/* --- those that are too many --- */
-
-static err tell_one(struct agents *a, const struct agent_name *n, struct obsyk_agent *is, struct obsyk_agent *next)
-{
-    char path[KUBE_PATH_MAX], words[CUSTOM_ERRORS_BYTES];
-    struct text errors = text_over(words, sizeof words);
-    struct kube_into into = {.fields = custom_fields, .arena = a->arena, .arena_bytes = AGENTS_ARENA};
-    if (!kube_path(&agents_resource, n->name_space, n->name, NULL, path))
-        return OK;
-    TRY(kube_ask(a->in->kube, KUBE_GET, path, (struct bytes){0}, &into, loop_now() + INGEST_ASK_MS_MAX));
-    err e = custom_read(&obsyk_agent_resource, into.object, is, &errors);
-    if (e != OK && e != E_INVALID)
-        return e;
-    trail_clear();
-    *next = *is;
-    (void)snprintf(words, sizeof words, "This hub's board follows %u ObsykAgent%s; remove another, or use a larger profile",
-                   a->slot_count, a->slot_count == 1 ? "" : "s");
-    TRY(set(next, OBSYK_TOO_MANY_AGENTS, words));
-    return write_status(a, is, next);
-}
-
-err agents_tell_refused(struct agents *a)
-{
-    struct obsyk_agent *two = a->refused_count ? malloc(2 * sizeof *two) : NULL;
-    while (two && a->refused_count > 0) { /* a list may begin them anew while we wait */
-        struct agent_name n = a->refused[--a->refused_count % AGENTS_REFUSED_MAX];
-        err e = tell_one(a, &n, &two[0], &two[1]);
-        if (e != OK && e != E_CANCELED && e != E_ABSENT)
-            log_warn("the status of an ObsykAgent cannot be written", F("namespace", n.name_space), F("name", n.name), F_ERR(e));
-        trail_clear();
-    }
-    free(two);
-    return fiber_canceled() ? E_CANCELED : OK;
 }

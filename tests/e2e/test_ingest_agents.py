@@ -165,6 +165,27 @@ def test_too_many(plane, platform, hub, crd):
     wait_condition(plane, "Degraded", ("False", "AgentHealthy"), third)
 
 
+def test_each_of_many_too_many_is_told(plane, platform, hub, crd):
+    """Nineteen of twenty-one, wherever they stand in the list; one that comes later, too, and the two that are followed are not."""
+    secret(plane, platform)
+    names = [f"{letter}{at}" for letter in "kbx" for at in range(7)]
+    for name in names:
+        agent(plane, platform, name)
+    hub.start()
+
+    def reasons():
+        told = plane.kubectl_json("get", "obsykagents", "-n", SPACE)["items"]
+        return [one["reason"] for item in told for one in item.get("status", {}).get("conditions", []) if one["type"] == "Degraded"]
+    wait_for(lambda: sorted(reasons()) == ["AgentHealthy"] * 2 + ["TooManyAgents"] * 19, "all but two refused", 60)
+    agent(plane, platform, "aa-later")
+    wait_condition(plane, "Degraded", ("True", "TooManyAgents"), "aa-later")
+    before = patches(plane)
+    agent(plane, platform, "zz-last")
+    wait_condition(plane, "Degraded", ("True", "TooManyAgents"), "zz-last")
+    assert sorted(reasons()) == ["AgentHealthy"] * 2 + ["TooManyAgents"] * 21
+    assert patches(plane) - before <= 4, "who was told is not told again"
+
+
 def test_nothing_older_after_another_led(plane, filled, platform, hub, crd, make_hub, tmp_path):
     """What waits in the spool of a replica that led long ago is not told when it leads again."""
     secret(plane, platform)
