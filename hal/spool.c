@@ -262,7 +262,7 @@ static err append(struct spool *s, struct spool_item item, ms deadline, uint64_t
 {
     uint64_t failures = s->failures;
     struct spool_item copy = item;
-    if (spool_item_bytes(&item) > s->options.buffer_bytes - SPOOL_OVERHEAD_BYTES + SPOOL_RECORD_BYTES)
+    if (spool_item_bytes(&item) > spool_item_bytes_max(s))
         return trail(E_RANGE, "a record of %zu bytes, the spool's buffer has %zu", item.body.len, s->options.buffer_bytes);
     err e = try_append(s, &copy);
     while (e == E_AGAIN && s->failures == failures) {

@@ -27,7 +27,10 @@
  * A record given back, and every one read at open, may have been sent.
  *
  * Damage. A batch that was never finished is cut off. Whatever else cannot be read is lost: the rest is given, the note is empty,
- * spool_lost() is true. Damage to the very last batch looks as if it had never been finished. */
+ * spool_lost() is true. Damage to the very last batch looks as if it had never been finished.
+ *
+ * Larger buffers. A folder in which something lies that does not fit this spool's buffers, as a larger profile's, is emptied at
+ * open: it could neither be given nor moved, and what follows may be about the same objects. stats.oversized says so. */
 #ifndef HOLDFAST_SPOOL_H
 #define HOLDFAST_SPOOL_H
 
@@ -111,7 +114,8 @@ struct spool_stats {
     uint64_t appended;       /* records taken since open, those found at open too */
     uint64_t coalesced;      /* of these, not to be given out, for others stand in for them */
     uint64_t acknowledged;   /* of these, done */
-    uint64_t dropped;        /* of these, by spool_clear() or for another identity */
+    uint64_t dropped;        /* of these, by spool_clear(), for another identity or for what is oversized */
+    uint64_t oversized;      /* records and batches found at open that do not fit the buffers; not among `appended` */
     uint64_t lost;           /* of these, and whole batches, that could not be read */
     uint64_t repeated;       /* given out that may have been sent before */
     uint64_t overflows;      /* appends refused with E_FULL */

@@ -112,6 +112,12 @@ struct spool {
     struct spool_stats stats;
 };
 
+/* Of a record with its body: a larger one was written by a spool with larger buffers. */
+static inline size_t spool_item_bytes_max(const struct spool *s)
+{
+    return s->options.buffer_bytes - SPOOL_OVERHEAD_BYTES + SPOOL_RECORD_BYTES;
+}
+
 /* --- spool_index.c --- */
 void spool_index_reset(struct spool *s);
 uint16_t spool_index_new(struct spool *s, uint64_t key, uint64_t place, uint8_t flags); /* last in the order; SPOOL_NONE: full */

@@ -230,7 +230,7 @@ static err find_all(struct finding *f)
     TRY(replay_all(f, newest));
     spool_replay_end(s);
     s->suspect = true; /* what may lie behind the end is left to itself */
-    if (f->other_identity) {
+    if (f->other_identity || s->stats.oversized > 0) {
         spool_forget(s);
         s->lost = false;
         s->clearing = true;

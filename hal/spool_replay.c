@@ -32,6 +32,10 @@ static bool apply_record(struct spool *s, const struct spool_item *i, uint32_t a
 {
     if (i->place < s->replay_head)
         return true;
+    if (spool_item_bytes(i) > spool_item_bytes_max(s)) {
+        s->stats.oversized++;
+        return true;
+    }
     if (i->place >= s->next_place || s->next_place - i->place > PLACES_MAX)
         return false;
     uint16_t id = entry_for(s, spool_key(i->key), i);
@@ -106,7 +110,17 @@ static void batch_apply(struct spool *s, const struct spool_batch *b, const stru
     }
 }
 
-enum found { NO_BATCH, BROKEN_BATCH, WHOLE_BATCH };
+enum found { NO_BATCH, BROKEN_BATCH, WHOLE_BATCH, LARGE_BATCH };
+
+/* Its last byte is there: it is none that was never finished. */
+static err large_batch(const struct spool_source *from, uint64_t at, const struct spool_batch *b, enum found *found)
+{
+    uint8_t last;
+    size_t got = 0;
+    TRY(from->read(from->arg, at + SPOOL_BATCH_BYTES + b->bytes - 1, &last, 1, &got));
+    *found = got == 1 ? LARGE_BATCH : NO_BATCH;
+    return OK;
+}
 
 static err batch_read(struct spool *s, const struct spool_source *from, const struct spool_replay *r, uint64_t at,
                       struct spool_batch *b, enum found *found)
@@ -117,9 +131,10 @@ static err batch_read(struct spool *s, const struct spool_source *from, const st
     if (end < at + SPOOL_BATCH_BYTES)
         return OK;
     TRY(from->read(from->arg, at, s->chunk, SPOOL_BATCH_BYTES, &got));
-    if (got < SPOOL_BATCH_BYTES || !spool_batch_unpack(s->chunk, b) || b->bytes > s->chunk_cap - SPOOL_BATCH_BYTES ||
-        b->bytes > end - at - SPOOL_BATCH_BYTES)
+    if (got < SPOOL_BATCH_BYTES || !spool_batch_unpack(s->chunk, b) || b->bytes > end - at - SPOOL_BATCH_BYTES)
         return OK;
+    if (b->bytes > s->chunk_cap - SPOOL_BATCH_BYTES)
+        return large_batch(from, at, b, found);
     TRY(from->read(from->arg, at + SPOOL_BATCH_BYTES, s->chunk + SPOOL_BATCH_BYTES, b->bytes, &got));
     memset(s->chunk + SPOOL_BATCH_BYTES + got, 0, b->bytes - got);
     *found = got == b->bytes && spool_batch_is_whole(s->chunk, b) ? WHOLE_BATCH : BROKEN_BATCH;
@@ -175,11 +190,13 @@ err spool_replay_file(struct spool *s, const struct spool_source *from, struct s
     bool goes_on = true;
     for (uint64_t at = r->good; goes_on && at < r->end; at += SPOOL_BATCH_BYTES + b.bytes) {
         TRY(batch_read(s, from, r, at, &b, &found));
-        if (found != WHOLE_BATCH) {
+        if (found == NO_BATCH || found == BROKEN_BATCH) {
             TRY(broken(s, from, r, at, &b, found, &goes_on));
             continue;
         }
-        if (!r->looks)
+        if (!r->looks && found == LARGE_BATCH)
+            s->stats.oversized++;
+        else if (!r->looks)
             batch_apply(s, &b, r, (size_t)at);
         r->first = b.first;
         r->good = (uint32_t)(at + SPOOL_BATCH_BYTES + b.bytes);

@@ -60,6 +60,18 @@ static void drop_if_others_led(struct outlet *o)
     trail_clear();
 }
 
+/* A snapshot is made at each start, and takes the place of what was there. */
+static void tell_oversized(const struct outlet *o)
+{
+    struct spool_stats s;
+    spool_look(o->spool, &s);
+    if (s.oversized == 0)
+        return;
+    series_add(o->in->oversized, (double)s.oversized);
+    log_warn("the spool is a larger profile's: it is emptied, and a fresh snapshot takes its place", F("agent", o->name),
+             F_U64("oversized", s.oversized), F_U64("dropped", s.dropped));
+}
+
 static err open_spool(struct outlet *o, ms deadline)
 {
     const struct ingest *in = o->in;
@@ -78,6 +90,7 @@ static err open_spool(struct outlet *o, ms deadline)
                                     .gather_ms = SPOOL_GATHER_MS_MIN};
     options.bytes_max = options.bytes_max < 4 * options.segment_bytes ? 4 * options.segment_bytes : options.bytes_max;
     TRY(spool_open(&options, deadline, &o->spool));
+    tell_oversized(o);
     if (in->lease)
         drop_if_others_led(o);
     return OK;
