@@ -337,6 +337,7 @@ static ms next_moment(const struct agents *a)
 err agents_run(void *arg)
 {
     struct agents *a = arg;
+    TRY(agents_remove_leftovers(a));
     for (;;) {
         for (unsigned i = 0; i < a->slot_count; i++)
             if (a->slots[i].used)

@@ -48,6 +48,10 @@ MUST_USE err agents_tell_status(struct agents *a, struct agent *s);      /* when
 /* Patches it. is: as the API server has it; becomes what it answers. */
 MUST_USE err agents_write_status(struct agents *a, struct obsyk_agent *is, const struct obsyk_agent *next);
 
+/* --- agents_leftovers.c --- */
+/* After the first good list: removes spools whose ObsykAgent is no more. E_CANCELED only. */
+MUST_USE err agents_remove_leftovers(struct agents *a);
+
 /* --- agents_refused.c --- */
 MUST_USE err agents_tell_refused(struct agents *a); /* those beyond what this board can follow, all of them; E_CANCELED only */
 

@@ -230,6 +230,7 @@ struct ingest {
     struct outlet *outlets[INGEST_AGENTS_MAX];
     struct bell agents_bell; /* for agents.c: something to tell, or changed */
     struct agents *agents;   /* agents.c's; source: crd */
+    bool leftovers_seen;     /* of earlier hubs, in the spool's folder */
     bool live;               /* watches run */
     ms told_at;              /* metrics */
     char why[320];           /* why nothing is streamed; "" it is */

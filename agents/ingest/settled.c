@@ -1,5 +1,6 @@
 /* settled: `source: config`: the one outlet that the configuration describes, and its credentials' files. */
 #include "agents/ingest/ingest_internal.h"
+#include "agents/ingest/leftovers.h"
 
 #include "board/rt/buf.h"
 #include "board/rt/log.h"
@@ -12,6 +13,18 @@
 #define LOOK_MS     SECONDS(10) /* at the files: new credentials are in force by then */
 #define OPEN_MS_MAX SECONDS(60)
 
+/* Whether they are wanted is known to who changed the mode. */
+static void tell_leftovers(struct ingest *in)
+{
+    char folder[OS_NAME_MAX] = "";
+    err e = in->leftovers_seen ? OK : leftover_next(&in->lane, in->folder, folder, loop_now() + READ_MS_MAX);
+    if (e == OK && *folder)
+        log_warn("spools that ObsykAgents left with source: crd stay; remove them when they are not wanted any more",
+                 F("path", in->folder), F("first", folder));
+    in->leftovers_seen = true;
+    trail_clear();
+}
+
 err settled_open(struct ingest *in)
 {
     const struct config *c = in->config;
@@ -20,6 +33,7 @@ err settled_open(struct ingest *in)
                                   .burst_size = c->ingest.burst_size};
     (void)snprintf(set.platform_url, sizeof set.platform_url, "%s", c->ingest.platform_url);
     (void)snprintf(set.cluster_name, sizeof set.cluster_name, "%s", c->ingest.cluster_name);
+    tell_leftovers(in);
     TRY(sem_take(&in->desk, FOREVER));
     err e = outlet_open(in, "config", &set, loop_now() + OPEN_MS_MAX, &in->outlets[0]);
     sem_give(&in->desk);

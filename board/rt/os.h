@@ -112,6 +112,7 @@ MUST_USE err os_stat_name(const char *path, struct os_stat *out); /* lstat(2): a
 MUST_USE err os_rename_new(const char *from, const char *to);
 MUST_USE err os_rename_over(const char *from, const char *to);
 MUST_USE err os_unlink(const char *path);
+MUST_USE err os_rmdir(const char *path);                                              /* E_EXISTS: something is in it */
 MUST_USE err os_mkdir(const char *path);                                              /* 0700; E_EXISTS */
 MUST_USE err os_sync_folder(const char *path);                                        /* fsync of the folder */
 MUST_USE err os_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes); /* statvfs(3), free to us */

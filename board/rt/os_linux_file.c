@@ -194,6 +194,11 @@ err os_unlink(const char *path)
     return os_err_or(unlink(path));
 }
 
+err os_rmdir(const char *path)
+{
+    return os_err_or(rmdir(path));
+}
+
 err os_mkdir(const char *path)
 {
     return os_err_or(mkdir(path, S_IRWXU));

@@ -186,6 +186,33 @@ def test_each_of_many_too_many_is_told(plane, platform, hub, crd):
     assert patches(plane) - before <= 4, "who was told is not told again"
 
 
+def test_spools_of_agents_that_were_deleted_while_no_hub_ran(plane, platform, hub, crd):
+    """They go at the next start, after the list; what is not surely a spool, and whose ObsykAgent is there, stays."""
+    secret(plane, platform)
+    for name in ("a", "b"):
+        agent(plane, platform, name)
+    hub.start()
+    for name in ("a", "b"):
+        wait_condition(plane, "Degraded", ("False", "AgentHealthy"), name)
+    hub.stop()
+    spool = hub.folder / "data" / "ingest"
+    assert (spool / f"{SPACE}_a").is_dir() and (spool / f"{SPACE}_b").is_dir()
+    for folder, file in (("other_gone", "00000001.spool"), (f"{SPACE}_b", "0000000f.spool"), ("other_notes", "notes.txt"), ("mine", "00000001.spool")):
+        (spool / folder).mkdir(exist_ok=True)
+        (spool / folder / file).write_text("x")
+    (spool / "other_link").symlink_to(spool / "mine")
+    plane.kubectl("delete", "obsykagent", "b", "-n", SPACE)
+    agent(plane, platform, "c")
+    hub.start()
+    for name in ("a", "c"):
+        wait_condition(plane, "Degraded", ("False", "AgentHealthy"), name)
+    hub.wait_log("the spool of an ObsykAgent that is gone was removed", 2)
+    hub.wait_log("the spool of a deleted ObsykAgent cannot be removed")
+    there = sorted(one.name for one in spool.iterdir() if one.is_dir())
+    assert there == sorted([f"{SPACE}_a", f"{SPACE}_c", "mine", "other_link", "other_notes"]), there
+    assert (spool / "mine" / "00000001.spool").exists() and (spool / "other_notes" / "notes.txt").exists()
+
+
 def test_nothing_older_after_another_led(plane, filled, platform, hub, crd, make_hub, tmp_path):
     """What waits in the spool of a replica that led long ago is not told when it leads again."""
     secret(plane, platform)

@@ -139,6 +139,24 @@ def test_sigterm_sends_what_it_can(holdfast, tmp_path, plane, ca):
         s.settle()
 
 
+def test_spools_of_another_mode_stay(holdfast, tmp_path, plane, ca):
+    """source: config beside what ObsykAgents left: it stays, and that is said once."""
+    left = tmp_path / "spool" / "team_oslo"
+    left.mkdir(parents=True)
+    (left / "00000001.spool").write_text("x")
+    words = "spools that ObsykAgents left with source: crd stay"
+    with Stream(holdfast, tmp_path / "one", plane, ca, spool={"path": str(left.parent)}) as s:
+        s.hub.start()
+        s.law.holds()
+        plane.api.kill()
+        s.hub.wait_log("watches of the API server are interrupted")
+        plane.api.start()
+        s.settle(90)
+        said = [line for line in s.hub.log_lines() if words in line]
+        assert len(said) == 1 and "team_oslo" in said[0], said
+    assert (left / "00000001.spool").read_text() == "x"
+
+
 def test_two_hubs_with_one_spool(holdfast, tmp_path, plane, ca):
     """The second one says whose it is and streams nothing; when the first is killed it takes over, with what waited."""
     spool = {"path": str(tmp_path / "spool")}

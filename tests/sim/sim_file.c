@@ -258,6 +258,22 @@ err os_unlink(const char *path)
     return disk->inodes[c.from.inode].folder ? E_INVALID : name_change(&c);
 }
 
+err os_rmdir(const char *path)
+{
+    struct change c = {.to.inode = NO_INODE};
+    TRY(path_check(path));
+    TRY(change("os_rmdir", E_IO));
+    c.from.inode = path_find(path, &c.from.folder, c.from.text);
+    if (c.from.inode == NO_INODE)
+        return E_ABSENT;
+    if (c.from.inode == ROOT || !disk->inodes[c.from.inode].folder)
+        return E_INVALID;
+    for (unsigned i = 0; i < NAMES_MAX; i++)
+        if (disk->cached[i].used && disk->cached[i].folder == c.from.inode)
+            return E_EXISTS;
+    return name_change(&c);
+}
+
 err os_mkdir(const char *path)
 {
     unsigned folder, inode;

@@ -91,6 +91,10 @@ static err run_plain(void *arg)
     SIM_CHECK_ERR(os_unlink("/data/made"), OK);
     SIM_CHECK_ERR(os_mkdir("/data/sub"), OK);
     SIM_CHECK_ERR(os_mkdir("/data/sub"), E_EXISTS);
+    SIM_CHECK_ERR(os_mkdir("/data/sub/below"), OK);
+    SIM_CHECK_ERR(os_rmdir("/data/sub"), E_EXISTS);
+    SIM_CHECK_ERR(os_rmdir("/data/sub/below"), OK);
+    SIM_CHECK_ERR(os_rmdir("/data/sub/below"), E_ABSENT);
     SIM_CHECK(os_list("/data", &cursor, name) == OK && strcmp(name, "sub") == 0);
     SIM_CHECK(os_list("/data", &cursor, name) == OK && name[0] == 0);
     SIM_CHECK(os_space("/data", &free_bytes, &total_bytes) == OK && free_bytes == total_bytes);
