@@ -5,6 +5,9 @@
 #   x86_64-checked aarch64-checked  the same with heap red zones; runs the unit and simulation tests
 #   x86_64-unwiped                  what ships, but nothing is wiped: for the test that must find what it then leaves behind
 #   asan tsan fuzz clang            the host's libc, for sanitizers, libFuzzer and the second compiler
+#
+# checked and unwiped differ from what ships in board/rt alone (tools/layers sees to it): they compile that folder and the tests, and
+# take every other object of the library from the folder of what ships, where they have it made first.
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .SECONDARY:
@@ -91,7 +94,9 @@ objects    = $(patsubst %,$(O)/obj/%.o,$(1))
 ifeq ($(KIND),tsan)
   LIB_SRC := $(filter board/rt/% board/profiles/% net/format/% hal/%,$(LIB_SRC))
 endif
-LIB_OBJ   := $(call objects,$(LIB_SRC) $(wildcard $(SWITCH)))
+SHARED     := $(filter-out board/rt/%,$(LIB_SRC))
+SHARED_OBJ := $(if $(filter checked unwiped,$(KIND)),$(patsubst %,build/$(MACHINE)/obj/%.o,$(SHARED)))
+LIB_OBJ   := $(call objects,$(if $(SHARED_OBJ),$(filter-out $(SHARED),$(LIB_SRC)),$(LIB_SRC)) $(wildcard $(SWITCH))) $(SHARED_OBJ)
 UNIT      := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 SIM       := $(patsubst tests/sim/%.c,$(O)/sim/%,$(wildcard tests/sim/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -111,6 +116,14 @@ $(O)/obj/%.c.o: %.c $(O)/deps.mk
 $(O)/obj/%.S.o: %.S $(O)/deps.mk
 	@mkdir -p $(@D)
 	$(call say,as) $(CC) $(CPPFLAGS) -c -o $@ $<
+
+ifneq ($(SHARED_OBJ),)
+$(SHARED_OBJ): shared ;
+shared:
+	+@$(MAKE) --no-print-directory VARIANT=$(MACHINE) shared
+else
+shared: $(call objects,$(SHARED))
+endif
 
 $(O)/libholdfast.a: $(LIB_OBJ)
 	@rm -f $@
@@ -154,7 +167,7 @@ $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libhold
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
 
 # --- inner targets, one variant each ---
-.PHONY: FORCE binary units sims fuzzers probes objects run-units run-sims run-threads run-corpus run-fuzz
+.PHONY: FORCE shared binary units sims fuzzers probes objects run-units run-sims run-threads run-corpus run-fuzz
 FORCE:
 binary: $(O)/holdfast
 units: $(UNIT)
