@@ -55,7 +55,7 @@ static void tell_not_restored(const struct command_line *line, const struct back
     const struct backup_verification *v = &r->verification;
     (void)fprintf(stderr, "holdfast: %s: %s (%s)%s%s; %s was not written\n", t->shown, backup_verdict_name(v->verdict), v->reason,
                   v->finding_count ? ": " : "", v->finding_count ? v->findings[0].text : "", line->to);
-    if (strcmp(v->reason, "no-identity") == 0)
+    if (strcmp(v->reason, "no-identity") == 0 || strcmp(v->reason, "stored") == 0)
         (void)fprintf(stderr, "holdfast: it is encrypted: give its key with --identity FILE\n");
     if (v->verdict == VERDICT_BAD)
         (void)fprintf(stderr, "holdfast: `holdfast backup list` shows the others\n");

@@ -93,12 +93,12 @@ static void look_delete(struct bucket *b)
         doctor_failed(b->doctor, b->probe, DOCTOR_WARN, b->subject, e, "nothing is pruned; the probe's object stays");
 }
 
-/* Learned only when the server refused a signature for it; that is more than any Date tells. */
-static void look_skew(struct bucket *b)
+/* A server takes what is signed by a clock that is up to 15 minutes wrong: doctor tells of less. */
+static void look_clock(struct bucket *b)
 {
-    int64_t skew_ms = s3_clock_skew_ms(b->s3);
-    if (skew_ms != 0)
-        doctor_clock_seen(b->doctor, b->to->endpoint, -skew_ms);
+    int64_t ahead_ms = 0;
+    if (s3_clock_seen(b->s3, &ahead_ms))
+        doctor_clock_seen(b->doctor, b->to->endpoint, -ahead_ms);
 }
 
 static void look(struct bucket *b)
@@ -108,7 +108,7 @@ static void look(struct bucket *b)
     (void)snprintf(b->key, sizeof b->key, "%sholdfast-doctor-%016" PRIx64, b->to->prefix, number);
     if (look_list(b) && look_put(b))
         look_delete(b);
-    look_skew(b);
+    look_clock(b);
 }
 
 static struct s3_options options_of(struct bucket *b, struct tls_config *tls)

@@ -12,7 +12,7 @@ static struct family level = {.name = "holdfast_backup_rehearsal_level",
                               .type = METRIC_GAUGE,
                               .labels = {"destination"}};
 static struct family verdict = {.name = "holdfast_backup_rehearsal_verdict",
-                                .help = "1: it was good; 0: it was bad; NaN: it could not be told.",
+                                .help = "1: it was good; 0: it was bad; NaN: it could not be told, or none was read back.",
                                 .type = METRIC_GAUGE,
                                 .labels = {"destination"}};
 static struct family duration = {.name = "holdfast_backup_rehearsal_duration_seconds",
@@ -36,7 +36,11 @@ err rehearse_metrics_open(struct backup_destination *d)
     TRY(metric_series(&level, labels, &s->level));
     TRY(metric_series(&verdict, labels, &s->verdict));
     TRY(metric_series(&duration, labels, &s->duration));
-    return metric_series(&age, labels, &s->age);
+    TRY(metric_series(&age, labels, &s->age));
+    struct series *const all[] = {s->at, s->level, s->verdict, s->duration, s->age};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        series_set(all[i], (double)NAN); /* 0 would be a bad one of 1970, and both have an alert */
+    return OK;
 }
 
 void rehearse_metrics_close(struct backup_destination *d)

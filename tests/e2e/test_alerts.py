@@ -3,13 +3,14 @@ and that the metrics they use are there, on a running hub and on a real etcd."""
 from __future__ import annotations
 
 import http.client
+import math
 import re
 from pathlib import Path
 
 import pytest
 
 from peers.kubeconfig import Login, write_kubeconfig
-from peers.prom import check_rules, parse
+from peers.prom import Prometheus, check_rules, parse
 from peers.proc import free_port, run, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,22 @@ def test_the_hub_has_these_metrics(make_hub, start_etcd, tmp_path):
     assert not hub.metric("holdfast_backup_last_success_timestamp_seconds", destination="broken") > 0  # 0 or NaN: NeverSucceeded
     assert hub.metric("holdfast_backup_next_run_timestamp_seconds", destination="broken") > 0
     assert hub.metric("holdfast_ingest_leading") == 0 and hub.metric("holdfast_ingest_platform_up", agent="config") == 0
+
+
+def test_a_hub_that_is_well_is_silent(make_hub, start_etcd, tmp_path):
+    """By each rule's expression, over what a real hub exposes that has never read a backup back and streams to nobody."""
+    hub = make_hub(endpoints=[start_etcd().url])
+    hub.config["backup"]["destinations"].append({"name": "packed", "type": "directory", "path": str(tmp_path / "packed"), "compress": "zstd"})
+    hub.config["backup"]["etcd"].update(guardian=True)
+    hub.start()
+    for name in ("local", "packed"):
+        hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, destination=name)
+        assert math.isnan(hub.metric("holdfast_backup_rehearsal_verdict", destination=name))
+    with Prometheus(tmp_path / "prometheus", hub.port) as server:
+        for file, name in ALERTS:
+            if file == "holdfast.rules.yaml":
+                (expr,) = re.findall(rf"- alert: {name}\n(?: +#.*\n)* +expr: (.*)", FILES[file])
+                wait_for(lambda: server.query("up == 1") and not server.query(expr), f"{name} to be silent: {expr}", 60, hub.proc)
 
 
 def test_etcd_has_these_metrics(start_etcd, etcd_version):

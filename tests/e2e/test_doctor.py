@@ -182,15 +182,23 @@ def test_bucket(doctor, tmp_path, ca):
     assert code == 1
 
 
-def test_clock(doctor, tmp_path):
+@pytest.mark.parametrize("clock_s", [1200, 600])  # refused, and not
+def test_clock(doctor, tmp_path, clock_s):
     with S3Fake(tmp_path / "s3") as s3:
         s3.client().make_bucket()
-        s3.clock_s = 1200
+        s3.clock_s = clock_s
         code, _, found = doctor(s3_config(s3, tmp_path))
         assert states(found["destination off"]) == ["ok"] * 4  # requests are signed by the server's
         assert code == 1 and states(found["clock"]) == ["bad"], found
         behind = re.match(r"(\d+) s behind that of .*; let NTP set it$", found["clock"][0][1])
-        assert behind and 1100 <= int(behind[1]) <= 1201, found["clock"]
+        assert behind and clock_s - 100 <= int(behind[1]) <= clock_s + 1, found["clock"]
+
+
+def test_clock_that_is_right(doctor, tmp_path):
+    with S3Fake(tmp_path / "s3") as s3:
+        s3.client().make_bucket()
+        code, _, found = doctor(s3_config(s3, tmp_path))
+        assert code == 0 and states(found["clock"]) == ["ok"] and s3.url in found["clock"][0][1], found
 
 
 def test_recipients(doctor, tmp_path):

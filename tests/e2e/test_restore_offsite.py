@@ -98,6 +98,8 @@ def test_rehearsals_with_and_without_the_key(hub, key, tmp_path, destination):
     record = taken(hub)[destination]
     assert (record["verdict"], record["level"], record["reason"]) == ("good", 2, "no-scratch")
     assert verdict(rehearsed(hub, destination)) == ("good", 0, "stored")
+    done = hub.command("backup", "restore", f"{destination}/{record['name']}", "--to", tmp_path / "out.db")
+    assert done.returncode == 1 and b"--identity FILE" in done.stderr and not (tmp_path / "out.db").exists()
     hub.config["backup"]["rehearse"] = {"identity_file": str(key.file)}
     assert verdict(rehearsed(hub, destination)) == ("good", 2, "no-scratch")
     hub.config["backup"]["verify"] = {"scratch": str(tmp_path / "scratch")}

@@ -99,6 +99,12 @@ int64_t s3_clock_skew_ms(const struct s3 *c)
     return c->skew_ms;
 }
 
+bool s3_clock_seen(const struct s3 *c, int64_t *ahead_ms)
+{
+    *ahead_ms = c->date_ahead_ms;
+    return c->date_seen;
+}
+
 /* --- head --- */
 
 struct heading {

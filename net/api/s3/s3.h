@@ -60,6 +60,8 @@ MUST_USE err s3_open(const struct s3_options *o, struct s3 **out); /* copies the
 void s3_close(struct s3 *c);                                       /* NULL is fine */
 /* What is added to our clock for signing: 0 until a server refused it. Logged when it changes. */
 int64_t s3_clock_skew_ms(const struct s3 *c);
+/* How far the server's clock was ahead of ours by its last answer's Date, refused or not. False: none had one. */
+bool s3_clock_seen(const struct s3 *c, int64_t *ahead_ms);
 
 struct s3_object {
     uint64_t bytes;

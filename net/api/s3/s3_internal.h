@@ -63,6 +63,8 @@ struct s3 {
     struct sem free_slots;
     struct s3_slot slots[S3_SLOTS];
     int64_t skew_ms;
+    int64_t date_ahead_ms; /* by the last Date */
+    bool date_seen;
     bool never_continues; /* the server does not answer Expect: 100-continue */
 };
 

@@ -216,6 +216,10 @@ static err head_await(struct s3_slot *s, struct s3_call *call, const struct http
     if ((*head)->status == 417) /* RFC 9110 10.1.1: the same without Expect */
         s->client->never_continues = true;
     s3_answer_head(&call->answer, *head);
+    if (call->answer.date_s != 0) {
+        s->client->date_ahead_ms = SECONDS(call->answer.date_s) + 500 - loop_wall_ms(); /* a Date is cut to seconds */
+        s->client->date_seen = true;
+    }
     return OK;
 }
 
