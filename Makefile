@@ -94,6 +94,10 @@ objects    = $(patsubst %,$(O)/obj/%.o,$(1))
 ifeq ($(KIND),tsan)
   LIB_SRC := $(filter board/rt/% board/profiles/% net/format/% hal/%,$(LIB_SRC))
 endif
+# No fuzz target needs these; one that comes to need them does not link ("undefined reference") until they are taken out here.
+ifeq ($(KIND),fuzz)
+  LIB_SRC := $(filter-out $(wildcard board/*.c) agents/guardian/% agents/metrics/%,$(LIB_SRC))
+endif
 SHARED     := $(filter-out board/rt/%,$(LIB_SRC))
 SHARED_OBJ := $(if $(filter checked unwiped,$(KIND)),$(patsubst %,build/$(MACHINE)/obj/%.o,$(SHARED)))
 LIB_OBJ   := $(call objects,$(if $(SHARED_OBJ),$(filter-out $(SHARED),$(LIB_SRC)),$(LIB_SRC)) $(wildcard $(SWITCH))) $(SHARED_OBJ)
