@@ -288,6 +288,19 @@ def test_the_cluster_went_back(make_hub, start_etcd, tmp_path):
         assert record["rehearsal"]["warning"] in ("cluster-went-back", "another-cluster")
 
 
+def test_the_same_cluster_went_back(make_hub, start_etcd):
+    """Its id is made of the same addresses, as when each member is restored with its own."""
+    etcd = start_etcd("3.5")
+    etcd.fill(300, big=0)
+    hub = make_hub(endpoints=[etcd.url])
+    assert now(hub).code == 0
+    etcd.stop()
+    shutil.rmtree(etcd.data)
+    etcd.start()
+    record = rehearsed(hub)
+    assert record["rehearsal"]["verdict"] == "good" and record["rehearsal"]["warning"] == "cluster-went-back"
+
+
 def test_another_cluster(make_hub, start_etcd, tmp_path):
     hub = make_hub(endpoints=[start_etcd("3.5").url])
     assert now(hub).code == 0
