@@ -135,7 +135,13 @@ static err become_leader(struct ingest *in)
             return e;
         trail_clear();
     }
+    in->term = lease_terms(in->lease);
     return OK;
+}
+
+bool ingest_leads(const struct ingest *in)
+{
+    return !in->lease || (lease_held(in->lease) && lease_terms(in->lease) == in->term);
 }
 
 /* Two hubs that write into one spool destroy it. Replicas that take turns by the Lease may share one. */
@@ -186,8 +192,7 @@ static err session(struct ingest *in, struct group *helpers, const char **what)
 /* Who is closed is seen by nobody any more. Without the Lease nothing more is sent: another replica may have begun. */
 static void close_outlets(struct ingest *in)
 {
-    bool lost = in->lease && !lease_held(in->lease);
-    ms deadline = loop_now() + (lost ? 0 : INGEST_STOP_MS);
+    ms deadline = loop_now() + (ingest_leads(in) ? INGEST_STOP_MS : 0);
     for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
         outlet_stop(in->outlets[i], deadline);
     for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++) {
@@ -224,12 +229,12 @@ static void session_end(struct ingest *in, struct group *helpers)
     in->watches = NULL; /* `ingest status` may look while they close */
     in->index = NULL;
     kube_watches_close(watches);
+    index_close(index, loop_now() + SECONDS(1));
+    os_file_close(in->lock); /* before the Lease: who gets that may want the same folder */
+    in->lock = -1;
     lease_stop(in->lease, loop_now() + SECONDS(1));
     in->lease = NULL;
-    index_close(index, loop_now() + SECONDS(1));
     cluster_disconnect(in);
-    os_file_close(in->lock);
-    in->lock = -1;
     forget_kinds(in);
     fiber_unshield();
 }

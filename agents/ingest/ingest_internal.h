@@ -216,6 +216,7 @@ struct ingest {
     struct lane lane; /* certificates, settings, the index */
     struct kube *kube;
     struct lease *lease;    /* source: crd */
+    uint64_t term;          /* of it, in which this session leads: what was won anew is the next session's */
     struct tls_config *tls; /* of the platforms */
     struct kube_watches *watches;
     struct index *index;
@@ -255,6 +256,9 @@ MUST_USE err round_list(struct ingest *in, enum ingest_kind kind);
 MUST_USE err change_seen(struct ingest *in, enum ingest_kind kind, const struct kube_item *item);    /* in a list */
 MUST_USE err change_event(struct ingest *in, enum ingest_kind kind, const struct kube_event *event); /* of a watch */
 MUST_USE err change_gone(struct ingest *in, enum ingest_kind kind); /* after a list: those that were not in it */
+
+/* --- ingest.c: without a Lease always; once lost, never again in this session: another may have spoken meanwhile --- */
+bool ingest_leads(const struct ingest *in);
 
 /* --- agents.c: ObsykAgents --- */
 MUST_USE err agents_open(struct ingest *in, struct agents **out);

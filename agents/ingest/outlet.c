@@ -107,7 +107,7 @@ static err open_file(struct outlet *o)
 static ms ours_until(const void *arg)
 {
     const struct ingest *in = arg;
-    return in->lease ? lease_until(in->lease) : 0;
+    return in->lease && ingest_leads(in) ? lease_until(in->lease) : 0;
 }
 
 static err open_platform(struct outlet *o)

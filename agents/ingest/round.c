@@ -23,7 +23,7 @@ static err hold_desk(struct ingest *in)
 
 static err still_ours(const struct ingest *in)
 {
-    return in->lease && !lease_held(in->lease) ? trail(E_BUSY, "the Lease %s is lost", OBSYK_LEASE) : OK;
+    return ingest_leads(in) ? OK : trail(E_BUSY, "the Lease %s is lost", OBSYK_LEASE);
 }
 
 /* --- one kind --- */
@@ -237,7 +237,7 @@ static err list_patiently(struct ingest *in, enum ingest_kind kind)
             in->why[0] = 0;
             return OK;
         }
-        if (e == E_CANCELED || (in->lease && !lease_held(in->lease)))
+        if (e == E_CANCELED || !ingest_leads(in))
             return e;
         char trailed[256];
         (void)snprintf(in->why, sizeof in->why, "%s cannot be listed: %s", ingest_kinds[kind].plural,

@@ -24,7 +24,7 @@ static bool is_stopping(const struct outlet *o)
 /* Another replica may begin when the Lease is not held any more. */
 static bool is_ours(const struct outlet *o)
 {
-    return !o->in->lease || lease_held(o->in->lease);
+    return ingest_leads(o->in);
 }
 
 /* A call tries for as long as it takes; at the end for as long as there is. */

@@ -2,11 +2,14 @@
 #include "board/rt/fiber.h"
 #include "board/rt/mem.h"
 #include "board/rt/os.h"
+#include "board/rt/sock_inside.h"
+#include "board/rt/sync.h"
 
 #include "tests/unit/check.h"
 
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -133,6 +136,63 @@ static void an_idle_loop_sleeps_until_the_next_timer(void **state)
     assert_true(hook_calls >= 2);
 }
 
+/* --- held up --- */
+static struct {
+    struct sock near;
+    struct bell bell;
+    ms deadline;
+    unsigned waiting;
+} held;
+
+static err reader(void *arg)
+{
+    char got[8];
+    size_t n = 0;
+    (void)arg;
+    held.waiting++;
+    CHECK(sock_read(&held.near, got, sizeof got, FOREVER, &n) == OK && n == 1);
+    bell_ring(&held.bell);
+    return OK;
+}
+
+/* Waits for what the reader makes of it. */
+static err waiter(void *arg)
+{
+    (void)arg;
+    held.waiting++;
+    CHECK(bell_wait(&held.bell, held.deadline) == OK);
+    return OK;
+}
+
+/* The byte is there in time; the process goes on when the deadline is past, as after a SIGSTOP. */
+static err held_body(void *arg)
+{
+    struct timespec one_ms = {.tv_nsec = 1000000};
+    struct group g;
+    int ends[2];
+    (void)arg;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
+    CHECK(sock_adopt(&held.near, ends[0]) == OK);
+    held.deadline = loop_now() + SECONDS(1);
+    group_open(&g, TASK_BACKUP);
+    CHECK(group_spawn(&g, "reader", reader, NULL) == OK);
+    CHECK(group_spawn(&g, "waiter", waiter, NULL) == OK);
+    AWAIT(held.waiting == 2);
+    CHECK(write(ends[1], "x", 1) == 1);
+    while (os_mono() <= held.deadline)
+        (void)nanosleep(&one_ms, NULL);
+    CHECK(group_join(&g, FOREVER) == OK);
+    sock_close(&held.near);
+    CHECK(close(ends[1]) == 0);
+    return OK;
+}
+
+static void what_came_in_time_is_taken_by_who_was_held_up(void **state)
+{
+    (void)state;
+    fibers_run(held_body, NULL, OK);
+}
+
 /* --- signals --- */
 static unsigned signals_seen;
 
@@ -165,6 +225,7 @@ int main(void)
         cmocka_unit_test(a_slow_step_is_counted_by_cpu_time_and_named),
         cmocka_unit_test(a_busy_fiber_does_not_starve_timers),
         cmocka_unit_test(an_idle_loop_sleeps_until_the_next_timer),
+        cmocka_unit_test(what_came_in_time_is_taken_by_who_was_held_up),
         cmocka_unit_test(signals_come_to_the_handler),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
