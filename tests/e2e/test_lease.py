@@ -162,3 +162,25 @@ def test_one_that_ends_gives_it_back(plane, filled, pair):
     print(f"ingest: SIGTERM of the leader: the other one's snapshot after {time.monotonic() - began:.1f} s")
     s.law.holds()
     once(s, "one", "two")
+
+
+def test_one_that_missed_that_another_led_begins_anew(plane, filled, pair):
+    """It wins the Lease again in the moment in which it goes on: its first word is a snapshot, not what it did not get told before."""
+    s, one, two = pair
+    s.platform.fault({"path": "events", "status": 503})
+    change(plane, filled)
+    wait_for(lambda: said(s, [503]).count("one") >= 10, "tries that failed", 30)
+    one.pause()
+    s.platform.fault()
+    taken_over(s, "two")
+    change(plane, filled)
+    s.law.holds()
+    two.stop()
+    one.resume()
+    wait_for(lambda: said(s)[-1] == "one", "the first one's word", 60)
+    change(plane, filled)
+    s.law.holds()
+    once(s, "one", "two", "one")
+    heard = [word for word in s.platform.journal() if word["path"] != "token" and word["status"] in range(200, 300)]
+    first = heard[1 + max(at for at, word in enumerate(heard) if word["by"] == "two")]
+    assert first["path"] == "snapshot", first

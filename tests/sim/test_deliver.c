@@ -91,10 +91,14 @@ static void world_close(struct world *w)
 }
 
 static ms shut_at = FOREVER;
+static int looks = -1; /* after so many it is shut; -1: never so */
 
 static ms ours_until(const void *arg)
 {
     (void)arg;
+    if (looks == 0)
+        return 0;
+    looks -= looks > 0;
     return shut_at;
 }
 
@@ -131,6 +135,7 @@ static void setup(void *arg)
     memset(&peer, 0, sizeof peer);
     peer.at = sim_ip(over_h2 ? "10.0.0.1:443" : "10.0.0.1:80");
     peer.life_s = 3600;
+    looks = -1;
     shut_at = FOREVER;
     sim_boot(boot);
     sim_wall_set(((int64_t)time(NULL) + 60) * 1000); /* the certificates were made just now */
@@ -808,6 +813,24 @@ static err shut(struct world *w, const void *arg)
     return OK;
 }
 
+/* The Lease is lost between the look whether it is held and the write. */
+static err between(struct world *w, const void *arg)
+{
+    struct deliver_result r;
+    uint64_t tag = 0;
+    (void)arg;
+    TRY(deliver_heartbeat(w->deliver, bytes_of("{}"), loop_now() + SECONDS(20), &r)); /* there is a connection */
+    TRY(deliver_submit(w->deliver, bytes_of("{\"n\":0}"), 0));
+    looks = 1;
+    SIM_CHECK(deliver_collect(w->deliver, loop_now() + SECONDS(60), &tag, &r) == E_TIMEOUT);
+    SIM_CHECK(looks == 0 && peer.count[PLATFORM_EVENT] == 0);
+    looks = -1;
+    trail_clear();
+    TRY(deliver_collect(w->deliver, loop_now() + SECONDS(10), &tag, &r));
+    SIM_CHECK(r.outcome == DELIVER_GOOD && peer.count[PLATFORM_EVENT] == 1);
+    return OK;
+}
+
 /* AC-16: the caller's own deadline; and a file that is not there, or shorter than was said. */
 static err own_ends(struct world *w, const void *arg)
 {
@@ -843,7 +866,8 @@ static err rested(struct world *w, const void *arg)
 static const struct {
     const char *name;
     err (*body)(struct world *w, const void *arg);
-} scenes[] = {{"together", together}, {"stopped", stopped}, {"shut", shut}, {"own ends", own_ends}, {"rested", rested}};
+} scenes[] = {{"together", together}, {"stopped", stopped},   {"shut", shut},
+              {"between", between},   {"own ends", own_ends}, {"rested", rested}};
 static unsigned scene;
 
 static err run_scene(void *arg)
