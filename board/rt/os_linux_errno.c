@@ -49,6 +49,7 @@ static const struct {
     {EMSGSIZE, E_RANGE},
     {E2BIG, E_RANGE},
     {EOVERFLOW, E_RANGE},
+    {ENOLCK, E_UNSUPPORTED}, /* flock(2) of a file system without locks */
     {ENOSYS, E_UNSUPPORTED},
     {EOPNOTSUPP, E_UNSUPPORTED},
     {EAFNOSUPPORT, E_UNSUPPORTED},

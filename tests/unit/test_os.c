@@ -1,6 +1,7 @@
 /* The device's world against the real kernel: clocks, waiting, pokes, signals, sockets, files, threads. Loopback only. */
 #include "board/rt/mem.h"
 #include "board/rt/os.h"
+#include "board/rt/os_linux.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -556,11 +557,23 @@ static int folder_remove(void **state)
     return system(command);
 }
 
+static void the_kernels_words_are_ours(void **state)
+{
+    static const struct {
+        int number;
+        err error;
+    } rows[] = {{0, OK}, {EAGAIN, E_AGAIN}, {EDQUOT, E_NOSPACE}, {EROFS, E_READONLY}, {ENOLCK, E_UNSUPPORTED}, {EILSEQ, E_IO}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(os_err(rows[i].number), rows[i].error);
+}
+
 int main(void)
 {
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK || os_boot() != OK || os_boot() != OK)
         return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_kernels_words_are_ours),
         cmocka_unit_test(the_wall_clock_never_reads_below_the_floor),
         cmocka_unit_test(random_bytes_differ),
         cmocka_unit_test(a_wait_ends_at_its_time_and_not_before),
