@@ -44,8 +44,10 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
     KIND("Service")                                                                                                              \
     KIND("Node")                                                                                                                 \
     KIND("Deployment")                                                                                                           \
-    KIND("StatefulSet") KIND("DaemonSet") KIND("Job") KIND("CronJob") KIND("Ingress") KIND("NetworkPolicy") KIND("ConfigMap")    \
-        KIND("Secret") KIND("PersistentVolumeClaim") KIND("ServiceAccount") KIND("Role") KIND("ClusterRole") KIND("RoleBinding") \
+    KIND("StatefulSet")                                                                                                          \
+    KIND("DaemonSet")                                                                                                            \
+    KIND("Job") KIND("CronJob") KIND("Ingress") KIND("NetworkPolicy") KIND("ConfigMap") KIND("Secret")                           \
+        KIND("PersistentVolumeClaim") KIND("ServiceAccount") KIND("Role") KIND("ClusterRole") KIND("RoleBinding")                \
             KIND("ClusterRoleBinding") KIND("Event")
 #define SHOWN_HEAD(rest) SHOWN_("127.0.0.1:9464", "info", "logfmt", " []", "", WHEN_DEFAULT, "30s", "2h", " []", rest)
 #define GUARDIAN                                                                                                                 \
