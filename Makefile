@@ -140,7 +140,7 @@ $(O)/gen/version.h: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(O)/gen/licenses.inc: tools/deps tools/deps.lock LICENSE tools/embed
 	@mkdir -p $(@D)
-	{ cat LICENSE; tools/deps licenses; } | tools/embed licenses > $@.new && mv $@.new $@
+	set -o pipefail; { cat LICENSE && tools/deps licenses; } | tools/embed licenses > $@.new && mv $@.new $@
 $(O)/obj/board/version.c.o: $(O)/gen/version.h $(O)/gen/licenses.inc
 # The clock's floor goes into the worlds only, for the same reason.
 $(O)/obj/board/rt/os_linux.c.o $(O)/obj/tests/unit/test_os.c.o $(call objects,$(wildcard tests/sim/*.c)): CPPFLAGS += -DOS_WALL_FLOOR_S=$(FLOOR_S)

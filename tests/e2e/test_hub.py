@@ -262,6 +262,15 @@ def test_output_that_is_lost_is_no_success(holdfast, words):
     assert done.returncode == 1 and "could not be written" in done.stderr
 
 
+def test_each_library_within_has_its_licence(holdfast):
+    """The texts come out of the archives at build time: a half-read one would end them."""
+    lines = (Path(__file__).parents[2] / "tools" / "deps.lock").read_text().splitlines()
+    linked = [row[1:4] for row in map(str.split, lines) if row[:1] == ["dep"] and row[4] == "binary"]
+    told = subprocess.run([holdfast, "version", "--licenses"], capture_output=True, text=True, check=True).stdout.split("=" * 80 + "\n")[1:]
+    assert [one.splitlines()[:2] for one in told] == [[f"{name} {version}", f"Licence: {licence}"] for name, version, licence in linked]
+    assert len(linked) >= 7 and all(len(one) > 400 and "GNU GENERAL PUBLIC" not in one for one in told)
+
+
 @pytest.mark.parametrize("text", [
     "# TYPE x counter\nx 1\n# EOF\n", "# TYPE x gauge\nx 1\n", "# TYPE x gauge\n\nx 1\n# EOF\n",
     "# TYPE x gauge\nx{a=\"1\",} 1\n# EOF\n", "# TYPE x gauge\nx 1\nx 1\n# EOF\n", "x 1\n# EOF\n",

@@ -46,9 +46,14 @@ static struct config *parsed(const char *name, struct bytes yaml, const char *co
     KIND("Deployment")                                                                                                           \
     KIND("StatefulSet")                                                                                                          \
     KIND("DaemonSet")                                                                                                            \
-    KIND("Job") KIND("CronJob") KIND("Ingress") KIND("NetworkPolicy") KIND("ConfigMap") KIND("Secret")                           \
-        KIND("PersistentVolumeClaim") KIND("ServiceAccount") KIND("Role") KIND("ClusterRole") KIND("RoleBinding")                \
-            KIND("ClusterRoleBinding") KIND("Event")
+    KIND("Job")                                                                                                                  \
+    KIND("CronJob")                                                                                                              \
+    KIND("Ingress")                                                                                                              \
+    KIND("NetworkPolicy")                                                                                                        \
+    KIND("ConfigMap")                                                                                                            \
+    KIND("Secret")                                                                                                               \
+    KIND("PersistentVolumeClaim")                                                                                                \
+    KIND("ServiceAccount") KIND("Role") KIND("ClusterRole") KIND("RoleBinding") KIND("ClusterRoleBinding") KIND("Event")
 #define SHOWN_HEAD(rest) SHOWN_("127.0.0.1:9464", "info", "logfmt", " []", "", WHEN_DEFAULT, "30s", "2h", " []", rest)
 #define GUARDIAN                                                                                                                 \
     "    guardian: false\n    defrag: false\n    defrag_fragmentation: 50\n    defrag_floor: 100MiB\n    defrag_quota: 80\n"     \
