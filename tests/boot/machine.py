@@ -10,7 +10,6 @@ shows the console as it comes.
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import lzma
 import os
@@ -23,7 +22,7 @@ import threading
 from pathlib import Path
 from typing import Iterator, Mapping, Sequence
 
-from peers import apt
+from peers import apt, ask
 from peers.proc import PeerError, Proc, free_port, wait_for
 
 RELEASE, KERNEL = "trixie", "linux-image-cloud-amd64"
@@ -175,15 +174,7 @@ class Machine:
 
     def get(self, path: str) -> tuple[int, str]:
         """Of the hub inside, by the forwarded port."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"{path}: {error!r}") from error
-        finally:
-            connection.close()
+        return ask.get_text(self.port, path)
 
     def wait_answer(self, path: str, status: int) -> str:
         """Until it answers so; the body."""

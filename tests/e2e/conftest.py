@@ -23,6 +23,7 @@ from peers import cargobuild  # noqa: E402  (the path comes first)
 from peers.ca import Ca  # noqa: E402
 from peers.etcd import Etcd  # noqa: E402
 from peers.hub import Hub  # noqa: E402
+from peers.platform import Platform  # noqa: E402
 from peers.streaming import Stream  # noqa: E402
 
 LOG_LINES = 100
@@ -159,3 +160,9 @@ def stream(holdfast, tmp_path, plane, ca):
     yield enter
     for one in reversed(open_ones):
         one.__exit__()
+
+
+@pytest.fixture
+def platform(tmp_path, server_cert):
+    with Platform(tmp_path / "platform", server_cert) as made:
+        yield made

@@ -11,7 +11,6 @@ from peers.kube import ControlPlane
 from peers.kube_law import Law
 from peers.kubeconfig import Login, write_kubeconfig
 from peers.kubefill import bump, fill
-from peers.platform import Platform
 from peers.proc import wait_for
 
 pytestmark = pytest.mark.cluster
@@ -29,12 +28,6 @@ def plane(tmp_path_factory):
 @pytest.fixture(scope="module")
 def filled(plane):
     return fill(plane, 30)
-
-
-@pytest.fixture
-def platform(tmp_path, server_cert):
-    with Platform(tmp_path / "platform", server_cert) as made:
-        yield made
 
 
 @pytest.fixture

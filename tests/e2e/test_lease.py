@@ -112,14 +112,18 @@ def steps_down(s, one, two, plane, filled):
     once(s, "one", "two")
 
 
-def test_what_it_would_try_again_is_not_told(plane, filled, pair):
-    """Stopped while the platform fails and events wait for their next try, which is long due when it goes on."""
-    s, one, two = pair
+def stopped_with_events_waiting(s, one, plane, filled):
+    """While the platform fails, so that they wait for their next try, which is long due when it goes on."""
     s.platform.fault({"path": "events", "status": 503})
     change(plane, filled)
     wait_for(lambda: said(s, [503]).count("one") >= 10, "tries that failed", 30)
     one.pause()
     s.platform.fault()
+
+
+def test_what_it_would_try_again_is_not_told(plane, filled, pair):
+    s, one, two = pair
+    stopped_with_events_waiting(s, one, plane, filled)
     steps_down(s, one, two, plane, filled)
 
 
@@ -167,11 +171,7 @@ def test_one_that_ends_gives_it_back(plane, filled, pair):
 def test_one_that_missed_that_another_led_begins_anew(plane, filled, pair):
     """It wins the Lease again in the moment in which it goes on: its first word is a snapshot, not what it did not get told before."""
     s, one, two = pair
-    s.platform.fault({"path": "events", "status": 503})
-    change(plane, filled)
-    wait_for(lambda: said(s, [503]).count("one") >= 10, "tries that failed", 30)
-    one.pause()
-    s.platform.fault()
+    stopped_with_events_waiting(s, one, plane, filled)
     taken_over(s, "two")
     change(plane, filled)
     s.law.holds()

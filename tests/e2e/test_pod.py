@@ -16,7 +16,6 @@ from peers.kube import ControlPlane
 from peers.kube_law import Law
 from peers.kubefill import fill
 from peers.manifests import BASE, CHART, CONFIG, values_file
-from peers.platform import Platform
 from peers.pod import ACCOUNT, Pod
 from peers.proc import free_port, run, wait_for
 
@@ -41,12 +40,6 @@ def image(containers, holdfast, tmp_path_factory):
 def plane(containers, tmp_path_factory):
     with ControlPlane(tmp_path_factory.mktemp("plane"), kwok=False, nodes=1) as made:
         fill(made, 30, running=False)
-        yield made
-
-
-@pytest.fixture
-def platform(tmp_path, server_cert):
-    with Platform(tmp_path / "platform", server_cert) as made:
         yield made
 
 

@@ -9,7 +9,6 @@ The network is the machine's. Root is needed; why_not() tells why this machine r
 from __future__ import annotations
 
 import functools
-import http.client
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from . import ask
 from . import image as images
 from .proc import Proc, run, wait_for
 
@@ -126,15 +126,7 @@ class Container:
         wait_for(there, f"{count} of {words} in the log", seconds, self.proc, every=0.05)
 
     def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"{path}: {error!r}") from error
-        finally:
-            connection.close()
+        return ask.get_text(self.port, path)
 
     def exec(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess:
         """The binary once more, in the container."""

@@ -8,7 +8,6 @@ The configuration is hub.config, a dict: change it before start(). Loopback only
 """
 from __future__ import annotations
 
-import http.client
 import json
 import resource
 import signal
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
-from . import prom
+from . import ask, prom
 from .ca import Cert
 from .config import hub_config, to_yaml
 from .limits import Usage, Watch, memory_group
@@ -102,15 +101,7 @@ class Hub:
 
     def get(self, path: str, headers: dict[str, str] | None = None, seconds: float = 30) -> tuple[int, bytes]:
         """Status and body; OSError when nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
-        try:
-            connection.request("GET", path, headers=headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"{path}: {error!r}") from error
-        finally:
-            connection.close()
+        return ask.get(self.port, path, headers, seconds)
 
     def metrics_text(self) -> str:
         status, body = self.get("/metrics")
