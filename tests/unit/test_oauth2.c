@@ -1,4 +1,4 @@
-/* What a token endpoint answers, and what a platform's URL may be. The life of tokens is told in tests/sim/test_deliver.c. */
+/* What a token endpoint answers, and what a platform's URL may be. The life of tokens is told in tests/sim/test_oauth2.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
