@@ -197,7 +197,7 @@ static err watch(const struct addr *at, const char *hub, bool terminal)
         print_view(v, hub);
         if (terminal)
             e = fiber_sleep(loop_now() + REFRESH_MS);
-    } while (terminal && e == OK);
+    } while (terminal && e == OK && !ferror(stdout)); /* main() tells */
     free(v);
     return e;
 }

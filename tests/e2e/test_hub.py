@@ -255,11 +255,38 @@ def test_accept_is_weighed(hub, accept, open_metrics):
     assert answer.headers["content-type"].startswith("application/openmetrics-text" if open_metrics else "text/plain")
 
 
-@pytest.mark.parametrize("words", [["version"], ["budget", "-o", "json"], ["--help"], ["version", "--licenses"]])
-def test_output_that_is_lost_is_no_success(holdfast, words):
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([holdfast, *words], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1 and "could not be written" in done.stderr
+SAID = [["version"], ["version", "--licenses"], ["--help"], ["budget", "-o", "json"], ["crd"], ["check"], ["check", "-o", "json"],
+        ["check", "--print"], ["doctor"], ["etcd", "status"], ["backup", "list"], ["backup", "retention", "--explain"], ["ingest", "preview"]]
+LOST = {"closed": (">&-", "Bad file descriptor"), "all closed but stderr": ("<&- >&-", "Bad file descriptor"),
+        "full": (">/dev/full", "No space left on device")}
+
+
+@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("words", SAID, ids=" ".join)
+def test_output_that_is_lost_is_no_success(holdfast, hub, words, lost):
+    """A file or an epoll that got the number of a closed output would take what is written there."""
+    shell, why = LOST[lost]
+    config = [] if words[0] in ("version", "--help", "budget", "crd", "ingest") else ["--config", str(hub.write_config())]
+    heartbeat = '{"heartbeat":{}}\n' if words[0] == "ingest" and "<&-" not in shell else ""
+    done = subprocess.run(["/bin/sh", "-c", f'exec "$@" {shell}', "sh", holdfast, *words, *config], input=heartbeat, stderr=subprocess.PIPE,
+                          text=True, env={})
+    assert done.returncode in (1, 3)
+    if not heartbeat and words[0] == "ingest":
+        assert "standard input cannot be read: Bad file descriptor" in done.stderr
+    else:
+        assert f"the output could not be written: {why}\n" in done.stderr
+
+
+def test_a_hub_with_all_closed_gives_no_file_their_numbers(hub, tmp_path):
+    closed = tmp_path / "closed"
+    closed.write_text(f'#!/bin/sh\nexec {hub.binary} "$@" <&- >&- 2>&-\n')
+    closed.chmod(0o755)
+    hub.binary = closed
+    hub.start()
+    assert [os.readlink(f"/proc/{hub.proc.pid}/fd/{fd}") for fd in range(3)] == ["/"] * 3
+    hub.wait_metric("holdfast_backup_last_success_timestamp_seconds", lambda at: at > 0, destination="local")
+    assert hub.metric("holdfast_log_dropped_total") > 0
+    assert hub.stop().code == 0
 
 
 def test_each_library_within_has_its_licence(holdfast):
