@@ -235,21 +235,11 @@ static void s3_rules(struct config_destination *d, struct loader *l)
     bucket_rules(d, l);
 }
 
-static void nfs_rules(const struct config_destination *d, struct loader *l)
-{
-    if (*d->export != '/')
-        load_wrong(l, "backup.destinations[].export", "is not a path on the server; begin it with a slash");
-    if (*d->path != '/')
-        load_wrong(l, "backup.destinations[].path", "a place to mount on begins with a slash; write the whole path");
-}
-
 static void kind_rules(struct config_destination *d, struct loader *l)
 {
     bool is_s3 = d->type == DESTINATION_S3;
     if (is_s3)
         s3_rules(d, l);
-    if (d->type == DESTINATION_NFS)
-        nfs_rules(d, l);
     if (d->compress < 0)
         d->compress = is_s3 ? COMPRESS_ZSTD : COMPRESS_NONE;
 }

@@ -13,7 +13,7 @@
 #define CONFIG_TYPE_TABLE(X)                                                                                                     \
     X(SECTION, "a map of keys", "put its keys below it, indented")                            /* none */                         \
     X(STRING, "a text", "write a text")                                                       /* char[] */                       \
-    X(PATH, "a path", "write a path")                                                         /* char[] */                       \
+    X(PATH, "a path", "write a path")                                                         /* char[], begins with a slash */  \
     X(BOOL, "true or false", "write true or false")                                           /* bool */                         \
     X(INTEGER, "a whole number", "write digits")                                              /* int64_t */                      \
     X(DURATION, "a duration", "write it like 500ms, 30s, 5m, 1h30m or 2d")                    /* ms */                           \

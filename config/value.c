@@ -252,6 +252,8 @@ bool value_set_text(const struct config_row *r, char *to, struct bytes text, str
         words = "is empty; write it or remove the key";
     else if (!is_plain_text(text))
         words = "has a control character or is not UTF-8; remove that";
+    else if (r->type == CONFIG_PATH && text.at[0] != '/') /* it would be another place for each who is started elsewhere */
+        words = "is not a whole path; begin it with a slash";
     else if (r->check)
         words = r->check(text);
     if (words && r->secret)
