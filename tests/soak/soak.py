@@ -41,7 +41,8 @@ from watchers import Place, Watchers  # noqa: E402
 
 MIB = 1 << 20
 KEEP = 4                    # retention: last
-EVERY_S, MAX_AGE_S, IDLE_S, TOTAL_S = 10, 25, 2, 20
+EVERY_S = 10
+IDLE_S, TOTAL_S, LATE_S = 2, 20, 5  # what the hub puts up with; LATE_S: how late a backup may be before it is stale. Times --patience
 ALARM_S = 60.0              # a fault is told, and its end, within so long
 FAULT_S_MAX = 150.0         # one fault from begin to end, at most
 GROWTH_MAX = 1.05
@@ -83,21 +84,23 @@ class Soak:
         # No memory cgroup: what is written to a tmpfs would be charged to it.
         self.hub._limits = lambda: {resource.RLIMIT_DATA: PROFILE_BYTES["edge16"]}
         self.hub.config["backup"].update(
-            idle_timeout=f"{IDLE_S}s", total_timeout=f"{TOTAL_S}s", max_age=f"{MAX_AGE_S}s",
+            idle_timeout=self.patiently(IDLE_S), total_timeout=self.patiently(TOTAL_S), max_age=self.patiently(LATE_S, 2 * EVERY_S),
             destinations=[{"name": place.name, "type": "directory", "path": str(place.path), "retention": {"last": KEEP}}
                           for place in self.places.values()])
         self.hub.config["notify"] = {"webhook": self.receiver.webhook, "ping_url": self.receiver.ping}
+
+    def patiently(self, seconds: float, more: float = 0) -> str:
+        return f"{round(seconds * self.options.patience + more)}s"
 
     # --- faults
 
     def faults(self) -> list[Fault]:
         everybody = tuple(self.places)
+        starting = frozenset({"refused", "closed", "reset", "unreachable", "timeout", "remote"})  # also of one that listens and does not serve yet
         found = [
             Fault("etcd stopped (SIGSTOP)", self.etcd.pause, self.etcd.resume, everybody, frozenset({"timeout"})),
-            Fault("etcd killed (SIGKILL)", self.etcd.kill, self._start_etcd, everybody,
-                  frozenset({"refused", "closed", "reset", "unreachable"})),
-            Fault("etcd restarted at once", self._restart_etcd, lambda: None, everybody,
-                  frozenset({"refused", "closed", "reset", "unreachable", "timeout", "remote"}), hushed=True)]
+            Fault("etcd killed (SIGKILL)", self.etcd.kill, self._start_etcd, everybody, starting),
+            Fault("etcd restarted at once", self._restart_etcd, lambda: None, everybody, starting, hushed=True)]
         if "small" in self.places:
             found += [Fault("disk full", self._fill, self._empty, ("small",), frozenset({"nospace"})),
                       Fault("disk read-only", lambda: self._remount("ro"), lambda: self._remount("rw"), ("frozen",),
@@ -124,7 +127,7 @@ class Soak:
 
     def _remount(self, how: str) -> None:
         """A writer in the middle makes the kernel refuse: then a moment later."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 20 * self.options.patience
         while True:
             try:
                 run(["mount", "-o", f"remount,{how}", self.places["frozen"].path])
@@ -217,22 +220,31 @@ class Soak:
         try:
             records = listed(self.hub)
             for record in records:
-                self.look_at(record)
+                self.unless_pruned(record, self.look_at)
             for name, place in self.places.items():
-                mine = [record for record in records if record["destination"] == name]
-                if mine:
-                    assert_agrees(mine[-1], snapshot_status(Path(mine[-1]["path"]), self.options.etcd), self.etcd.version)
-                    self.counts["agreed with etcd's tool"] += 1
+                for newest in [record for record in records if record["destination"] == name][-1:]:
+                    self.unless_pruned(newest, self.agrees)
                 self.retained(place)
             if deep and records:
-                self.restores(self.rng.choice(records))
+                self.restores(records)
         except (AssertionError, PeerError, OSError, KeyError) as error:
             self.note(f"verdict: {type(error).__name__} {str(error)[:400]}")
 
+    def unless_pruned(self, record: dict, look: Callable[[dict], None]) -> None:
+        """Retention goes on meanwhile: of a file that it took nothing can be said. That it takes the right ones, retained() sees."""
+        try:
+            look(record)
+        except (AssertionError, PeerError, OSError):
+            if Path(record["path"]).exists():
+                raise
+            self.counts["pruned while it was looked at"] += 1
+
+    def agrees(self, record: dict) -> None:
+        assert_agrees(record, snapshot_status(Path(record["path"]), self.options.etcd), self.etcd.version)
+        self.counts["agreed with etcd's tool"] += 1
+
     def look_at(self, record: dict) -> None:
         path = Path(record["path"])
-        if not path.exists():  # pruned between the list and now
-            return
         assert_whole(record)
         if self.verified.get(path) == path.stat().st_ino:
             return
@@ -242,10 +254,17 @@ class Soak:
         self.verified[path] = path.stat().st_ino
         self.counts["verified again"] += 1
 
-    def restores(self, record: dict) -> None:
+    def restores(self, records: list[dict]) -> None:
+        """One of them, with as many keys as its record tells."""
+        for record in self.rng.sample(records, len(records)):
+            copy = self.folder / record["name"]
+            self.unless_pruned(record, lambda record: shutil.copyfile(record["path"], copy))
+            if copy.exists():
+                self.restored(record, copy)
+                return
+
+    def restored(self, record: dict, copy: Path) -> None:
         again_folder = self.folder / "again"
-        copy = self.folder / record["name"]
-        shutil.copyfile(record["path"], copy)  # retention may take the other one at any time
         try:
             with restore(copy, again_folder, self.options.etcd) as again:
                 again.start()
@@ -378,7 +397,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument("--binary", type=Path, default=Path(os.environ.get("HOLDFAST_BIN", ROOT / "build/x86_64/holdfast")))
     parser.add_argument("--etcd", default="system", choices=["system", "3.4", "3.5", "3.7"])
-    parser.add_argument("--patience", type=float, default=1, help="on a machine that does other things too: this times a second for /healthz, this times as long until alarms")
+    parser.add_argument("--patience", type=float, default=1, help="on a machine that does other things too: this times a second for /healthz, as long until alarms, as much silence of etcd that is no fault")
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs")
     parser.add_argument("--inside", choices=["yes", "no"], help=argparse.SUPPRESS)
     options = parser.parse_args()
