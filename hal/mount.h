@@ -7,11 +7,12 @@
  *          this kernel has no NFSv4; E_BUSY something else is mounted there, or the lane is stuck; E_ABSENT the server has no
  *          such export; E_UNREACHABLE, E_REFUSED, E_TIMEOUT the server.
  *
- * Soft: with a server that is gone or out of reach a request ends in E_IO after timeo x (retrans + 1), or a few times that. One
- * that is stuck while its kernel still answers TCP holds requests without end (linux, net/sunrpc/clnt.c, rpc_check_timeout());
- * the lane's deadline gives them up, mount_remove() frees them (tests/e2e/test_nfs.py). version_minor 1: ganesha before 6.2 fails
- * reads over 4.2. Mounted nosuid, nodev, noexec. A mount outlives its server's absence; it is made once, before the process is
- * confined. */
+ * Soft: with a server that is gone a request ends in E_IO after timeo x (retrans + 1), or a few times that. One that is stuck
+ * while its kernel still answers TCP holds requests without end (linux, net/sunrpc/clnt.c, rpc_check_timeout()); the lane's
+ * deadline gives them up, mount_remove() frees them. Out of reach it is the one or the other; and once the kernel itself asks
+ * whether its session lives (fs/nfs/nfs4state.c), what waits for that is held until the server is back, or the process ends
+ * (tests/e2e/test_nfs.py). version_minor 1: ganesha before 6.2 fails reads over 4.2. Mounted nosuid, nodev, noexec. A mount
+ * outlives its server's absence; it is made once, before the process is confined. */
 #ifndef HOLDFAST_MOUNT_H
 #define HOLDFAST_MOUNT_H
 
@@ -50,9 +51,9 @@ MUST_USE err mount_server(struct dns *d, const char *name, uint16_t port, ms dea
 MUST_USE err mount_path_check(struct lane *l, const char *path, ms deadline);
 /* OK and *ours: mounted by this call; OK and not: it was mounted already, from the same source, as NFS. */
 MUST_USE err mount_nfs(struct lane *l, const struct mount_nfs *m, ms deadline, bool *ours);
-/* By force: what waits for the server gets E_IO. What is still in use after a second is detached. E_ABSENT: not mounted.
- * E_TIMEOUT: it is gone from the path, and the kernel still waits for a stuck server to end the session: the lane is free when
- * that is back. */
+/* By force: what waits for the server gets E_IO, all but what waits for its session. What is still in use after a second is
+ * detached. E_ABSENT: not mounted. E_TIMEOUT: it is gone from the path, and the kernel still waits for a stuck server to end the
+ * session: the lane is free when that is back. */
 MUST_USE err mount_remove(struct lane *l, const char *path, ms deadline);
 /* From /proc/self/mountinfo alone; the path itself is never looked at. */
 MUST_USE err mount_look(struct lane *l, const char *path, ms deadline, struct mount_state *out);

@@ -3,11 +3,14 @@
  * Layer    tests.   Blocks   as long as the server does.   Memory   static.   Errors   told on the console, exit 1.
  *
  * Run by init before holdfast. /etc/nfs has lines: source, type, options, and names of outages. It mounts it on /nfs, writes
- * /nfs/from-guest (BYTES of a pattern, fsync, rename) and reads it back. For each outage it tells its name and writes until that
- * fails or hangs, tells which and how long it took, asks for the server back, and writes until that works again. Then it
- * unmounts. */
+ * /nfs/from-guest (BYTES of a pattern, fsync, rename) and reads it back. For each outage it tells its name; two children write
+ * until that fails or hangs; what hangs is unmounted by force. It tells what that was worth and how long it took. What even force
+ * does not free, the kernel holds until the server is back: then one child is killed, which must end it at once, and the other
+ * has to end when the server is back. It asks for the server back, and writes until that works again. Then it unmounts. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +24,7 @@
 #define LINE         400
 #define HANGS_MS_MIN 20000
 #define FREED_MS_MAX 10000
+#define ENDS_MS_MAX  120000 /* a hang, on a slow machine */
 #define UNKNOWN      255
 
 static unsigned char written[BYTES], seen[BYTES];
@@ -79,9 +83,9 @@ static long long now_ms(void)
 }
 
 /* 0, or errno: of one small durable write. */
-static int touch(void)
+static int touch(const char *path)
 {
-    int fd = open("/nfs/touched", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
     int e = write(fd, "x", 1) != 1 || fsync(fd) != 0 ? errno : 0;
@@ -115,11 +119,11 @@ static int number_of(int e)
     return e > UNKNOWN ? UNKNOWN : e;
 }
 
-static pid_t touching(void)
+static pid_t touching(const char *path)
 {
     pid_t child = fork();
     if (child == 0)
-        _exit(number_of(touch()));
+        _exit(number_of(touch(path)));
     return child;
 }
 
@@ -135,38 +139,85 @@ static void unmount_by_force(void)
         fail("umount by force");
 }
 
-static void force(pid_t child, const char *name, long long began)
+enum { FREE_TO_GO, TO_BE_KILLED, CHILDREN };
+static const char *const PATHS[CHILDREN] = {"/nfs/touched", "/nfs/touched-too"};
+
+struct outage {
+    const char *name;
+    pid_t children[CHILDREN];
+    int ends[CHILDREN]; /* ended()'s */
+    long long began_ms;
+};
+
+static bool hang(const struct outage *o)
 {
-    (void)printf("nfs: %s hangs after %lld ms\n", name, now_ms() - began);
-    began = now_ms();
+    return o->ends[FREE_TO_GO] < 0 || o->ends[TO_BE_KILLED] < 0;
+}
+
+static void await(struct outage *o, long long by_ms)
+{
+    for (int i = 0; i < CHILDREN; i++)
+        if (o->ends[i] < 0)
+            o->ends[i] = ended(o->children[i], by_ms);
+}
+
+/* Writes until one does not succeed. */
+static void write_until_it_ends(struct outage *o)
+{
+    do {
+        o->began_ms = now_ms();
+        for (int i = 0; i < CHILDREN; i++) {
+            o->children[i] = touching(PATHS[i]);
+            o->ends[i] = -1;
+        }
+        await(o, o->began_ms + HANGS_MS_MIN);
+        (void)usleep(100000);
+    } while (o->ends[FREE_TO_GO] == 0 && o->ends[TO_BE_KILLED] == 0);
+}
+
+static void kill_one(struct outage *o)
+{
+    long long began = now_ms();
+    if (o->ends[TO_BE_KILLED] >= 0)
+        return;
+    (void)kill(o->children[TO_BE_KILLED], SIGKILL);
+    o->ends[TO_BE_KILLED] = ended(o->children[TO_BE_KILLED], began + ENDS_MS_MAX);
+    (void)printf("nfs: %s %s after %lld ms\n", o->name,
+                 o->ends[TO_BE_KILLED] == EINTR ? "let itself be killed" : "could not be killed", now_ms() - began);
+}
+
+static void force(struct outage *o)
+{
+    long long began = now_ms();
+    (void)printf("nfs: %s hangs after %lld ms\n", o->name, began - o->began_ms);
     unmount_by_force();
-    int e = ended(child, began + FREED_MS_MAX);
-    (void)printf("nfs: %s was %s by force after %lld ms, error %d\n", name, e > 0 ? "freed" : "not freed", now_ms() - began, e);
+    await(o, began + FREED_MS_MAX);
+    (void)printf("nfs: %s was %s by force after %lld ms\n", o->name, hang(o) ? "not freed" : "freed", now_ms() - began);
+    kill_one(o);
 }
 
 static void outage(const char *name)
 {
-    int e = 0, hangs = 0;
-    long long began = 0;
+    struct outage o = {.name = name};
     (void)printf("nfs: outage %s\n", name);
-    while (e == 0) {
-        began = now_ms();
-        pid_t child = touching();
-        e = ended(child, began + HANGS_MS_MIN);
-        hangs = e < 0;
-        if (hangs)
-            force(child, name, began);
-        (void)usleep(100000);
-    }
-    if (!hangs)
-        (void)printf("nfs: %s failed after %lld ms: %s\n", name, now_ms() - began, strerror(e));
+    write_until_it_ends(&o);
+    bool forced = hang(&o);
+    if (forced)
+        force(&o);
+    else
+        (void)printf("nfs: %s failed after %lld ms: %s\n", name, now_ms() - o.began_ms,
+                     strerror(o.ends[0] ? o.ends[0] : o.ends[1]));
     (void)printf("nfs: back after %s\n", name);
-    began = now_ms();
-    while (hangs && mount_it() != 0)
+    o.began_ms = now_ms();
+    if (hang(&o)) {
+        await(&o, o.began_ms + ENDS_MS_MAX);
+        (void)printf("nfs: %s was %s after %lld ms\n", name, hang(&o) ? "still held" : "let go", now_ms() - o.began_ms);
+    }
+    while (forced && mount_it() != 0)
         (void)usleep(100000);
-    while (touch() != 0)
+    while (touch(PATHS[0]) != 0)
         (void)usleep(100000);
-    (void)printf("nfs: works again after %lld ms, %s\n", now_ms() - began, name);
+    (void)printf("nfs: works again after %lld ms, %s\n", now_ms() - o.began_ms, name);
 }
 
 int main(void)

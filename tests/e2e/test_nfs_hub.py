@@ -99,24 +99,27 @@ def watch_health(booted, seconds: float) -> None:
 
 
 @pytest.mark.cluster  # three minutes: the kernel's patience with a server
-@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize("how", ["stopped", "killed", "unplugged"])
 def test_the_server_goes_away_while_it_is_written_to(boot, etcd, tmp_path, how):
     etcd.fill(2000, big=30)
     with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server)) as booted:
+        goes, comes = {"stopped": (server.pause, server.resume), "killed": (server.kill, server.start),
+                       "unplugged": (lambda: booted.link(False), lambda: booted.link(True))}[how]
         wait_for(lambda: records(server), "a good backup", 180, booted.proc, every=0.5)
         failed = metric(booted, "holdfast_backup_failures_total")
         wait_for(lambda: list(server.files.glob("*.part-*")), "one being written", 60, booted.proc, every=0.01)
-        server.pause() if how == "stopped" else server.kill()
-        watch_health(booted, 15)
-        wait_for(lambda: metric(booted, "holdfast_backup_failures_total") > failed, "the failure is told", 180, booted.proc, every=1)
+        goes()
+        if how == "unplugged":  # etcd is out of reach too, and so are the metrics
+            booted.wait_console("whether it is there")
+        else:
+            watch_health(booted, 15)
+            wait_for(lambda: metric(booted, "holdfast_backup_failures_total") > failed, "the failure is told", 180, booted.proc, every=1)
         if how == "stopped":  # it would hold a thread for as long as it likes
             booted.wait_console("unmounted by force, its server does not answer")
-            wait_for(lambda: metric(booted, "holdfast_pool_written_off") == 0, "the thread is back", 60, booted.proc, every=0.5)
-            booted.wait_console("waiting for its answer")
-        watch_health(booted, 5)
-        server.resume() if how == "stopped" else server.start()
         known = len(records(server))
+        comes()
         wait_for(lambda: len(records(server)) > known, "the next good backup", 240, booted.proc, every=1)
+        wait_for(lambda: metric(booted, "holdfast_pool_written_off") == 0, "the threads are back", 120, booted.proc, every=0.5)
         assert booted.wait_answer("/healthz", 200) == "ok\n"
         newest = records(server)[-1]
         with restore(server.files / newest["name"], tmp_path / "again").start() as again:
