@@ -19,7 +19,8 @@
  * older ones of its key that it has are done or superseded; nor is a mark before it knows of all in front of it, nor what follows
  * a mark before it knows of the mark. That is at most twice gather_ms, and only where something of the key was written.
  *
- * Coalescing. A record whose key has one that waits (not given out, no mark between) takes its place in the order:
+ * Coalescing. A record whose key has one that waits (not given out, no mark between) takes its place in the order, with its own
+ * body, whatever the type becomes:
  *   waits \ comes   added      modified   deleted
  *   added           added      added      nothing; deleted when the one that waits may have been sent already
  *   modified        modified   modified   deleted

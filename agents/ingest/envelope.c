@@ -2,6 +2,8 @@
 
 #include "net/format/json_write.h"
 
+#include <string.h>
+
 static const char *const changes[INGEST_CHANGE_COUNT][2] = {
 #define X(id, lower, upper) [INGEST_##id] = {[EVENT_TYPES_LOWER] = (lower), [EVENT_TYPES_UPPER] = (upper)},
     INGEST_CHANGE_TABLE(X)
@@ -65,6 +67,23 @@ err envelope_event(const struct envelope *e, enum ingest_change change, enum ing
     }
     json_object_end(&w);
     return settle(out, before);
+}
+
+/* No opaque uid has these bytes: its quotes are escaped. */
+static const char before_type[] = "\",\"type\":\"";
+
+size_t envelope_event_rename(enum ingest_change change, enum event_types types, char *body, size_t len)
+{
+    const char *word = ingest_change_text(change, types);
+    size_t wanted = strlen(word), from = sizeof before_type - 1;
+    char *at = memmem(body, len, before_type, from);
+    const char *end = at ? memchr(at + from, '"', len - (size_t)(at - body) - from) : NULL;
+    if (!end)
+        return len;
+    at += from;
+    memmove(at + wanted, end, len - (size_t)(end - body));
+    memcpy(at, word, wanted);
+    return len + wanted - (size_t)(end - at);
 }
 
 err envelope_heartbeat(const struct envelope *e, struct text *out)

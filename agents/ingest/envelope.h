@@ -35,6 +35,10 @@ bool ingest_change_find(struct bytes text, enum ingest_change *out);            
 /* info: of that object; not written for INGEST_DELETED. */
 MUST_USE err envelope_event(const struct envelope *e, enum ingest_change change, enum ingest_kind kind,
                             const struct info_names *names, struct bytes info, struct text *out);
+/* body: of len bytes, as envelope_event() wrote it, perhaps of another change or in the other spelling, with room for
+ * ENVELOPE_RENAMED_MORE bytes more. It is of `change` then; its length. What is no event's stays as it is. */
+#define ENVELOPE_RENAMED_MORE 8
+MUST_USE size_t envelope_event_rename(enum ingest_change change, enum event_types types, char *body, size_t len);
 MUST_USE err envelope_heartbeat(const struct envelope *e, struct text *out);
 
 /* A snapshot is: head; then for each kind of the table, in its order: begin, Infos with "," between, end; then tail. */

@@ -36,7 +36,7 @@ struct ingest_limits {   /* how TASK_INGEST's slice is divided on a board */
     size_t arena_bytes;  /* of one object's wanted fields */
     size_t body_bytes;   /* of one event; an object that is larger is told as oversized */
     unsigned records;    /* of a spool */
-    size_t flight_bytes; /* bodies on their way to one platform; >= body_bytes */
+    size_t flight_bytes; /* bodies on their way to one platform; > body_bytes + ENVELOPE_RENAMED_MORE */
     unsigned in_flight;
     size_t watch_bytes; /* how much of one kind's changes the API server sends before it hears of us; held while we are behind */
 };

@@ -172,10 +172,10 @@ static void drop_unreadable(struct outlet *o, err e)
  */
 static err next_record(struct outlet *o, ms deadline, struct spool_record *out)
 {
-    size_t cap = o->in->limits->flight_bytes;
+    size_t cap = o->in->limits->flight_bytes - ENVELOPE_RENAMED_MORE;
     if (deliver_in_flight(o->deliver) == 0)
         o->bodies_used = 0;
-    err e = spool_next(o->spool, o->bodies + o->bodies_used, cap - o->bodies_used, deadline, out);
+    err e = spool_next(o->spool, o->bodies + o->bodies_used, cap - size_min(cap, o->bodies_used), deadline, out);
     if (e == E_RANGE && o->bodies_used > 0) {
         trail_clear();
         return E_AGAIN;
@@ -183,11 +183,23 @@ static err next_record(struct outlet *o, ms deadline, struct spool_record *out)
     return e;
 }
 
-static err submit(struct outlet *o, const struct spool_record *record)
+/* One that stands in for others is of their type and has the last one's body: what came into being while it waited is `added`,
+ * however often it changed since. */
+static void body_name(struct outlet *o, struct spool_record *r)
+{
+    static const enum ingest_change changes[] = {
+        [SPOOL_ADDED] = INGEST_ADDED, [SPOOL_MODIFIED] = INGEST_MODIFIED, [SPOOL_DELETED] = INGEST_DELETED};
+    struct envelope e;
+    outlet_envelope(o, &e);
+    r->bytes = envelope_event_rename(changes[r->type], e.types, (char *)o->bodies + o->bodies_used, r->bytes);
+}
+
+static err submit(struct outlet *o, struct spool_record *record)
 {
     uint64_t tag;
     struct flight *f = free_flight(o, &tag);
     ASSERT(f != NULL);
+    body_name(o, record);
     *f = (struct flight){.place = record->place, .at = o->bodies_used, .bytes = record->bytes, .used = true};
     o->bodies_used += record->bytes;
     err e = deliver_submit(o->deliver, (struct bytes){o->bodies + f->at, f->bytes}, tag);

@@ -249,11 +249,14 @@ err story_step(const struct story *s, const struct step *step)
     case EVENTS:
         between(s, "events", mirror->events, step);
         break;
+    case UNKNOWN:
+        between(s, "changes of what the platform does not know", mirror->unknown, step);
+        break;
     case STATUS:
         in_status(s, step);
         break;
     case RESET:
-        mirror->snapshots = mirror->events = 0;
+        mirror->snapshots = mirror->events = mirror->unknown = 0;
         break;
     case END:
         break;
@@ -335,7 +338,7 @@ void story_setup(void *arg)
 void story_reboot(const struct story *s)
 {
     cluster->down = cluster->stick_list = cluster->stick_watch = cluster->expire = false;
-    mirror->snapshots = mirror->events = 0;
+    mirror->snapshots = mirror->events = mirror->unknown = 0;
     life_make(s);
 }
 

@@ -34,6 +34,7 @@ enum op {
     SNAPSHOTS,  /* there were at least a, at most b */
     ATTEMPTS,   /* to send one: at least a, at most b, ever */
     EVENTS,     /* there were at least a, at most b */
+    UNKNOWN,    /* of these, changes of what the platform did not know: at least a, at most b */
     FLAT,       /* the agent's memory is what it was at the first FLAT */
     HEARTBEATS, /* there were at least a, at most b */
     STATUS,     /* `ingest status` has text a of the next enum, b times */

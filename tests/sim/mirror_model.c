@@ -45,8 +45,10 @@ static void event_told(const char *body)
     if (strncmp(after(body, "\"type\":\""), "deleted", 7) == 0) {
         t->dead = true;
         t->there = false;
-    } else
-        state_told(t, after(body, "\"object\":"), "an event");
+        return;
+    }
+    mirror->unknown += strncmp(after(body, "\"type\":\""), "added", 5) != 0 && !t->there;
+    state_told(t, after(body, "\"object\":"), "an event");
 }
 
 /* All that is not in it is not there. */

@@ -16,6 +16,7 @@ struct told {
 struct mirror {
     struct told told[KINDS][NAMES][LIVES];
     unsigned snapshots, events; /* that were taken */
+    unsigned unknown;           /* of these, changes of what was not there */
 };
 extern struct mirror *mirror;
 

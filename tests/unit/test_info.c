@@ -747,6 +747,32 @@ static void events_as_they_are_sent(void **state)
     trail_clear();
 }
 
+static size_t event_of(const char *cluster_uid, enum event_types types, enum ingest_change change, char out[256])
+{
+    struct text text = text_over(out, 256);
+    struct envelope e = {.cluster_uid = cluster_uid, .types = types};
+    assert_int_equal(envelope_event(&e, change, INGEST_POD, &of_pod, bytes_of("{\"i\":1}"), &text), OK);
+    return text.len;
+}
+
+/* A change and a spelling in one number, of both that have an object. */
+static void events_are_renamed(void **state)
+{
+    (void)state;
+    static const char *const uids[] = {"c", "", "\",\"type\":\"x"};
+    char want[256], got[256], other[] = "{\"type\":\"added\"}";
+    for (size_t i = 0; i < COUNT_OF(uids); i++)
+        for (unsigned from = 0; from < 4; from++)
+            for (unsigned to = 0; to < 4; to++) {
+                size_t wanted = event_of(uids[i], to / 2, to % 2, want), len = event_of(uids[i], from / 2, from % 2, got);
+                assert_int_equal(envelope_event_rename(to % 2, to / 2, got, len), wanted);
+                assert_memory_equal(got, want, wanted);
+                assert_true(wanted <= len + ENVELOPE_RENAMED_MORE);
+            }
+    assert_int_equal(envelope_event_rename(INGEST_MODIFIED, EVENT_TYPES_LOWER, other, strlen(other)), strlen(other));
+    assert_string_equal(other, "{\"type\":\"added\"}");
+}
+
 static void heartbeats(void **state)
 {
     (void)state;
@@ -815,6 +841,7 @@ int main(void)
         cmocka_unit_test(names_are_views),
         cmocka_unit_test(twenty_kinds),
         cmocka_unit_test(events_as_they_are_sent),
+        cmocka_unit_test(events_are_renamed),
         cmocka_unit_test(heartbeats),
         cmocka_unit_test(an_empty_snapshot),
         cmocka_unit_test(changes_are_found_in_either_spelling),
