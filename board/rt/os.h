@@ -17,7 +17,9 @@
 typedef int os_fd; /* -1: none */
 
 /* --- time and randomness --- */
-ms os_mono(void);               /* CLOCK_MONOTONIC */
+/* CLOCK_BOOTTIME: it goes on while the machine sleeps, which so is to us what a stop of the process is. A sleep in the kernel
+ * does not: os_wait() may come back that much later than `until`. */
+ms os_mono(void);
 int64_t os_mono_ns(void);       /* the same clock, finer; for measuring only */
 int64_t os_thread_cpu_ns(void); /* CPU time of the calling thread; the sim: virtual work */
 /* Milliseconds since 1970 UTC, never below the build's floor (OS_WALL_FLOOR_S, the commit's time): boards boot at 1970. */

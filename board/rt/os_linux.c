@@ -52,12 +52,14 @@ static int64_t clock_ns(clockid_t which)
 
 ms os_mono(void)
 {
-    return clock_ns(CLOCK_MONOTONIC) / 1000000;
+    return os_mono_ns() / 1000000;
 }
 
+/* Not CLOCK_MONOTONIC, which stands still while the machine sleeps: a lease that others count on would be believed for as long.
+ */
 int64_t os_mono_ns(void)
 {
-    return clock_ns(CLOCK_MONOTONIC);
+    return clock_ns(CLOCK_BOOTTIME);
 }
 
 int64_t os_thread_cpu_ns(void)

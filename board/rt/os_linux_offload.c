@@ -143,6 +143,16 @@ static err thread_start(struct thread *t, uint8_t *stack, size_t stack_bytes)
     return os_err(failed);
 }
 
+/* pthread_cond_timedwait() counts by CLOCK_MONOTONIC, os_mono() by another (os.h). */
+static struct timespec until_of(ms deadline)
+{
+    struct timespec now;
+    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    ms left = -ms_min(os_mono() - deadline, 0);
+    int64_t ns = now.tv_nsec + left % 1000 * 1000000;
+    return (struct timespec){now.tv_sec + (time_t)(left / 1000) + (time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+}
+
 static err boot_once(void)
 {
     pthread_condattr_t attributes;
@@ -234,7 +244,7 @@ static unsigned each_call_off(void)
 
 err os_offload_each(err (*run)(void *arg), void *arg, ms deadline)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000};
+    struct timespec until = until_of(deadline);
     pthread_mutex_lock(&offload.lock);
     offload.each.run = run;
     offload.each.arg = arg;
@@ -274,7 +284,7 @@ static void threads_join(const bool ended[THREADS_MAX])
 
 unsigned os_offload_stop(ms deadline)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000};
+    struct timespec until = until_of(deadline);
     bool ended[THREADS_MAX] = {false};
     if (!offload.booted)
         return 0;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,9 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#define NOT_ALLOWED 77 /* of a child's exit code */
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80 /* linux/sched.h */
+#endif
 
 static char folder[] = "/tmp/test_os-XXXXXX";
 
@@ -38,6 +45,38 @@ static void the_wall_clock_never_reads_below_the_floor(void **state)
     int64_t before_ns = os_mono_ns();
     ms now = os_mono();
     assert_true(now >= before_ns / 1000000 && now <= os_mono_ns() / 1000000);
+}
+
+/* In a time namespace where the machine has slept for 1,000 s: whether our clock has gone on. Its children are in it, not itself.
+ */
+static int slept(void)
+{
+    static const char offset[] = "boottime 1000 0\n";
+    struct timespec awake;
+    int fd = -1, status = 1;
+    if (unshare(CLONE_NEWTIME) != 0 || (fd = open("/proc/self/timens_offsets", O_WRONLY)) < 0 ||
+        write(fd, offset, sizeof offset - 1) != (ssize_t)sizeof offset - 1)
+        return NOT_ALLOWED;
+    pid_t child = fork();
+    if (child == 0) {
+        (void)clock_gettime(CLOCK_MONOTONIC, &awake);
+        _exit(os_mono() - awake.tv_sec * 1000 < SECONDS(1000) || os_mono_ns() / 1000000 - awake.tv_sec * 1000 < SECONDS(1000));
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void the_clock_goes_on_while_the_machine_sleeps(void **state)
+{
+    (void)state;
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(slept());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NOT_ALLOWED)
+        skip(); /* not root, or a kernel before 5.6 */
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void random_bytes_differ(void **state)
@@ -592,6 +631,7 @@ int main(void)
         cmocka_unit_test(work_comes_back_done),
         cmocka_unit_test(each_thread_runs_it_once),
         cmocka_unit_test(the_process_knows_its_cost),
+        cmocka_unit_test(the_clock_goes_on_while_the_machine_sleeps),
     };
     return cmocka_run_group_tests_name("os", tests, folder_make, folder_remove);
 }
