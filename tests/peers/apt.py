@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from .proc import PeerError, cache_folder, run
+from .proc import PeerError, cache_folder, made_once, run
 
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 _CONFIG = """\
@@ -129,8 +129,13 @@ def unpacked(release: str, packages: Sequence[str], *, stand_ins: bool = False) 
     """The folder with the packages' files, newest of that release when first asked. About 6 s, then nothing.
     stand_ins: they have no files themselves and stand for the package that each depends on."""
     target = cache_folder("deb") / f"{release}-{'+'.join(sorted(packages))}"
-    if (target / ".complete").exists():
-        return target
+    with made_once(target) as missing:
+        if missing:
+            _unpack(target, release, packages, stand_ins)
+    return target
+
+
+def _unpack(target: Path, release: str, packages: Sequence[str], stand_ins: bool) -> None:
     mine = f"{release}.{os.getpid()}"  # others may be at the same release right now
     private = cache_folder("apt", mine)
     env = _private_apt(private, release)
@@ -145,8 +150,5 @@ def unpacked(release: str, packages: Sequence[str], *, stand_ins: bool = False) 
         newest = max(downloads.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
         run(["dpkg", "-x", newest, building])
     (building / ".complete").touch()
-    if not target.exists():
-        building.rename(target)
-    shutil.rmtree(building, ignore_errors=True)
+    building.rename(target)
     shutil.rmtree(private, ignore_errors=True)
-    return target

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import gobuild
 from .etcd import Etcd, restore
-from .proc import cache_folder, run
+from .proc import cache_folder, made_once, run
 
 _FLAGS = ["--unsafe-no-fsync", "--max-txn-ops", "4096", "--compaction-batch-limit", "200000",
           "--backend-batch-limit", "100000", "--snapshot-count", "1000000"]
@@ -46,8 +46,9 @@ def get(total_bytes: int = 2 << 30, keys: int = 1_000_000, big: int = 32, seed: 
     source = (gobuild.HERE / "etcd37" / "fill" / "main.go").read_bytes()
     name = f"{total_bytes >> 20}M-{keys}-{big}-{seed}-{hashlib.sha256(source).hexdigest()[:12]}"
     folder = cache_folder("bigdb") / name
-    if not (folder / "facts.json").exists():
-        _make(folder, ["-bytes", str(total_bytes), "-keys", str(keys), "-big", str(big), "-seed", str(seed)])
+    with made_once(folder, "facts.json") as missing:
+        if missing:
+            _make(folder, ["-bytes", str(total_bytes), "-keys", str(keys), "-big", str(big), "-seed", str(seed)])
     facts = json.loads((folder / "facts.json").read_text())
     return BigDb(folder, facts["live"], facts["revision"], facts["db_bytes"], facts)
 
@@ -66,7 +67,6 @@ def _make(folder: Path, options: list[str]) -> None:
         shutil.rmtree(building / "source")
         shutil.rmtree(building / "restored")
         (building / "facts.json").write_bytes(done.stdout)
-        if not folder.exists():
-            building.rename(folder)
+        building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -5,24 +5,26 @@ import os
 import shutil
 from pathlib import Path
 
-from .proc import PeerError, cache_folder, run
+from .proc import PeerError, cache_folder, made_once, run
 
 
 def install(crate: str, version: str, features: str = "") -> Path:
     """The folder with the crate's programs, built with the lock file that it was published with."""
     target = cache_folder("cargo") / f"{crate}-{version}"
-    if (target / ".complete").exists():
-        return target / "bin"
+    with made_once(target) as missing:
+        if missing:
+            _build(target, crate, version, features)
+    return target / "bin"
+
+
+def _build(target: Path, crate: str, version: str, features: str) -> None:
     if not shutil.which("cargo"):
         raise PeerError(f"{crate} cannot be built: no cargo on the path; see tools/setup cluster")
     building = target.with_name(f"{target.name}.{os.getpid()}")
     run(["cargo", "install", crate, "--version", version, "--locked", "--root", building, *(["--features", features] if features else [])],
         seconds=1800)
     (building / ".complete").touch()
-    if not target.exists():
-        building.rename(target)
-    shutil.rmtree(building, ignore_errors=True)
-    return target / "bin"
+    building.rename(target)
 
 
 S3S_FS = ("s3s-fs", "0.14.1")

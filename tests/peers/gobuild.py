@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Sequence
 
-from .proc import PeerError, cache_folder, run
+from .proc import PeerError, cache_folder, made_once, run
 
 HERE = Path(__file__).resolve().parent
 
@@ -31,8 +31,13 @@ def build(module: str, packages: Sequence[str], stamps: Sequence[str] = ()) -> P
     variable=value of the linker: some programs learn their version so."""
     source = (HERE / module).resolve()
     target = cache_folder("go") / f"{source.name}-{_digest(source, packages, stamps)}"
-    if (target / ".complete").exists():
-        return target
+    with made_once(target) as missing:
+        if missing:
+            _build(module, source, target, packages, stamps)
+    return target
+
+
+def _build(module: str, source: Path, target: Path, packages: Sequence[str], stamps: Sequence[str]) -> None:
     if not shutil.which("go"):
         raise PeerError(f"{module} cannot be built: no Go on the path; see tools/setup cluster")
     building = target.with_name(f"{target.name}.{os.getpid()}")
@@ -41,10 +46,7 @@ def build(module: str, packages: Sequence[str], stamps: Sequence[str] = ()) -> P
     run(["go", "build", "-trimpath", "-ldflags", link, "-o", f"{building}/", *packages], env=env, cwd=source,
         seconds=BUILD_SECONDS_MAX)
     (building / ".complete").touch()
-    if not target.exists():
-        building.rename(target)
-    shutil.rmtree(building, ignore_errors=True)
-    return target
+    building.rename(target)
 
 
 def etcd37() -> Path:
@@ -73,23 +75,20 @@ def kubernetes() -> Path:
               for name, value in (("gitVersion", f"v{KUBERNETES}"), ("gitMajor", major), ("gitMinor", minor))]
     commands = [f"k8s.io/kubernetes/cmd/{name}" for name in ("kube-apiserver", "kube-controller-manager", "kubectl")]
     folder = build("kubernetes", [*commands, "sigs.k8s.io/kwok/cmd/kwok"], stamps)
-    _copy_stages(folder)
+    with made_once(folder / "stages") as missing:
+        if missing:
+            _copy_stages(folder / "stages")
     return folder
 
 
-def _copy_stages(folder: Path) -> None:
+def _copy_stages(target: Path) -> None:
     """kwok's rules of how nodes and pods live are files of its module."""
-    if (folder / "stages").exists():
-        return
     where = run(["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"], cwd=HERE / "kubernetes").stdout.decode().strip()
-    building = folder / f"stages.{os.getpid()}"
-    building.mkdir()
+    target.mkdir(exist_ok=True)
     for stage in Path(where, "kustomize/stage").glob("*/*/*.yaml"):
         if stage.name != "kustomization.yaml":
-            shutil.copy(stage, building / stage.name)
-    if not (folder / "stages").exists():
-        building.rename(folder / "stages")
-    shutil.rmtree(building, ignore_errors=True)
+            shutil.copy(stage, target / stage.name)
+    (target / ".complete").touch()
 
 
 def helm() -> Path:

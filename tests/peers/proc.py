@@ -7,6 +7,7 @@ ends: start children from the main thread, or from one that outlives them.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -18,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import BinaryIO, Callable, Mapping, Sequence
+from typing import BinaryIO, Callable, Iterator, Mapping, Sequence
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,6 +38,19 @@ def cache_folder(*parts: str) -> Path:
     folder = Path(base, "holdfast", "peers", *parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def made_once(target: Path, sign: str = ".complete") -> Iterator[bool]:
+    """What the cache lacks is made by one worker, while the others wait: with made_once(folder) as missing: if missing: …, the
+    file `sign` last. Four at a time would take the memory and the disk of four."""
+    done = target / sign
+    if done.exists():
+        yield False
+        return
+    with open(target.with_name(target.name + ".lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not done.exists()
 
 
 def _take_port(port: int) -> bool:
