@@ -20,7 +20,7 @@ from peers.s3 import VIRTUAL_NAMES, S3sFs, Versitygw
 pytestmark = pytest.mark.cluster
 MIB = 1 << 20
 SERVERS = {"versitygw": Versitygw, "s3s-fs": S3sFs}
-SLOWLY = Faults(slow_ms=20, slow_bytes=65536)  # some 3 MiB/s of etcd's stream: ten seconds
+MORE_THAN_A_PART = Faults(stuck_after=20 * MIB)  # of etcd's stream: two thirds
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +136,8 @@ def test_on_schedule_until_stopped(s3, site, key, tmp_path):
 
 @pytest.fixture
 def slow_site(site, etcd):
-    """slow_site(): a hub, started, and the proxy that it gets etcd's stream through: slowly, until it is told otherwise."""
-    with Proxy(etcd.back_port, down=SLOWLY) as proxy:
+    """slow_site(): a hub, and the proxy that it gets etcd's stream through: no more than two thirds, until it is told otherwise."""
+    with Proxy(etcd.back_port, down=MORE_THAN_A_PART) as proxy:
         yield lambda: site(f"http://127.0.0.1:{proxy.port}"), proxy
 
 
@@ -145,7 +145,7 @@ def until_sent(hub, s3, mib: int = 6) -> None:
     """More than a part lies there."""
     empty = bytes_in(s3.data)
     hub.start()
-    wait_for(lambda: bytes_in(s3.data) > empty + mib * MIB, "a part that was taken", 60, hub.proc)
+    wait_for(lambda: bytes_in(s3.data) > empty + mib * MIB, "a part that was taken", 120, hub.proc)
     assert stored(s3) == [] and (isinstance(s3, S3sFs) or len(s3.client().uploads()) == 1)  # s3s-fs does not list them
 
 
@@ -174,12 +174,12 @@ def test_a_server_that_is_killed_is_told_and_the_next_run_is_good(s3, slow_site,
     hub = make()
     until_sent(hub, s3)
     s3.kill()
+    proxy.set(down=Faults())
     hub.wait_log("backup failed", 1, 120)
     log = hub.log_text()
     assert "backup done" not in log and f"destination={NAME} " in next(line for line in log.splitlines() if "backup failed" in line)
     assert hub.metric("holdfast_backup_last_success_timestamp_seconds", destination=NAME) == 0
     s3.start()
-    proxy.set(down=Faults())
     hub.wait_log("backup done", 1, 300)  # it tries again by itself
     hub.wait_idle()
     hub.stop()
@@ -195,18 +195,16 @@ def test_a_server_that_stands_still_ends_the_run_and_not_the_hub(s3, slow_site, 
     """No part is answered any more; the listener takes connections, as the kernel does it."""
     make, proxy = slow_site
     hub = make()
-    hub.config["backup"]["total_timeout"] = "15s"
+    hub.config["backup"]["total_timeout"] = "30s"
     until_sent(hub, s3)
     s3.proc.pause()
-    began = time.monotonic()
+    proxy.set(down=Faults())
     try:
-        hub.wait_log("backup failed", 1, 60)
-        assert time.monotonic() - began < 15 + 15
+        hub.wait_log("backup failed", 1, 90)  # of one part alone the tries would last longer
         assert hub.get("/healthz")[0] == 200 and hub.get("/readyz")[0] == 200
         assert hub.metric("holdfast_pool_written_off") == 0
     finally:
         s3.proc.resume()
-    proxy.set(down=Faults())
     log = hub.stop().log
     assert "backup done" not in log and log.count("backup failed") == 1, log
     hub.start()

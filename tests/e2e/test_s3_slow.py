@@ -18,7 +18,7 @@ from peers.s3fake import S3Fake
 pytestmark = pytest.mark.cluster
 MIB = 1 << 20
 DATABASE = 150 * MIB
-SLOW, FASTER = 2 * MIB, 6 * MIB  # bytes a second of each connection: 75 s of a stream; 25 s
+SLOW, HARDLY = 2 * MIB, MIB // 2  # bytes a second of each connection: 75 s of a stream; 300 s
 TOLD = "the destination is slow"
 
 
@@ -31,7 +31,7 @@ def etcd(tmp_path, server_cert):
 
 def streams_ended(etcd: Etcd) -> int:
     """As etcd counts them."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{etcd.metrics_port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{etcd.metrics_port}/metrics", timeout=60) as answer:
         found = re.findall(r'^grpc_server_handled_total\{.*grpc_method="Snapshot".*\} (\d+)$', answer.read().decode(), re.M)
     return sum(map(int, found))
 
@@ -65,16 +65,14 @@ def test_a_slow_uplink(make_hub, etcd, tmp_path):
 
 
 def goes_through_the_stage(hub, etcd, s3, stage, tmp_path) -> None:
-    s3.uplink_bytes_s, done = FASTER, []
+    s3.uplink_bytes_s, done = HARDLY, []
     thread = threading.Thread(target=lambda: done.append(now(hub, "-o", "json", seconds=300)))
     thread.start()
     wait_for(lambda: streams_ended(etcd) == 3, "etcd left alone", 120, hub.proc)
-    left_alone = time.monotonic()
     assert not done and sum(path.stat().st_size for path in stage.iterdir()) > DATABASE
+    s3.uplink_bytes_s = 0
     thread.join()
-    sent_for = time.monotonic() - left_alone
-    print(f"through the stage: etcd was left alone {sent_for:.1f} s before all was sent")
-    assert done[0].code == 0 and sent_for > 0.2 * DATABASE / FASTER, (done, sent_for)
+    assert done[0].code == 0, done
     record = done[0].record
     assert (record["verdict"], record["level"]) == ("good", 4) and list(stage.iterdir()) == []
     assert_whole(s3, record, None, tmp_path, "staged/")
