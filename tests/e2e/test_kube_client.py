@@ -225,7 +225,7 @@ def test_lease(plane, probe):
 def test_other_servers(tmp_path, probe, flags, h2):
     """HTTP/1.1 only, a connection a watch; and connections that the server sends away now and then (0.02 is its most)."""
     with ControlPlane(tmp_path / "plane", manager=False, kwok=False, nodes=1, api_flags=flags) as plane:
-        with Follower(probe, plane, MAPS, NAMESPACES, PODS) as f:
+        with Follower(probe, plane, MAPS, NAMESPACES, PODS, seconds=600) as f:
             f.wait(f"{PODS} SYNCED")
             for i in range(60):
                 plane.client.create("ConfigMap", config_map(f"m-{i}"))

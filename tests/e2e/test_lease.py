@@ -116,7 +116,7 @@ def stopped_with_events_waiting(s, one, plane, filled):
     """While the platform fails, so that they wait for their next try, which is long due when it goes on."""
     s.platform.fault({"path": "events", "status": 503})
     change(plane, filled)
-    wait_for(lambda: said(s, [503]).count("one") >= 10, "tries that failed", 30)
+    wait_for(lambda: said(s, [503]).count("one") >= 10, "tries that failed", 90)
     one.pause()
     s.platform.fault()
 
