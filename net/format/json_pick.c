@@ -32,6 +32,8 @@ void json_pick_begin(struct json_pick *reader)
 {
     struct pick *p = pick_of(reader);
     struct pick keep = *p;
+    if (p->written > 0)
+        wipe(p->arena, p->written);
     memset(p, 0, sizeof *p);
     p->root = p->next_root = keep.next_root;
     p->arena = keep.arena;
@@ -187,6 +189,6 @@ void json_pick_wipe(struct json_pick *reader)
 {
     struct pick *p = pick_of(reader);
     if (p->arena)
-        wipe(p->arena, p->peak);
+        wipe(p->arena, p->written); /* begin saw to what was before */
     wipe(reader, sizeof *reader);
 }

@@ -60,7 +60,7 @@ struct json_pick_options {
     void *arg;
 };
 void json_pick_open(struct json_pick *p, const struct json_pick_options *options);
-/* A new document in the same arena; the old tree is gone. */
+/* A new document in the same arena; the old tree is gone, and zeroed: what is wanted may hold what must not stay. */
 void json_pick_begin(struct json_pick *p);
 /* Another projection from the next begin on; for streams whose kind is known only then. */
 void json_pick_fields(struct json_pick *p, const struct pick_field *fields);

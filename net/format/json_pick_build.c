@@ -8,6 +8,8 @@ static err take(struct pick *p, uint32_t start, size_t bytes)
     if (start > p->arena_bytes || bytes > p->arena_bytes - start)
         return pick_fail(p, p->token, E_BUDGET, "the wanted fields do not fit into %u bytes", p->arena_bytes);
     p->used = start + (uint32_t)bytes;
+    if (p->written < p->used)
+        p->written = p->used;
     if (p->peak < p->used)
         p->peak = p->used;
     return OK;

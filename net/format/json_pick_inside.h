@@ -49,7 +49,9 @@ struct pick {
     struct json_scan scan;
     struct pick_field root, next_root;
     uint8_t *arena;
-    uint32_t arena_bytes, used, peak;
+    uint32_t arena_bytes, used;
+    uint32_t written; /* of the arena since begin, at most */
+    uint32_t peak;    /* since open */
     json_pick_item *item;
     void *arg;
     /* the grammar */

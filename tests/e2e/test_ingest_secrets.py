@@ -22,6 +22,7 @@ from peers.streaming import Stream
 
 pytestmark = pytest.mark.cluster
 CHUNK = 1 << 20
+KINDS = ("Secret", "ConfigMap", "Pod")
 BOTH_FORMS = ("plain", "base64+0")
 
 
@@ -86,6 +87,10 @@ def count_up(into: dict[str, int], found: dict[str, int]) -> None:
         into[name] += count
 
 
+def wait_spooled(s, events: int) -> None:
+    s.wait(lambda: s.status()["agents"][0]["spool"]["events"] >= events, f"{events} in the spool")
+
+
 def until_found(plane, filled, look, found: dict[str, int]) -> None:
     """What nobody wipes stays until something else is put in its place: mostly there is some, and after some more changes there is."""
     versions = itertools.count(2000)
@@ -112,12 +117,16 @@ def test_values_are_nowhere(holdfast, tmp_path, plane, filled, ca, kind):
         listed = in_core(s.hub.proc.pid, wanted, tmp_path / "core")
         s.law.holds()
         s.platform.down()  # so that the spool has something to show
+        version = 2 if kind == "shipped" else 1000
         for at in range(100):
-            name = ("Secret", "ConfigMap", "Pod")[at % 3]
-            bump(plane, name, [filled.named[name][at // 3]], (2 if kind == "shipped" else 1000) + at)
-        s.wait(lambda: s.status()["agents"][0]["spool"]["bytes"] > 1000 and s.status()["agents"][0]["spool"]["events"] >= 100, "100 in the spool")
-        time.sleep(1)
-        updated = in_core(s.hub.proc.pid, wanted, tmp_path / "core")
+            bump(plane, KINDS[at % 3], [filled.named[KINDS[at % 3]][at // 3]], version + at)
+        updated = dict.fromkeys(wanted, 0)
+        for at, name in enumerate(KINDS, 100):  # each was the last one once: no next one took its place
+            wait_spooled(s, at)
+            bump(plane, name, [filled.named[name][-1]], version + at)
+            wait_spooled(s, at + 1)
+            time.sleep(1)
+            count_up(updated, in_core(s.hub.proc.pid, wanted, tmp_path / "core"))
         if kind == "unwiped":
             until_found(plane, filled, lambda: count_up(updated, in_core(s.hub.proc.pid, wanted, tmp_path / "core")), updated)
         files = in_files([s.hub.folder], wanted)
