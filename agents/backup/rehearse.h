@@ -1,7 +1,7 @@
 /* rehearse: the newest backup of a destination is read back as for a restore, and what that found is written into its record.
  *
  * Layer    agents/backup, private.        Blocks   backup_rehearse() parks the fiber; the rest never waits, but
- * Owner    the destination's state.                rehearse_first(), which lists.
+ * Owner    the destination's state.                rehearse_first(), which looks.
  * Errors   of rehearse_turn() E_CANCELED only; of the others see backup.h.   Memory   one record. */
 #ifndef HOLDFAST_BACKUP_REHEARSE_H
 #define HOLDFAST_BACKUP_REHEARSE_H

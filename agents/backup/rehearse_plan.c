@@ -41,13 +41,21 @@ static err remember_one(void *arg, const struct backup_record *r)
     return OK;
 }
 
-/* A destination that cannot be listed waits for the schedule's own next. */
+static err recall_one(void *arg, struct backup_record *r)
+{
+    return remember_one(arg, r);
+}
+
+/* A destination that cannot be listed waits for the schedule's own next. Those by hand are told of too: the store has them from
+ * the listing before this. */
 err rehearse_first(struct backup *b, unsigned destination)
 {
     struct backup_destination *to = &b->destinations[destination];
     struct remembering m = {.to = to};
-    if (!*b->config->backup.rehearse_schedule)
+    if (!*b->config->backup.rehearse_schedule) {
+        cache_recall(b, to, "", recall_one, &m);
         return OK;
+    }
     err e = backup_list(b, destination, remember_one, &m);
     trail_clear();
     to->rehearse.considered_s = m.at_s || e == OK ? m.at_s : wall_s();

@@ -2,11 +2,13 @@
 etcd serves; what is damaged, sealed, in the way or too large leaves nothing. Rehearsals find out before it matters."""
 from __future__ import annotations
 
+import calendar
 import json
 import random
 import resource
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -234,6 +236,12 @@ def test_a_rehearsal_is_recorded(make_hub, start_etcd, hub_runs):
     if hub_runs:
         assert hub.metric("holdfast_backup_rehearsal_verdict", destination="local") == 1
         assert hub.metric("holdfast_backup_rehearsal_level", destination="local") == 4
+        assert hub.stop().code == 0
+    hub.start()  # it has no schedule, and knows what was done by hand
+    at = calendar.timegm(time.strptime(record["rehearsal"]["at"], "%Y-%m-%dT%H:%M:%SZ"))
+    hub.wait_metric("holdfast_backup_rehearsal_last_timestamp_seconds", lambda when: when == at, destination="local")
+    assert hub.metric("holdfast_backup_rehearsal_verdict", destination="local") == 1
+    assert hub.metric("holdfast_backup_rehearsal_level", destination="local") == 4
 
 
 def test_the_schedule_rehearses_what_never_was(make_hub, start_etcd):
