@@ -132,6 +132,10 @@ endif
 $(O)/libholdfast.a: $(LIB_OBJ)
 	@rm -f $@
 	$(call say,ar) ar rcsD $@ $^
+ifeq ($(VARIANT),x86_64)
+	@twice=$$(nm -g --defined-only $@ 2>/dev/null | awk '$$2 ~ /[TDBRC]/ {print $$3}' | sort | uniq -d); \
+	    [ -z "$$twice" ] || { echo "$@: the linker would choose one of two: $$twice" >&2; rm -f $@; exit 1; }
+endif
 
 # The version is told by one object, so that a new commit compiles one file.
 $(O)/gen/version.h: FORCE

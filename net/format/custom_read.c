@@ -2,6 +2,7 @@
 #include "net/format/custom_inside.h"
 
 #include "net/format/go_time.h"
+#include "net/format/rfc3339.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* go_time: times as Kubernetes writes them: durations of Go's time package, moments of RFC 3339.
+/* go_time: durations as Go's time package, and with it Kubernetes, writes them. Moments: rfc3339.h.
  *
  * Layer    format.   Blocks   never.   Memory   the caller's.   Errors   false: not one, or more than an int64_t holds. */
 #ifndef HOLDFAST_GO_TIME_H
@@ -11,8 +11,5 @@ bool go_duration_read(struct bytes text, int64_t *ns);
 /* time.Duration's String(): "5m0s", "1.5s", "0s". */
 #define GO_DURATION_TEXT_MAX 32
 void go_duration_write(int64_t ns, char *out, size_t cap);
-
-/* RFC 3339 with any offset; parts of a second are cut off. Go's zero time, 0001-01-01T00:00:00Z, is a moment like others. */
-bool rfc3339_read(struct bytes text, int64_t *epoch_s);
 
 #endif
