@@ -9,7 +9,7 @@ static err load_document(struct loader *l)
 {
     struct yaml_event event;
     TRY(load_next(l, &event));
-    if (event.kind == YAML_END || load_is_null(&event)) {
+    if (event.kind == YAML_END || yaml_is_null(&event)) {
         load_tell_at(l, (struct yaml_mark){1, 1}, "", "the file is empty; start it with \"version: 1\"");
         return OK;
     }

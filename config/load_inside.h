@@ -22,7 +22,6 @@ void load_unknown_words(const struct loader *l, const char *prefix, struct bytes
 /* --- load_map.c: what a map holds --- */
 /* The next event; what is wrong with the YAML is told. */
 MUST_USE err load_next(struct loader *l, struct yaml_event *event);
-bool load_is_null(const struct yaml_event *event);
 /* Passes over what `event` began, and tells why. */
 MUST_USE err load_skip_wrong(struct loader *l, const struct yaml_event *event, const char *path, const char *words);
 /* Defaults of the top (NULL), or of an item of the list "backup.destinations[]". */

@@ -36,19 +36,13 @@ err load_skip_wrong(struct loader *l, const struct yaml_event *event, const char
     return skip(l, event);
 }
 
-bool load_is_null(const struct yaml_event *event)
-{
-    return event->kind == YAML_SCALAR && event->plain &&
-           (event->text.len == 0 || bytes_equal_text(event->text, "~") || bytes_equal_text(event->text, "null"));
-}
-
 /* The value is of another kind than the row wants. */
 static err wrong_kind(struct loader *l, const struct config_row *r, const struct yaml_event *event)
 {
     char storage[WORDS_MAX];
     struct text words = text_over(storage, sizeof storage);
     const char *got = event->kind == YAML_MAP ? "a map of keys" : event->kind == YAML_LIST ? "a list" : "one value";
-    if (load_is_null(event))
+    if (yaml_is_null(event))
         text_add(&words, "has no value; write one or remove the key");
     else
         text_addf(&words, "is %s, not %s; %s", got, config_type_name(r->type), config_type_how(r->type));
@@ -99,9 +93,9 @@ static err load_string_item(struct loader *l, const struct config_row *r, void *
     char storage[WORDS_MAX], path[CONFIG_PATH_MAX];
     struct text words = text_over(storage, sizeof storage), name = text_over(path, sizeof path);
     text_addf(&name, "%s[%u]", r->path, index);
-    if (event->kind != YAML_SCALAR || load_is_null(event))
+    if (event->kind != YAML_SCALAR || yaml_is_null(event))
         return load_skip_wrong(l, event, path,
-                               load_is_null(event) ? "is empty; write it or remove the item" : "is not a text; write a text");
+                               yaml_is_null(event) ? "is empty; write it or remove the item" : "is not a text; write a text");
     if (value_set_text(r, (char *)base + r->offset + *count * r->bytes, event->text, &words))
         (*count)++;
     else
@@ -171,7 +165,7 @@ static err load_value(struct loader *l, const struct config_row *r, void *base)
         return load_list(l, r, base, &event);
     if (event.kind == YAML_MAP)
         return load_map(l, r->path, base, event.mark);
-    return load_is_null(&event) ? OK : wrong_kind(l, r, &event); /* a section whose keys are all commented out */
+    return yaml_is_null(&event) ? OK : wrong_kind(l, r, &event); /* a section whose keys are all commented out */
 }
 
 void load_fallbacks(const struct loader *l, const char *list_path, void *base)

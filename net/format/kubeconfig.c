@@ -3,19 +3,17 @@
 #include "net/format/kubeconfig.h"
 
 #include "board/rt/addr.h"
-#include "board/rt/mem.h"
 #include "board/rt/text.h"
 #include "net/format/base64.h"
 #include "net/format/url.h"
-#include "net/format/yaml_read.h"
+#include "net/format/yaml_walk.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct reader {
     const char *path; /* the file's */
-    struct yaml *yaml;
-    struct yaml_event event; /* the one at hand */
+    struct yaml_walk walk;
     struct kubeconfig *into;
     const struct section *section;      /* the list that is read */
     const char *want;                   /* the entry's name */
@@ -23,81 +21,43 @@ struct reader {
     char top[KUBECONFIG_NAME_MAX + 32]; /* what errors call the place: "users[admin].user." */
 };
 
-typedef err key_take(struct reader *r, const char *key); /* takes the whole value, which begins at the event at hand */
-
 struct section {
     const char *list, *entry;
-    key_take *key;
+    yaml_walk_key *key;
 };
 
 static err wrong(const struct reader *r, err code, const char *key, const char *what)
 {
-    return trail(code, "%s: line %u: %s%s%s%s", r->path, r->event.mark.line, r->top, key, *key || *r->top ? ": " : "", what);
+    return trail(code, "%s: line %u: %s%s%s%s", r->path, r->walk.event.mark.line, r->top, key, *key || *r->top ? ": " : "", what);
+}
+
+static err walk_wrong(const struct yaml_walk *w, err code, const char *where, const char *what)
+{
+    return wrong(CONTAINER_OF(w, struct reader, walk), code, where, what);
 }
 
 /* --- walking --- */
 
-static err next(struct reader *r)
-{
-    err e = yaml_next(r->yaml, &r->event);
-    if (e == OK || e == E_BUDGET)
-        return e;
-    struct yaml_problem p = yaml_problem(r->yaml);
-    return trail(e, "%s: line %u: %s", r->path, p.mark.line, p.what ? p.what : "not YAML");
-}
-
-static err skip(struct reader *r)
-{
-    unsigned depth = 0;
-    for (;;) {
-        if (r->event.kind == YAML_END)
-            return wrong(r, E_CONFIG, "", "the file ends too early");
-        if (r->event.kind == YAML_MAP || r->event.kind == YAML_LIST)
-            depth++;
-        else if (r->event.kind != YAML_SCALAR)
-            depth--;
-        if (depth == 0)
-            return OK;
-        TRY(next(r));
-    }
-}
-
 static bool is_null(const struct reader *r)
 {
-    const struct yaml_event *e = &r->event;
-    return e->kind == YAML_SCALAR && e->plain &&
-           (e->text.len == 0 || bytes_equal_text(e->text, "null") || bytes_equal_text(e->text, "~"));
+    return yaml_is_null(&r->walk.event);
 }
 
-static err map_each(struct reader *r, const char *where, key_take *each)
+/* Null is a map without keys. */
+static err map_each(struct reader *r, const char *where, yaml_walk_key *each)
 {
-    char key[KUBECONFIG_NAME_MAX];
-    if (is_null(r))
-        return OK;
-    if (r->event.kind != YAML_MAP)
-        return wrong(r, E_CONFIG, where, "not a map of keys");
-    for (;;) {
-        TRY(next(r));
-        if (r->event.kind == YAML_MAP_END)
-            return OK;
-        struct text t = text_over(key, sizeof key);
-        if (r->event.kind != YAML_SCALAR)
-            return wrong(r, E_CONFIG, where, "a key is a word");
-        text_add_bytes(&t, r->event.text);
-        TRY(next(r));
-        TRY(each(r, t.cut ? "" : key));
-    }
+    return is_null(r) ? OK : yaml_walk_map(&r->walk, where, each, r);
 }
 
-static err list_each(struct reader *r, key_take *each)
+static err list_each(struct reader *r, yaml_walk_key *each)
 {
     if (is_null(r))
         return OK;
-    if (r->event.kind != YAML_LIST)
+    if (r->walk.event.kind != YAML_LIST)
         return wrong(r, E_CONFIG, r->section->list, "not a list");
     for (r->index = 1;; r->index++) {
-        TRY(next(r));
-        if (r->event.kind == YAML_LIST_END)
+        TRY(yaml_walk_next(&r->walk));
+        if (r->walk.event.kind == YAML_LIST_END)
             return OK;
         TRY(map_each(r, r->section->list, each));
     }
@@ -108,10 +68,10 @@ static err list_each(struct reader *r, key_take *each)
 static err value_text(struct reader *r, const char *key, char *out, size_t cap)
 {
     struct text t = text_over(out, cap);
-    if (r->event.kind != YAML_SCALAR)
+    if (r->walk.event.kind != YAML_SCALAR)
         return wrong(r, E_CONFIG, key, "not a text");
     if (!is_null(r))
-        text_add_bytes(&t, r->event.text);
+        text_add_bytes(&t, r->walk.event.text);
     if (strlen(out) != t.len)
         return wrong(r, E_CONFIG, key, "has a zero byte in it");
     return t.cut ? wrong(r, E_CONFIG, key, "too long") : OK;
@@ -132,8 +92,8 @@ static err value_path(struct reader *r, const char *key, struct kubeconfig_value
 
 static err value_room(struct reader *r, const char *key, struct secret *out)
 {
-    struct bytes text = r->event.text;
-    if (r->event.kind != YAML_SCALAR)
+    struct bytes text = r->walk.event.text;
+    if (r->walk.event.kind != YAML_SCALAR)
         return wrong(r, E_CONFIG, key, "not a text");
     if (text.len > BASE64_TEXT_MAX(KUBECONFIG_DATA_MAX))
         return wrong(r, E_CONFIG, key, "too long");
@@ -152,9 +112,9 @@ static err value_data(struct reader *r, const char *key, struct kubeconfig_value
     if (is_null(r))
         return OK;
     TRY(value_room(r, key, out));
-    for (size_t i = 0; i < r->event.text.len; i++)
-        if (!memchr(" \r\n", r->event.text.at[i], 3))
-            out->at[chars++] = r->event.text.at[i];
+    for (size_t i = 0; i < r->walk.event.text.len; i++)
+        if (!memchr(" \r\n", r->walk.event.text.at[i], 3))
+            out->at[chars++] = r->walk.event.text.at[i];
     if (base64_decode(BASE64_STANDARD, (struct bytes){out->at, chars}, out->at, out->len, &len) != OK)
         return wrong(r, E_CONFIG, key, "not base64; for a file's name there is the key without -data");
     out->len = len;
@@ -167,14 +127,14 @@ static err value_token(struct reader *r, const char *key, struct kubeconfig_valu
         return OK;
     TRY(value_room(r, key, &v->data));
     for (size_t i = 0; i < v->data.len; i++)
-        if ((v->data.at[i] = r->event.text.at[i]) <= ' ' || v->data.at[i] >= 127)
+        if ((v->data.at[i] = r->walk.event.text.at[i]) <= ' ' || v->data.at[i] >= 127)
             return wrong(r, E_CONFIG, key, "has a byte that no token has");
     return OK;
 }
 
 static err value_refuse(struct reader *r, const char *key, const char *what)
 {
-    return is_null(r) || (r->event.kind == YAML_SCALAR && bytes_equal_text(r->event.text, "false"))
+    return is_null(r) || (r->walk.event.kind == YAML_SCALAR && bytes_equal_text(r->walk.event.text, "false"))
                ? OK
                : wrong(r, E_UNSUPPORTED, key, what);
 }
@@ -201,11 +161,12 @@ static err other_key(struct reader *r, const char *key, const struct refusal *re
     for (size_t i = 0; i < count; i++)
         if (strcmp(key, refused[i].key) == 0)
             TRY(value_refuse(r, key, refused[i].what));
-    return skip(r);
+    return yaml_walk_skip(&r->walk);
 }
 
-static err context_key(struct reader *r, const char *key)
+static err context_key(void *arg, const char *key)
 {
+    struct reader *r = arg;
     struct kubeconfig *c = r->into;
     if (strcmp(key, "cluster") == 0)
         return value_text(r, key, c->cluster, sizeof c->cluster);
@@ -213,7 +174,7 @@ static err context_key(struct reader *r, const char *key)
         return value_text(r, key, c->user, sizeof c->user);
     if (strcmp(key, "namespace") == 0)
         return value_text(r, key, c->name_space, sizeof c->name_space);
-    return skip(r);
+    return yaml_walk_skip(&r->walk);
 }
 
 static err server_key(struct reader *r, const char *key)
@@ -230,8 +191,9 @@ static err server_key(struct reader *r, const char *key)
     return e;
 }
 
-static err cluster_key(struct reader *r, const char *key)
+static err cluster_key(void *arg, const char *key)
 {
+    struct reader *r = arg;
     struct kubeconfig *c = r->into;
     if (strcmp(key, "server") == 0)
         return server_key(r, key);
@@ -244,8 +206,9 @@ static err cluster_key(struct reader *r, const char *key)
     return other_key(r, key, cluster_refused, COUNT_OF(cluster_refused));
 }
 
-static err user_key(struct reader *r, const char *key)
+static err user_key(void *arg, const char *key)
 {
+    struct reader *r = arg;
     struct kubeconfig *c = r->into;
     if (strcmp(key, "client-certificate") == 0)
         return value_path(r, key, &c->cert);
@@ -267,49 +230,44 @@ static const struct section contexts = {"contexts", "context", context_key}, clu
 
 /* --- the file --- */
 
-static err entry_find_key(struct reader *r, const char *key)
+static err entry_find_key(void *arg, const char *key)
 {
+    struct reader *r = arg;
     if (strcmp(key, "name") != 0)
-        return skip(r);
-    if (r->event.kind == YAML_SCALAR && r->at == 0 && bytes_equal_text(r->event.text, r->want))
+        return yaml_walk_skip(&r->walk);
+    if (r->walk.event.kind == YAML_SCALAR && r->at == 0 && bytes_equal_text(r->walk.event.text, r->want))
         r->at = r->index;
-    return skip(r);
+    return yaml_walk_skip(&r->walk);
 }
 
-static err entry_read_key(struct reader *r, const char *key)
+static err entry_read_key(void *arg, const char *key)
 {
-    return r->index == r->at && strcmp(key, r->section->entry) == 0 ? map_each(r, "", r->section->key) : skip(r);
+    struct reader *r = arg;
+    return r->index == r->at && strcmp(key, r->section->entry) == 0 ? map_each(r, "", r->section->key) : yaml_walk_skip(&r->walk);
 }
 
-static err list_find(struct reader *r, const char *key)
+static err list_find(void *arg, const char *key)
 {
-    return strcmp(key, r->section->list) == 0 ? list_each(r, entry_find_key) : skip(r);
+    struct reader *r = arg;
+    return strcmp(key, r->section->list) == 0 ? list_each(r, entry_find_key) : yaml_walk_skip(&r->walk);
 }
 
-static err list_read(struct reader *r, const char *key)
+static err list_read(void *arg, const char *key)
 {
-    return strcmp(key, r->section->list) == 0 ? list_each(r, entry_read_key) : skip(r);
+    struct reader *r = arg;
+    return strcmp(key, r->section->list) == 0 ? list_each(r, entry_read_key) : yaml_walk_skip(&r->walk);
 }
 
-static err current_read(struct reader *r, const char *key)
+static err current_read(void *arg, const char *key)
 {
-    return strcmp(key, "current-context") == 0 ? value_text(r, key, r->into->context, sizeof r->into->context) : skip(r);
+    struct reader *r = arg;
+    return strcmp(key, "current-context") == 0 ? value_text(r, key, r->into->context, sizeof r->into->context)
+                                               : yaml_walk_skip(&r->walk);
 }
 
-static err pass(struct bytes yaml, struct reader *r, key_take *each)
+static err pass(struct bytes yaml, struct reader *r, yaml_walk_key *each)
 {
-    mem_wipe_freed(true); /* the parser's copies of the key */
-    err e = yaml_open(yaml, &r->yaml);
-    if (e == OK)
-        e = next(r);
-    if (e == OK && r->event.kind != YAML_MAP)
-        e = wrong(r, E_CONFIG, "", "no kubeconfig: not a map of keys");
-    if (e == OK)
-        e = map_each(r, "", each);
-    yaml_close(r->yaml);
-    r->yaml = NULL;
-    mem_wipe_freed(false);
-    return e;
+    return yaml_walk_file(&r->walk, yaml, "no kubeconfig", each, r);
 }
 
 static err section_take(struct bytes yaml, struct reader *r, const struct section *s, const char *name)
@@ -367,7 +325,7 @@ static err read_all(struct bytes yaml, const char *context, struct reader *r)
 err kubeconfig_open(struct bytes yaml, const char *path, const char *context, struct kubeconfig **out)
 {
     *out = NULL;
-    struct reader r = {.path = path, .into = calloc(1, sizeof *r.into)};
+    struct reader r = {.path = path, .walk = {.wrong = walk_wrong}, .into = calloc(1, sizeof *r.into)};
     if (!r.into)
         return E_BUDGET;
     err e = read_all(yaml, context, &r);

@@ -1,88 +1,46 @@
 /* talosconfig: fields as talosctl writes them: context, contexts.NAME.{endpoints, ca, crt, key}. */
 #include "net/format/talosconfig.h"
 
-#include "board/rt/mem.h"
 #include "board/rt/text.h"
 #include "net/format/base64.h"
 #include "net/format/x509_look.h"
-#include "net/format/yaml_read.h"
+#include "net/format/yaml_walk.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct reader {
-    struct yaml *yaml;
-    struct yaml_event event; /* the one at hand */
-    const char *want;        /* the context's name */
+    struct yaml_walk walk;
+    const char *want; /* the context's name */
     struct talosconfig *into;
     bool found;
 };
 
 static err wrong(const struct reader *r, const char *what)
 {
-    return trail(E_CONFIG, "line %u: %s", r->event.mark.line, what);
+    return trail(E_CONFIG, "line %u: %s", r->walk.event.mark.line, what);
 }
 
-static err next(struct reader *r)
+static err walk_wrong(const struct yaml_walk *w, err code, const char *where, const char *what)
 {
-    err e = yaml_next(r->yaml, &r->event);
-    if (e != OK) {
-        struct yaml_problem p = yaml_problem(r->yaml);
-        return trail(e, "line %u: %s", p.mark.line, p.what ? p.what : "not YAML");
-    }
-    return OK;
-}
-
-/* Passes over the value that begins at the event at hand. */
-static err skip(struct reader *r)
-{
-    unsigned depth = 0;
-    for (;;) {
-        if (r->event.kind == YAML_END)
-            return wrong(r, "the file ends too early");
-        if (r->event.kind == YAML_MAP || r->event.kind == YAML_LIST)
-            depth++;
-        else if (r->event.kind != YAML_SCALAR)
-            depth--;
-        if (depth == 0)
-            return OK;
-        TRY(next(r));
-    }
-}
-
-/* Of the map that begins at the event at hand: each(key, value's first event). each() takes the whole value. */
-static err map_each(struct reader *r, const char *where, err (*each)(struct reader *r, const char *key))
-{
-    char key[TALOSCONFIG_NAME_MAX];
-    if (r->event.kind != YAML_MAP)
-        return trail(wrong(r, "not a map of keys"), "%s", where);
-    for (;;) {
-        TRY(next(r));
-        if (r->event.kind == YAML_MAP_END)
-            return OK;
-        struct text t = text_over(key, sizeof key);
-        if (r->event.kind != YAML_SCALAR)
-            return trail(wrong(r, "a key is a word"), "%s", where);
-        text_add_bytes(&t, r->event.text);
-        TRY(next(r));
-        TRY(each(r, t.cut ? "" : key));
-    }
+    err e = trail(code, "line %u: %s", w->event.mark.line, what);
+    return *where ? trail(e, "%s", where) : e;
 }
 
 /* --- values --- */
 static err value_text(struct reader *r, const char *key, char *out, size_t cap)
 {
     struct text t = text_over(out, cap);
-    if (r->event.kind != YAML_SCALAR)
+    if (r->walk.event.kind != YAML_SCALAR)
         return trail(wrong(r, "not a text"), "%s", key);
-    text_add_bytes(&t, r->event.text);
+    text_add_bytes(&t, r->walk.event.text);
     return t.cut ? trail(wrong(r, "too long"), "%s", key) : OK;
 }
 
 static err value_pem(struct reader *r, const char *key, struct secret *out)
 {
-    struct bytes text = r->event.text;
-    if (r->event.kind != YAML_SCALAR || text.len == 0 || text.len > 2 * TALOSCONFIG_PEM_MAX)
+    struct bytes text = r->walk.event.text;
+    if (r->walk.event.kind != YAML_SCALAR || text.len == 0 || text.len > 2 * TALOSCONFIG_PEM_MAX)
         return trail(wrong(r, "not PEM in base64"), "%s", key);
     if (out->at)
         return trail(wrong(r, "is there twice"), "%s", key);
@@ -109,19 +67,20 @@ static err endpoint_add(struct reader *r)
 
 static err endpoints_read(struct reader *r)
 {
-    if (r->event.kind != YAML_LIST)
+    if (r->walk.event.kind != YAML_LIST)
         return trail(wrong(r, "not a list"), "endpoints");
     for (;;) {
-        TRY(next(r));
-        if (r->event.kind == YAML_LIST_END)
+        TRY(yaml_walk_next(&r->walk));
+        if (r->walk.event.kind == YAML_LIST_END)
             return OK;
         TRY(endpoint_add(r));
     }
 }
 
 /* --- maps --- */
-static err context_key(struct reader *r, const char *key)
+static err context_key(void *arg, const char *key)
 {
+    struct reader *r = arg;
     struct talosconfig *c = r->into;
     if (strcmp(key, "endpoints") == 0)
         return endpoints_read(r);
@@ -131,40 +90,28 @@ static err context_key(struct reader *r, const char *key)
         return value_pem(r, "crt", &c->cert_pem);
     if (strcmp(key, "key") == 0)
         return value_pem(r, "key", &c->key_pem);
-    return skip(r); /* nodes, auth, cluster, proxy-url */
+    return yaml_walk_skip(&r->walk); /* nodes, auth, cluster, proxy-url */
 }
 
-static err contexts_key(struct reader *r, const char *name)
+static err contexts_key(void *arg, const char *name)
 {
+    struct reader *r = arg;
     if (strcmp(name, r->want) != 0 || r->found)
-        return skip(r);
+        return yaml_walk_skip(&r->walk);
     r->found = true;
-    return map_each(r, name, context_key);
+    return yaml_walk_map(&r->walk, name, context_key, r);
 }
 
-static err name_key(struct reader *r, const char *key)
+static err name_key(void *arg, const char *key)
 {
-    return strcmp(key, "context") == 0 ? value_text(r, key, r->into->context, sizeof r->into->context) : skip(r);
+    struct reader *r = arg;
+    return strcmp(key, "context") == 0 ? value_text(r, key, r->into->context, sizeof r->into->context) : yaml_walk_skip(&r->walk);
 }
 
-static err contexts_find(struct reader *r, const char *key)
+static err contexts_find(void *arg, const char *key)
 {
-    return strcmp(key, "contexts") == 0 ? map_each(r, key, contexts_key) : skip(r);
-}
-
-/* `context` may stand behind `contexts`, so the file is read twice. */
-static err pass(struct bytes yaml, struct reader *r, err (*each)(struct reader *r, const char *key))
-{
-    mem_wipe_freed(true); /* the parser's copies of the key */
-    err e = yaml_open(yaml, &r->yaml);
-    if (e == OK)
-        e = next(r);
-    if (e == OK)
-        e = map_each(r, "talosconfig", each);
-    yaml_close(r->yaml);
-    r->yaml = NULL;
-    mem_wipe_freed(false);
-    return e;
+    struct reader *r = arg;
+    return strcmp(key, "contexts") == 0 ? yaml_walk_map(&r->walk, key, contexts_key, r) : yaml_walk_skip(&r->walk);
 }
 
 static err complete(const struct talosconfig *c)
@@ -188,18 +135,18 @@ static err complete(const struct talosconfig *c)
 
 static err read_all(struct bytes yaml, const char *context, struct talosconfig *c)
 {
-    struct reader r = {.into = c};
+    struct reader r = {.walk = {.wrong = walk_wrong}, .into = c};
     struct text name = text_over(c->context, sizeof c->context);
     if (yaml.len > TALOSCONFIG_BYTES_MAX)
         return trail(E_CONFIG, "%zu bytes; a talosconfig has %zu at most", yaml.len, TALOSCONFIG_BYTES_MAX);
     if (context && *context)
         text_add(&name, context);
     else
-        TRY(pass(yaml, &r, name_key));
+        TRY(yaml_walk_file(&r.walk, yaml, "talosconfig", name_key, &r));
     if (!c->context[0])
         return trail(E_CONFIG, "no `context`: choose one with `talosctl config context NAME`");
     r.want = c->context;
-    TRY(pass(yaml, &r, contexts_find));
+    TRY(yaml_walk_file(&r.walk, yaml, "talosconfig", contexts_find, &r)); /* `context` may stand behind `contexts` */
     if (!r.found)
         return trail(E_CONFIG, "no context \"%s\" in contexts", c->context);
     return complete(c);

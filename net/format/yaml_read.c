@@ -1,5 +1,7 @@
 #include "net/format/yaml_read.h"
 
+#include "board/rt/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -175,6 +177,12 @@ err yaml_next(struct yaml *y, struct yaml_event *event)
         TRY(event_take(y, event, &told));
     }
     return y->error;
+}
+
+bool yaml_is_null(const struct yaml_event *e)
+{
+    return e->kind == YAML_SCALAR && e->plain &&
+           (e->text.len == 0 || bytes_equal_text(e->text, "~") || bytes_equal_text(e->text, "null"));
 }
 
 struct yaml_problem yaml_problem(const struct yaml *y)

@@ -32,6 +32,7 @@ struct yaml_problem {
 MUST_USE err yaml_open(struct bytes input, struct yaml **out);
 /* YAML_END after the document, and when there is none (an empty file, only comments). After an error: the same error. */
 MUST_USE err yaml_next(struct yaml *y, struct yaml_event *event);
+bool yaml_is_null(const struct yaml_event *e); /* nothing, ~ or null, without quotes */
 struct yaml_problem yaml_problem(const struct yaml *y);
 void yaml_close(struct yaml *y); /* NULL is fine */
 
