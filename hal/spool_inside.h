@@ -177,9 +177,13 @@ struct spool_buffer *spool_fill(struct spool *s);
 void spool_squeeze(struct spool *s);
 bool spool_fits(const struct spool *s, size_t bytes); /* in the filling buffer */
 void spool_put(struct spool *s, uint16_t id, const struct spool_item *i);
-uint64_t spool_garbage(const struct spool *s);
-void spool_forget(struct spool *s);                  /* all that is in memory */
-void spool_unreadable(struct spool *s, uint16_t id); /* it is dropped, and lost */
+void spool_forget(struct spool *s); /* all that is in memory */
 void spool_is_lost(struct spool *s, uint64_t count);
+
+/* --- spool_clean.c --- */
+/* Some of what lives in the oldest file into the filling buffer, where that is worth it. Reads, so others run meanwhile. */
+MUST_USE err spool_clean(struct spool *s);
+uint64_t spool_garbage(const struct spool *s);       /* bytes of files that nothing lives in, but for the newest */
+void spool_unreadable(struct spool *s, uint16_t id); /* it is dropped, and lost */
 
 #endif

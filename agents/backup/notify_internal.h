@@ -70,6 +70,11 @@ struct notify {
     struct series *sent[NOTIFY_KIND_COUNT], *failures[NOTIFY_KIND_COUNT];
 };
 
+/* notify.c: the queue, and what lasts. */
+struct notice *notify_queue_find(struct notify *n, enum notify_kind kind, const char *destination); /* NULL: it does not wait */
+void notify_queue_remove(struct notify *n, unsigned i);
+ms notify_repeat(struct notify *n); /* what is due to be said again is put in; when the next one is, FOREVER: none */
+
 /* notify_message.c: one line for people, and the document. */
 void notify_sentence(const struct notify *n, const struct notice *e, char out[NOTIFY_SENTENCE_MAX]);
 /* E_RANGE: it did not fit, which it always does. */

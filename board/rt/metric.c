@@ -1,27 +1,12 @@
-#include "board/rt/metric.h"
+/* metric: families, series, values and samples. Their text is metric_text.c's. */
+#include "board/rt/metric_inside.h"
 
 #include "board/rt/mem.h"
-#include "board/rt/number.h"
 #include "board/rt/utf8.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct label_values {
-    char of[METRIC_LABELS_MAX][METRIC_LABEL_BYTES_MAX + 1];
-};
-
-struct series {
-    struct family *family;
-    struct series *next;        /* of its family, in order of making */
-    bool gone;                  /* not exposed; its place is free for another of its family */
-    atomic_uint_least64_t bits; /* of a double: there is no portable atomic one */
-    double *samples;            /* a ring; NULL when the family is not sampled */
-    unsigned samples_held;      /* <= registry.samples_max */
-    struct label_values labels;
-};
 
 static struct {
     struct series *all; /* series_max of them, made at the first use, in the order they were handed out */
@@ -49,7 +34,7 @@ static void family_register(struct family *f)
     registry.last = f;
 }
 
-static unsigned label_count(const struct family *f)
+unsigned metric_label_count(const struct family *f)
 {
     unsigned count = 0;
     while (count < METRIC_LABELS_MAX && f->labels[count])
@@ -78,7 +63,7 @@ static void label_store(char *to, const char *value)
 static struct label_values labels_kept(const struct family *f, const char *const values[])
 {
     struct label_values labels = {0};
-    unsigned count = label_count(f);
+    unsigned count = metric_label_count(f);
     ASSERT(count == 0 || values != NULL);
     for (unsigned i = 0; i < count; i++)
         label_store(labels.of[i], values[i]);
@@ -87,7 +72,7 @@ static struct label_values labels_kept(const struct family *f, const char *const
 
 static struct series *series_find(const struct family *f, const struct label_values *labels)
 {
-    unsigned count = label_count(f);
+    unsigned count = metric_label_count(f);
     for (struct series *s = f->series; s; s = s->next) {
         unsigned same = 0;
         while (same < count && strcmp(s->labels.of[same], labels->of[same]) == 0)
@@ -282,6 +267,11 @@ void metric_collect(void)
         registry.collectors[i]();
 }
 
+struct family *metric_first(void)
+{
+    return registry.first;
+}
+
 double metric_value(const char *family, const char *const values[])
 {
     struct family *f = registry.first;
@@ -291,126 +281,4 @@ double metric_value(const char *family, const char *const values[])
         return (double)NAN;
     struct label_values labels = labels_kept(f, values);
     return series_get(series_find(f, &labels));
-}
-
-/* --- exposition --- */
-enum stage { STAGE_HEAD, STAGE_SERIES, STAGE_END };
-
-/* Backslash, newline and, in a label's value or anywhere in OpenMetrics, the quote. */
-static void escaped_add(struct text *out, const char *s, bool quote)
-{
-    for (size_t plain; *s; s += plain) {
-        plain = strcspn(s, quote ? "\\\n\"" : "\\\n");
-        text_add_bytes(out, (struct bytes){(const uint8_t *)s, plain});
-        if (s[plain]) {
-            text_add(out, s[plain] == '\n' ? "\\n" : s[plain] == '"' ? "\\\"" : "\\\\");
-            plain++;
-        }
-    }
-}
-
-static bool ends_with(const char *s, const char *end)
-{
-    size_t length = strlen(s), end_length = strlen(end);
-    return length > end_length && strcmp(s + length - end_length, end) == 0;
-}
-
-/* OpenMetrics 1.0 names a family without the suffix of its samples: _total of a counter, _info of an info. */
-static struct bytes name_in_head(const struct family *f, enum metric_format format)
-{
-    static const char *const suffixes[] = {[METRIC_COUNTER] = "_total", [METRIC_GAUGE] = "", [METRIC_INFO] = "_info"};
-    struct bytes name = bytes_of(f->name);
-    const char *suffix = suffixes[f->type];
-    if (format == METRIC_OPENMETRICS && ends_with(f->name, suffix))
-        name.len -= strlen(suffix);
-    return name;
-}
-
-static void head_line(const struct family *f, enum metric_format format, const char *word, struct text *out)
-{
-    text_add(out, "# ");
-    text_add(out, word);
-    text_add(out, " ");
-    text_add_bytes(out, name_in_head(f, format));
-    text_add(out, " ");
-}
-
-static void head_write(const struct family *f, enum metric_format format, struct text *out)
-{
-    static const char *const types[][3] = {
-        [METRIC_PROMETHEUS] = {[METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_INFO] = "gauge"},
-        [METRIC_OPENMETRICS] = {[METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_INFO] = "info"},
-    };
-    head_line(f, format, "HELP", out);
-    escaped_add(out, f->help, format == METRIC_OPENMETRICS);
-    text_add(out, "\n");
-    head_line(f, format, "TYPE", out);
-    text_add(out, types[format][f->type]);
-    text_add(out, "\n");
-}
-
-static void series_write(const struct series *s, struct text *out)
-{
-    char number[NUMBER_TEXT_MAX];
-    unsigned count = label_count(s->family);
-    text_add(out, s->family->name);
-    for (unsigned i = 0; i < count; i++) {
-        text_add(out, i == 0 ? "{" : ",");
-        text_add(out, s->family->labels[i]);
-        text_add(out, "=\"");
-        escaped_add(out, s->labels.of[i], true);
-        text_add(out, "\"");
-    }
-    text_add(out, count > 0 ? "} " : " ");
-    text_add(out, number_text(series_get(s), number));
-    text_add(out, "\n");
-}
-
-/* Moves to the next thing to write; families that never got a series are passed over. */
-static void cursor_next(struct metric_cursor *c)
-{
-    if (c->stage == STAGE_HEAD)
-        c->series = c->family->series;
-    else
-        c->series = c->series->next;
-    c->stage = STAGE_SERIES;
-    if (!c->series) {
-        c->family = c->family->next_registered;
-        c->stage = STAGE_HEAD;
-    }
-}
-
-static void cursor_settle(struct metric_cursor *c)
-{
-    while (c->stage == STAGE_HEAD && c->family && !c->family->series)
-        c->family = c->family->next_registered;
-    if (!c->family)
-        c->stage = STAGE_END;
-}
-
-void metric_write(struct metric_cursor *cursor, enum metric_format format, struct text *out)
-{
-    ASSERT(out->cap - out->len >= KIB(1)); /* else a long line would never fit and its caller would ask for ever */
-    if (!cursor->family && cursor->stage == STAGE_HEAD)
-        cursor->family = registry.first;
-    while (!cursor->done) {
-        size_t before = out->len;
-        cursor_settle(cursor);
-        if (cursor->stage == STAGE_END)
-            text_add(out, format == METRIC_OPENMETRICS ? "# EOF\n" : "");
-        else if (cursor->stage == STAGE_HEAD)
-            head_write(cursor->family, format, out);
-        else if (!cursor->series->gone)
-            series_write(cursor->series, out);
-        if (out->cut) {
-            out->len = before;
-            out->at[before] = 0;
-            out->cut = false;
-            return;
-        }
-        if (cursor->stage == STAGE_END)
-            cursor->done = true;
-        else
-            cursor_next(cursor);
-    }
 }

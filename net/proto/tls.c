@@ -1,6 +1,7 @@
 /* tls: Mbed TLS between two byte queues. It never waits inside: its callbacks take from `raw` and add to `out`, and this file
  * moves those from and to the stream below, in the fiber. So a handshake can compute on the pool, and a reader and a writer fiber
- * never meet inside it. What both sides trust and show, and what an error is called, is in tls_config.c. */
+ * never meet inside it. What both sides trust and show, and what an error is called, is in tls_config.c; what becomes of the
+ * record buffers at rest, in tls_records.c. */
 #include "net/proto/tls.h"
 
 #include "board/rt/mem.h"
@@ -15,8 +16,7 @@
 #define RAW_BYTES       KIB(64)                             /* what one read of the socket may bring */
 #define OUT_BYTES       (MBEDTLS_SSL_OUT_CONTENT_LEN + 512) /* one record with its overhead */
 #define CLOSE_NOTIFY_MS 200
-#define RECORD_POINTERS 10 /* the first half points into in_buf, the rest into out_buf */
-#define SAN_IP          7  /* GeneralName iPAddress, RFC 5280 §4.2.1.6 */
+#define SAN_IP          7 /* GeneralName iPAddress, RFC 5280 §4.2.1.6 */
 
 struct tls_stream {
     struct stream stream; /* first: one address for both */
@@ -33,9 +33,8 @@ struct tls_stream {
     uint64_t refusals; /* of memory, to the task, before the handshake */
     char peer[96];     /* subject of the certificate it showed */
     err failed;
-    err write_failed;                /* the peer hung up; what it said before may still be read */
-    size_t offsets[RECORD_POINTERS]; /* of the record buffers' pointers, while they are given back at rest */
-    uint8_t in_counter[8];           /* and the incoming record counter */
+    err write_failed; /* the peer hung up; what it said before may still be read */
+    struct tls_records records;
 };
 
 static struct tls_stream *tls_of(const struct stream *s)
@@ -130,59 +129,6 @@ static err fail(struct tls_stream *t, int code)
     return t->failed;
 }
 
-/* --- record buffers are given back at rest --- */
-
-static void record_pointers(mbedtls_ssl_context *ssl, unsigned char **list[RECORD_POINTERS])
-{
-    unsigned char **all[RECORD_POINTERS] = {&ssl->in_ctr,  &ssl->in_hdr,  &ssl->in_len,  &ssl->in_iv,  &ssl->in_msg,
-                                            &ssl->out_ctr, &ssl->out_hdr, &ssl->out_len, &ssl->out_iv, &ssl->out_msg};
-    memcpy(list, all, sizeof all);
-}
-
-/* Between records nothing in them is needed but where the pointers stood and the incoming record counter, the first 8 bytes. */
-static void buffers_give_back(struct tls_stream *t)
-{
-    mbedtls_ssl_context *ssl = &t->ssl;
-    free(t->raw);
-    t->raw = NULL;
-    t->raw_at = t->raw_len = 0;
-    if (ssl->in_left || ssl->out_left || !ssl->in_buf || !ssl->out_buf)
-        return;
-    unsigned char **list[RECORD_POINTERS];
-    record_pointers(ssl, list);
-    for (size_t i = 0; i < RECORD_POINTERS; i++) {
-        t->offsets[i] = (size_t)(*list[i] - (i < RECORD_POINTERS / 2 ? ssl->in_buf : ssl->out_buf));
-        *list[i] = NULL;
-    }
-    memcpy(t->in_counter, ssl->in_buf, sizeof t->in_counter);
-    wipe(ssl->in_buf, ssl->in_buf_len);
-    wipe(ssl->out_buf, ssl->out_buf_len);
-    free(ssl->in_buf);
-    free(ssl->out_buf);
-    ssl->in_buf = ssl->out_buf = NULL;
-}
-
-static err buffers_take_back(struct tls_stream *t)
-{
-    mbedtls_ssl_context *ssl = &t->ssl;
-    if (ssl->in_buf)
-        return OK;
-    uint8_t *in = calloc(1, ssl->in_buf_len), *out = calloc(1, ssl->out_buf_len);
-    if (!in || !out) {
-        free(in);
-        free(out);
-        return E_BUDGET;
-    }
-    memcpy(in, t->in_counter, sizeof t->in_counter);
-    ssl->in_buf = in;
-    ssl->out_buf = out;
-    unsigned char **list[RECORD_POINTERS];
-    record_pointers(ssl, list);
-    for (size_t i = 0; i < RECORD_POINTERS; i++)
-        *list[i] = (i < RECORD_POINTERS / 2 ? in : out) + t->offsets[i];
-    return OK;
-}
-
 /* --- the stream's calls --- */
 
 static err read_some(struct tls_stream *t, void *into, size_t cap, ms deadline, size_t *got)
@@ -237,7 +183,7 @@ static err tls_read(struct stream *s, void *into, size_t cap, ms deadline, size_
 {
     struct tls_stream *t = tls_of(s);
     *got = 0;
-    TRY(buffers_take_back(t));
+    TRY(tls_records_take_back(&t->records, &t->ssl));
     hold_take(&t->hold);
     err e = read_some(t, into, cap, deadline, got);
     hold_release(&t->hold);
@@ -247,7 +193,7 @@ static err tls_read(struct stream *s, void *into, size_t cap, ms deadline, size_
 static err tls_write(struct stream *s, const void *from, size_t len, ms deadline)
 {
     struct tls_stream *t = tls_of(s);
-    TRY(buffers_take_back(t));
+    TRY(tls_records_take_back(&t->records, &t->ssl));
     hold_take(&t->hold);
     err e = write_all(t, from, len, deadline);
     hold_release(&t->hold);
@@ -259,7 +205,7 @@ static err tls_end(struct stream *s, ms deadline)
     struct tls_stream *t = tls_of(s);
     if (t->failed != OK || t->ended_by_us)
         return t->failed;
-    TRY(buffers_take_back(t));
+    TRY(tls_records_take_back(&t->records, &t->ssl));
     hold_take(&t->hold);
     err e = say_end(t, deadline);
     hold_release(&t->hold);
@@ -278,7 +224,10 @@ static err tls_rest(struct stream *s, void (*on_readable)(void *arg), void *arg)
     struct tls_stream *t = tls_of(s);
     if (tls_pending(s))
         return E_AGAIN;
-    buffers_give_back(t);
+    free(t->raw);
+    t->raw = NULL;
+    t->raw_at = t->raw_len = 0;
+    tls_records_give_back(&t->records, &t->ssl);
     return stream_rest(t->under, on_readable, arg);
 }
 
