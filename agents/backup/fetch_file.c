@@ -31,13 +31,7 @@ static void file_drop(struct hold *h)
 static err run_open(void *job)
 {
     struct fetch_file *f = ((struct file_job *)job)->file;
-    struct os_stat stat;
-    TRY(os_stat_path(f->path, &stat)); /* opening a pipe would wait for who writes into it */
-    if (stat.kind != OS_FILE)
-        return E_INVALID;
-    TRY(os_file_open(f->path, OS_READ, &f->fd));
-    f->bytes = stat.bytes;
-    return OK;
+    return file_open_plain(f->path, &f->fd, &f->bytes);
 }
 
 static err run_read(void *job)

@@ -96,14 +96,7 @@ static void get_drop(struct hold *h)
 static err run_get_open(void *job)
 {
     struct folder_get *g = *(struct folder_get **)job;
-    struct os_stat stat;
-    TRY(os_stat_path(g->path, &stat)); /* opening a pipe would wait for who writes into it */
-    if (stat.kind != OS_FILE)
-        return E_INVALID;
-    TRY(os_file_open(g->path, OS_READ, &g->fd));
-    TRY(os_file_stat(g->fd, &stat));
-    g->bytes = stat.bytes;
-    return OK;
+    return file_open_plain(g->path, &g->fd, &g->bytes);
 }
 
 static err run_get_next(void *job)

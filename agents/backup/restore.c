@@ -61,12 +61,9 @@ struct sniff_job {
 static err run_sniff(void *job)
 {
     struct sniff_job *j = job;
-    struct os_stat stat;
+    uint64_t bytes;
     os_fd fd;
-    TRY(os_stat_path(j->path, &stat));
-    if (stat.kind != OS_FILE)
-        return E_INVALID;
-    TRY(os_file_open(j->path, OS_READ, &fd));
+    TRY(file_open_plain(j->path, &fd, &bytes));
     err e = os_file_read(fd, 0, j->head, sizeof j->head, &j->got);
     os_file_close(fd);
     return e;

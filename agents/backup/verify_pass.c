@@ -15,14 +15,8 @@
 static err run_open(void *job)
 {
     struct pass *p = ((struct pass_job *)job)->pass;
-    struct os_stat stat;
-    TRY(os_stat_path(p->path, &stat)); /* opening a pipe would wait for who writes into it */
-    if (stat.kind != OS_FILE)
-        return E_INVALID;
-    TRY(os_file_open(p->path, OS_READ, &p->fd));
-    TRY(os_file_stat(p->fd, &stat));
-    p->bytes = stat.bytes;
-    p->db_bytes = stat.bytes > SHA256_BYTES ? stat.bytes - SHA256_BYTES : 0;
+    TRY(file_open_plain(p->path, &p->fd, &p->bytes));
+    p->db_bytes = p->bytes > SHA256_BYTES ? p->bytes - SHA256_BYTES : 0;
     return OK;
 }
 

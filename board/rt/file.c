@@ -32,6 +32,23 @@ void path_folder(const char *path, char out[OS_PATH_MAX])
     out[len] = 0;
 }
 
+err file_open_plain(const char *path, os_fd *out, uint64_t *bytes)
+{
+    struct os_stat stat;
+    *out = -1;
+    TRY(os_stat_path(path, &stat));
+    if (stat.kind != OS_FILE)
+        return E_INVALID;
+    TRY(os_file_open(path, OS_READ, out));
+    err e = os_file_stat(*out, &stat);
+    *bytes = stat.bytes;
+    if (e == OK)
+        return OK;
+    os_file_close(*out);
+    *out = -1;
+    return e;
+}
+
 /* --- reading a small one --- */
 
 struct read_job {

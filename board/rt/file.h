@@ -24,6 +24,10 @@ MUST_USE err file_make_folder(struct lane *l, const char *path, ms deadline);
  * each() must not remove what it sees: some file systems then skip names. */
 MUST_USE err file_list(struct lane *l, const char *folder, ms deadline, err (*each)(void *arg, const char *name), void *arg);
 
+/* For jobs of one's own, on the pool: a plain file to be read from; E_INVALID what is none: opening a pipe would wait for who
+ * writes into it. After an error *out is -1. */
+MUST_USE err file_open_plain(const char *path, os_fd *out, uint64_t *bytes);
+
 /* --- durable writer: PATH.part-XXXXXXXX, then fsync, rename (never over an existing file), fsync of the folder. The temporary
  * file is locked (flock) as long as its writer lives. --- */
 struct writer;

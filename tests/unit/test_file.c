@@ -116,6 +116,25 @@ static void a_small_file_is_read_whole_or_not(void **state)
     fibers_run(read_body, NULL, OK);
 }
 
+static void only_a_plain_file_is_opened(void **state)
+{
+    (void)state;
+    os_fd fd = 7;
+    uint64_t bytes = 0;
+    put("plain", "abc");
+    assert_int_equal(file_open_plain(at("plain"), &fd, &bytes), OK);
+    assert_true(fd >= 0 && bytes == 3);
+    os_file_close(fd);
+    assert_int_equal(unlink(at("plain")), 0);
+    assert_int_equal(file_open_plain(at("plain"), &fd, &bytes), E_ABSENT);
+    assert_int_equal(fd, -1);
+    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+    assert_int_equal(file_open_plain(at("fifo"), &fd, &bytes), E_INVALID); /* and it does not wait */
+    assert_int_equal(unlink(at("fifo")), 0);
+    assert_int_equal(file_open_plain(folder, &fd, &bytes), E_INVALID);
+    trail_clear();
+}
+
 static err stuck_open_body(void *arg)
 {
     (void)arg;
@@ -238,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_folder_of_a_path),
         cmocka_unit_test(a_small_file_is_read_whole_or_not),
+        cmocka_unit_test(only_a_plain_file_is_opened),
         cmocka_unit_test(a_stuck_read_keeps_its_buffer_until_it_ends),
         cmocka_unit_test(names_are_looked_at_made_and_removed),
         cmocka_unit_test(a_thousand_names_are_listed_once_each),
