@@ -142,16 +142,9 @@ static err run_stop_early(void *link)
     return e;
 }
 
-static void check(void *arg, err result)
-{
-    (void)arg;
-    SIM_CHECK(result == OK || sim_fault_name());
-}
-
 static void a_server_among_bad_clients(void **state)
 {
-    struct sim_case c = {
-        .name = "bad clients", .setup = setup_bad_clients, .run = run_bad_clients, .check = check, .fibers = true};
+    struct sim_case c = {.name = "bad clients", .setup = setup_bad_clients, .run = run_bad_clients, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, SEEDS));
     assert_true(sim_each_fault(&c));
@@ -160,16 +153,14 @@ static void a_server_among_bad_clients(void **state)
 static void a_server_on_a_slow_line(void **state)
 {
     static struct sim_link slow = {.delay_ms = 40, .jitter_ms = 30, .bytes_per_s = 20000};
-    struct sim_case c = {
-        .name = "slow line", .setup = setup_bad_clients, .run = run_bad_clients, .check = check, .arg = &slow, .fibers = true};
+    struct sim_case c = {.name = "slow line", .setup = setup_bad_clients, .run = run_bad_clients, .arg = &slow, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, SEEDS));
 }
 
 static void a_server_stopped_early(void **state)
 {
-    struct sim_case c = {
-        .name = "stopped early", .setup = setup_bad_clients, .run = run_stop_early, .check = check, .fibers = true};
+    struct sim_case c = {.name = "stopped early", .setup = setup_bad_clients, .run = run_stop_early, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, 2 * SEEDS));
     assert_true(sim_each_fault(&c));
@@ -269,8 +260,7 @@ static err run_client(void *arg)
 static void a_client_among_bad_servers(void **state)
 {
     const struct server_case *t = *state;
-    struct sim_case c = {
-        .name = t->name, .setup = setup_server, .run = run_client, .check = check, .arg = (void *)(uintptr_t)t, .fibers = true};
+    struct sim_case c = {.name = t->name, .setup = setup_server, .run = run_client, .arg = (void *)(uintptr_t)t, .fibers = true};
     assert_true(sim_seeds(&c, SEEDS));
     assert_true(sim_each_fault(&c));
 }

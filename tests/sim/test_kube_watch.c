@@ -365,17 +365,10 @@ static void setup(void *arg)
     sim_disk_put("/account/namespace", bytes_of("hf\n"));
 }
 
-static void check(void *arg, err result)
-{
-    (void)arg;
-    SIM_CHECK(result == OK || sim_fault_name());
-}
-
 static void a_story(void **state)
 {
     const struct story *s = *state;
-    struct sim_case c = {
-        .name = s->name, .setup = setup, .run = run_story, .check = check, .arg = (void *)(uintptr_t)s, .fibers = true};
+    struct sim_case c = {.name = s->name, .setup = setup, .run = run_story, .arg = (void *)(uintptr_t)s, .fibers = true};
     assert_true(sim_seeds(&c, SEEDS));
 }
 
@@ -388,13 +381,8 @@ static void each_call_fails_once(void **state)
                                                  {"resourceVersion=5", 0, 200, BIG("big", "6") TOO_OLD, NULL},
                                                  {"/pods", 0, 200, EVENT("ADDED", "a", "5") BIG("big", "6") KP_STUCK, NULL},
                                                  {"/nodes", 0, 200, KP_STUCK, NULL}}};
-    struct sim_case c = {.name = all.name,
-                         .setup = setup,
-                         .run = run_story,
-                         .check = check,
-                         .arg = (void *)(uintptr_t)&all,
-                         .step = 3,
-                         .fibers = true};
+    struct sim_case c = {
+        .name = all.name, .setup = setup, .run = run_story, .arg = (void *)(uintptr_t)&all, .step = 3, .fibers = true};
     (void)state;
     assert_true(sim_each_fault(&c));
 }

@@ -249,23 +249,16 @@ static void setup(void *arg)
                                           "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:8001'}}]\n"));
 }
 
-static void check(void *arg, err result)
-{
-    (void)arg;
-    SIM_CHECK(result == OK || sim_fault_name());
-}
-
 static void a_story(void **state)
 {
     const struct story *s = *state;
-    struct sim_case c = {
-        .name = s->name, .setup = setup, .run = run_story, .check = check, .arg = (void *)(uintptr_t)s, .fibers = true};
+    struct sim_case c = {.name = s->name, .setup = setup, .run = run_story, .arg = (void *)(uintptr_t)s, .fibers = true};
     assert_true(sim_seeds(&c, SEEDS));
 }
 
 static void never_two_at_once(void **state)
 {
-    struct sim_case c = {.name = "never two at once", .setup = setup, .run = run_two, .check = check, .fibers = true};
+    struct sim_case c = {.name = "never two at once", .setup = setup, .run = run_two, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, 12));
 }
@@ -277,13 +270,8 @@ static void each_call_fails_once(void **state)
                                      .releases = true,
                                      REPLIES({"GET", 1, 404, GONE404, NULL}, {"POST", 0, 201, LEASE("me", "1", ""), NULL},
                                              {"", 0, 200, LEASE("me", "2", ""), NULL})};
-    struct sim_case c = {.name = all.name,
-                         .setup = setup,
-                         .run = run_story,
-                         .check = check,
-                         .arg = (void *)(uintptr_t)&all,
-                         .fibers = true,
-                         .step = 10};
+    struct sim_case c = {
+        .name = all.name, .setup = setup, .run = run_story, .arg = (void *)(uintptr_t)&all, .fibers = true, .step = 10};
     (void)state;
     assert_true(sim_each_fault(&c));
 }

@@ -284,17 +284,10 @@ static err run_story(void *arg)
     return with_receiver(story_rest, arg);
 }
 
-static void check(void *arg, err result)
-{
-    (void)arg;
-    SIM_CHECK(result == OK || sim_fault_name());
-}
-
 static void a_story(void **state)
 {
     const struct story *s = *state;
-    struct sim_case c = {
-        .name = s->name, .setup = setup, .run = run_story, .check = check, .arg = (void *)(uintptr_t)s, .fibers = true};
+    struct sim_case c = {.name = s->name, .setup = setup, .run = run_story, .arg = (void *)(uintptr_t)s, .fibers = true};
     assert_true(sim_seeds(&c, SEEDS));
 }
 
@@ -335,7 +328,7 @@ static err run_message(void *arg)
 
 static void the_message(void **state)
 {
-    struct sim_case c = {.name = "message", .setup = setup, .run = run_message, .check = check, .fibers = true};
+    struct sim_case c = {.name = "message", .setup = setup, .run = run_message, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, SEEDS));
     assert_true(sim_each_fault(&c));
@@ -364,7 +357,7 @@ static err run_lost(void *arg)
 
 static void a_lost_one_is_counted(void **state)
 {
-    struct sim_case c = {.name = "lost", .setup = setup, .run = run_lost, .check = check, .fibers = true};
+    struct sim_case c = {.name = "lost", .setup = setup, .run = run_lost, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, SEEDS));
 }
@@ -386,7 +379,7 @@ static err run_early(void *arg)
 
 static void ended_in_the_middle(void **state)
 {
-    struct sim_case c = {.name = "ended early", .setup = setup, .run = run_early, .check = check, .fibers = true};
+    struct sim_case c = {.name = "ended early", .setup = setup, .run = run_early, .fibers = true};
     (void)state;
     assert_true(sim_seeds(&c, SEEDS));
     assert_true(sim_each_fault(&c));

@@ -87,12 +87,6 @@ static err run_echo(void *link)
     return e != OK ? e : joined;
 }
 
-static void check_only_the_fault(void *arg, err result)
-{
-    (void)arg;
-    SIM_CHECK(result == OK || sim_fault_name());
-}
-
 /* --- peers that are not there, or do not move --- */
 static void setup_nobody(void *link)
 {
@@ -332,7 +326,7 @@ static const struct sim_case cases[] = {
 
 #define FAULTS(id, build, body)                                                                                                  \
     {                                                                                                                            \
-        .name = (id), .setup = (build), .run = (body), .check = check_only_the_fault, .arg = LINK(faulty), .fibers = true        \
+        .name = (id), .setup = (build), .run = (body), .arg = LINK(faulty), .fibers = true                                       \
     }
 static const struct sim_link faulty = {.delay_ms = 1, .window_bytes = 8000};
 static const struct sim_case fault_cases[] = {
