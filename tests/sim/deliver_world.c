@@ -2,10 +2,10 @@
 #include "tests/sim/deliver_world.h"
 
 #include "board/rt/buf.h"
-#include "board/rt/metric.h"
 #include "net/format/crypto.h"
 #include "net/proto/web.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_backup.h"
 #include "tests/support/certs.h"
 
 #include <stdio.h>
@@ -99,10 +99,8 @@ err deliver_world_open(struct deliver_world *w, bool with_file)
 /* What lives as long as the process: the crypto library, the metrics of the platform's HTTP server. */
 static void boot(void)
 {
-    static struct family any = {.name = "any", .help = "any", .type = METRIC_GAUGE};
-    struct series *series;
     SIM_CHECK_ERR(crypto_boot(), OK);
-    SIM_CHECK_ERR(metric_series(&any, NULL, &series), OK);
+    sim_metrics_boot();
 }
 
 void deliver_world_setup(void *arg)

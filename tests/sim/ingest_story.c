@@ -4,12 +4,12 @@
 #include "agents/ingest/ingest.h"
 #include "board/rt/log.h"
 #include "board/rt/mem.h"
-#include "board/rt/metric.h"
 #include "board/rt/text.h"
 #include "hal/lock_file.h"
 #include "net/format/crypto.h"
 #include "tests/sim/mirror_model.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_backup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -300,11 +300,9 @@ err story_run(void *arg)
 
 static void boot(void)
 {
-    static struct family any = {.name = "any", .help = "any", .type = METRIC_GAUGE};
-    struct series *series;
     log_setup(LOG_ERROR, LOG_LOGFMT, 2);
     SIM_CHECK_ERR(crypto_boot(), OK);
-    SIM_CHECK_ERR(metric_series(&any, NULL, &series), OK);
+    sim_metrics_boot();
 }
 
 static void life_make(const struct story *s)

@@ -2,7 +2,9 @@
 #include "tests/sim/sim_backup.h"
 
 #include "board/rt/metric.h"
+#include "net/format/sha256.h"
 #include "tests/sim/sim.h"
+#include "tests/support/etcd_file.h"
 
 #include <stdio.h>
 
@@ -24,4 +26,15 @@ void sim_backup_config(struct config *out, const char *folder)
     out->backup.max_age_ms = HOURS(26);
     out->backup.idle_timeout_ms = SECONDS(30);
     out->backup.total_timeout_ms = HOURS(2);
+}
+
+size_t sim_snapshot_make(uint8_t *out, size_t cap)
+{
+    struct sha256 sha;
+    struct etcd_file f = {.keys = 20, .deleted = 2, .value_bytes = 300};
+    etcd_file_make(&f, out, cap - SHA256_BYTES);
+    sha256_start(&sha);
+    sha256_update(&sha, (struct bytes){out, f.bytes});
+    sha256_finish(&sha, out + f.bytes);
+    return f.bytes + SHA256_BYTES;
 }

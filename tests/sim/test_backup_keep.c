@@ -6,7 +6,6 @@
 #include "net/format/hex.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_backup.h"
-#include "tests/support/etcd_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,17 +26,6 @@ static struct config config;
 static uint8_t snapshot[ROOM];
 static size_t snapshot_len;
 static uint8_t back[ROOM];
-
-static void snapshot_make(void)
-{
-    struct sha256 sha;
-    struct etcd_file f = {.keys = 20, .deleted = 2, .value_bytes = 300};
-    etcd_file_make(&f, snapshot, sizeof snapshot - SHA256_BYTES);
-    sha256_start(&sha);
-    sha256_update(&sha, (struct bytes){snapshot, f.bytes});
-    sha256_finish(&sha, snapshot + f.bytes);
-    snapshot_len = f.bytes + SHA256_BYTES;
-}
 
 static void put(int64_t at_s, const char *suffix, struct bytes content)
 {
@@ -67,7 +55,7 @@ static void config_fill(void)
 static void setup(void *arg)
 {
     (void)arg;
-    snapshot_make();
+    snapshot_len = sim_snapshot_make(snapshot, sizeof snapshot);
     struct bytes whole = {snapshot, snapshot_len};
     sim_boot(sim_metrics_boot);
     config_fill();
@@ -196,7 +184,7 @@ static void reboot(void *arg, bool ended, err result)
 {
     (void)ended;
     (void)result;
-    snapshot_make();
+    snapshot_len = sim_snapshot_make(snapshot, sizeof snapshot);
     config_fill();
     sim_boot(sim_metrics_boot);
     SIM_CHECK_ERR(sim_loop(again, arg), OK);
@@ -226,7 +214,7 @@ static void each_power_cut(void **state)
 
 static void setup_good(unsigned days, int64_t last)
 {
-    snapshot_make();
+    snapshot_len = sim_snapshot_make(snapshot, sizeof snapshot);
     sim_boot(sim_metrics_boot);
     config_fill();
     config.backup.destinations[0].retention[0] = last;

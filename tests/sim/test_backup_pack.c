@@ -1,13 +1,12 @@
 /* Backups that are packed on their way, in the simulated world: whatever the source, the place, the scratch folder, the stage and
  * the power do, a whole good object with its record, or nothing; a copy is what it was copied from, or nothing. */
 #include "agents/backup/place.h"
-#include "board/rt/mem.h"
 #include "net/format/age.h"
-#include "net/format/zstd.h"
+#include "tests/sim/backup_run.h"
+#include "tests/sim/packed.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_backup.h"
 #include "tests/support/etcd_file.h"
-#include "tests/support/etcd_peer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,12 +15,11 @@
 
 #include <cmocka.h>
 
-#define SEEDS     3
-#define LOCAL     "/data/backups"
-#define AWAY      "/data/away"
-#define SCRATCH   "/data/scratch"
-#define STAGE     "/data/stage"
-#define FILES_MAX MIB(1)
+#define SEEDS   3
+#define LOCAL   "/data/backups"
+#define AWAY    "/data/away"
+#define SCRATCH "/data/scratch"
+#define STAGE   "/data/stage"
 
 enum { COMMITTED };
 
@@ -44,7 +42,7 @@ static struct etcd_peer peer;
 static struct config config;
 static struct backup_record record;
 static struct age_identity identity;
-static uint8_t database[KIB(640)], back[FILES_MAX], opened[FILES_MAX], plain[FILES_MAX];
+static uint8_t database[KIB(640)], back[PACKED_BYTES_MAX];
 
 /* --- the world --- */
 
@@ -137,134 +135,32 @@ static err take_away(struct backup *b)
     return take(b, 1, FOREVER, &copied);
 }
 
-struct running {
-    const struct plan *plan;
-    err result;
-};
-
-static err run_fiber(void *arg)
+static err run_story(struct backup *b, void *arg)
 {
-    struct running *t = arg;
-    struct dns *dns = NULL;
-    struct backup *b = NULL;
-    struct dns_config numeric = {.ndots = 1, .timeout_s = 1, .attempts = 1};
-    t->result = dns_open_with(&numeric, &dns);
-    if (t->result == OK)
-        t->result = backup_open(&(struct backup_options){.config = &config, .dns = dns}, &b);
-    if (t->result == OK)
-        t->result = t->plan->story ? t->plan->story(b) : take_away(b);
-    backup_close(b);
-    dns_close(dns);
-    return OK;
+    const struct plan *p = arg;
+    return p->story ? p->story(b) : take_away(b);
 }
 
 static err run(void *arg)
 {
     const struct plan *p = arg;
-    struct running t = {.plan = p};
-    struct addr at = sim_ip("10.0.0.1:2379");
-    struct group etcd, backup;
-    group_open(&etcd, TASK_METRICS);
-    group_open(&backup, TASK_BACKUP);
-    err e = sock_listen(&peer.server.listener, &at, NULL);
+    struct backup_run r = {.peer = &peer, .config = &config, .body = run_story, .arg = arg, .cancel_at = p->cancel_at};
+    err e = backup_run(&r);
     if (e == OK)
-        e = group_spawn(&etcd, "etcd", server_listen, &peer.server);
-    if (e == OK)
-        e = group_spawn(&backup, "backup", run_fiber, &t);
-    if (e == OK)
-        e = group_join(&backup, p->cancel_at ? loop_now() + p->cancel_at : FOREVER);
-    if (e == E_TIMEOUT && p->cancel_at)
-        e = OK;
-    group_close(&backup);
-    group_close(&etcd);
-    sock_close(&peer.server.listener);
-    if (e == OK && t.result == OK)
         sim_note(COMMITTED, 1);
-    return e != OK ? e : t.result;
+    return e;
 }
 
 /* --- what is left of it --- */
 
-typedef err step(void *z, struct bytes *in, uint8_t *out, size_t cap, size_t *made, bool end, bool *done);
-
-static err step_age(void *z, struct bytes *in, uint8_t *out, size_t cap, size_t *made, bool end, bool *done)
-{
-    return age_decode(z, in, out, cap, made, end, done);
-}
-
-static err step_zstd(void *z, struct bytes *in, uint8_t *out, size_t cap, size_t *made, bool end, bool *done)
-{
-    return zstd_decode(z, in, out, cap, made, end, done);
-}
-
-static size_t drive(step *call, void *z, struct bytes in, uint8_t *out)
-{
-    size_t total = 0, made = 1;
-    bool done = false;
-    while (!done && made > 0) {
-        SIM_CHECK_ERR(call(z, &in, out + total, FILES_MAX - total, &made, true, &done), OK);
-        total += made;
-    }
-    SIM_CHECK(done);
-    return total;
-}
-
-static struct bytes open_seal(struct bytes stored)
-{
-    struct age_decoder *d = NULL;
-    SIM_CHECK_ERR(age_decoder_open(&identity, 1, &d), OK);
-    struct bytes out = {opened, drive(step_age, d, stored, opened)};
-    age_decoder_close(d);
-    return out;
-}
-
-static struct bytes decompress(struct bytes from)
-{
-    struct zstd_decoder *d = NULL;
-    SIM_CHECK_ERR(zstd_decoder_open(20, &d), OK);
-    struct bytes out = {plain, drive(step_zstd, d, from, plain)};
-    zstd_decoder_close(d);
-    return out;
-}
-
-static void see_file(const char *path, const struct backup_entry *entry)
-{
-    size_t len = 0;
-    enum task before = mem_task();
-    mem_set_task(TASK_BACKUP); /* it has the memory */
-    SIM_CHECK(sim_disk_get(path, back, sizeof back, &len) && len <= sizeof back);
-    struct bytes content = {back, len};
-    if (entry->form & FORM_AGE)
-        content = open_seal(content);
-    if (entry->form & FORM_ZSTD)
-        content = decompress(content);
-    SIM_CHECK(etcd_peer_is_whole(&peer, content));
-    mem_set_task(before);
-}
-
-struct seen {
-    unsigned whole, bad, records, leftovers;
-};
-
 /* All that has the name of a backup is a whole one. */
-static struct seen look(const char *folder)
+static void see(const char *path, enum backup_name_kind kind, const struct backup_entry *entry)
 {
-    struct seen seen = {0};
-    const char *name;
-    for (unsigned i = 0; (name = sim_disk_name(folder, i)); i++) {
-        char path[OS_PATH_MAX];
-        struct backup_entry entry;
-        (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-        enum backup_name_kind kind = backup_name_kind(name, &entry);
-        SIM_CHECK(kind != NAME_OTHER);
-        if (kind == NAME_SNAPSHOT)
-            see_file(path, &entry);
-        seen.whole += kind == NAME_SNAPSHOT;
-        seen.bad += kind == NAME_BAD;
-        seen.records += kind == NAME_RECORD;
-        seen.leftovers += kind == NAME_LEFTOVER;
-    }
-    return seen;
+    if (kind != NAME_SNAPSHOT)
+        return;
+    size_t len = 0;
+    SIM_CHECK(sim_disk_get(path, back, sizeof back, &len) && len <= sizeof back);
+    SIM_CHECK(etcd_peer_is_whole(&peer, packed_open((struct bytes){back, len}, entry->form, &identity)));
 }
 
 static void check(void *arg, err result)
@@ -272,15 +168,15 @@ static void check(void *arg, err result)
     const struct plan *p = arg;
     if (!sim_fault_name() && !(p->any_error && result != OK))
         SIM_CHECK_ERR(result, p->wanted);
-    struct seen seen = look(AWAY);
+    struct backup_seen seen = backup_look(AWAY, see);
     const char *fault = sim_fault_name();
     bool may_stay = fault && strcmp(fault, "os_unlink") == 0; /* scratch_tidy() takes it at the next start */
     SIM_CHECK(seen.bad == 0 && (may_stay || (sim_disk_names(SCRATCH) == 0 && sim_disk_names(STAGE) == 0)));
     SIM_CHECK(seen.leftovers == 0 || sim_fault_name());
     if (result == OK)
-        SIM_CHECK(seen.whole == seen.records && seen.whole > 0);
+        SIM_CHECK(seen.good == seen.records && seen.good > 0);
     else if (!p->story)
-        SIM_CHECK(seen.whole == 0 || (sim_fault_name() && seen.records == 0));
+        SIM_CHECK(seen.good == 0 || (sim_fault_name() && seen.records == 0));
     if (sim_fault_name() || result != OK)
         return;
     SIM_CHECK(record.verification.verdict == VERDICT_GOOD && record.stored_bytes > 0 && strlen(record.stored_sha256) == 64);
@@ -289,12 +185,12 @@ static void check(void *arg, err result)
     SIM_CHECK(strcmp(record.verification.reason, p->reason ? p->reason : "") == 0);
 }
 
-static struct seen after_cut;
+static struct backup_seen after_cut;
 
 static err look_again(void *arg)
 {
     (void)arg;
-    after_cut = look(AWAY);
+    after_cut = backup_look(AWAY, see);
     return OK;
 }
 
@@ -306,8 +202,8 @@ static void reboot(void *arg, bool ended, err result)
     config_fill(p);
     SIM_CHECK_ERR(sim_loop(look_again, NULL), OK);
     SIM_CHECK(!ended || result == OK);
-    SIM_CHECK(after_cut.bad == 0 && after_cut.records <= after_cut.whole && after_cut.whole <= 1);
-    SIM_CHECK(sim_noted(COMMITTED) == 0 || (after_cut.whole == 1 && after_cut.records == 1));
+    SIM_CHECK(after_cut.bad == 0 && after_cut.records <= after_cut.good && after_cut.good <= 1);
+    SIM_CHECK(sim_noted(COMMITTED) == 0 || (after_cut.good == 1 && after_cut.records == 1));
 }
 
 /* --- the stories --- */
@@ -343,8 +239,8 @@ static err story_damaged_since(struct backup *b)
     SIM_CHECK_ERR(take(b, 1, 0, &copied), E_CORRUPT);
     trail_clear();
     SIM_CHECK(copied && sim_disk_names(AWAY) == 0 && b->destinations[1].failed[0]);
-    struct seen local = look(LOCAL);
-    SIM_CHECK(local.whole == 0 && local.bad == 1 && local.records == 1);
+    struct backup_seen local = backup_look(LOCAL, see);
+    SIM_CHECK(local.good == 0 && local.bad == 1 && local.records == 1);
     TRY(take(b, 1, 0, &copied));
     SIM_CHECK(!copied && !record.copied_from[0]);
     return OK;

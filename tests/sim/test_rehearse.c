@@ -7,7 +7,6 @@
 #include "net/format/zstd.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_backup.h"
-#include "tests/support/etcd_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,17 +54,6 @@ static struct config config;
 static struct backup_record record;
 
 /* --- what is stored --- */
-
-static void snapshot_make(void)
-{
-    struct sha256 sha;
-    struct etcd_file f = {.keys = 20, .deleted = 2, .value_bytes = 300};
-    etcd_file_make(&f, snapshot, sizeof snapshot - SHA256_BYTES);
-    sha256_start(&sha);
-    sha256_update(&sha, (struct bytes){snapshot, f.bytes});
-    sha256_finish(&sha, snapshot + f.bytes);
-    snapshot_len = f.bytes + SHA256_BYTES;
-}
 
 static void boot(void)
 {
@@ -125,7 +113,7 @@ static void store(const struct story *s)
 static void setup(void *arg)
 {
     const struct story *s = arg;
-    snapshot_make();
+    snapshot_len = sim_snapshot_make(snapshot, sizeof snapshot);
     sim_boot(boot);
     sim_backup_config(&config, FOLDER);
     config.backup.endpoint_count = 0;
