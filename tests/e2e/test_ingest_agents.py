@@ -70,7 +70,7 @@ def conditions(plane, name="a"):
 
 
 def wait_condition(plane, kind, what, name="a"):
-    return wait_for(lambda: conditions(plane, name).get(kind) == what, f"{name}: {kind} {what}", 90)
+    return wait_for(lambda: conditions(plane, name).get(kind) == what, f"{name}: {kind} {what}", 180)
 
 
 def status(hub):
@@ -151,7 +151,7 @@ def test_too_many(plane, platform, hub, crd):
 
     def refused():
         return [name for name in ("a", "b", "c") if conditions(plane, name).get("Degraded") == ("True", "TooManyAgents")]
-    wait_for(lambda: len(refused()) == 1, "one of three refused", 60)
+    wait_for(lambda: len(refused()) == 1, "one of three refused", 120)
     third = refused()[0]
     other = next(name for name in ("a", "b", "c") if name != third)
     plane.kubectl("delete", "obsykagent", other, "-n", SPACE)
@@ -169,7 +169,7 @@ def test_each_of_many_too_many_is_told(plane, platform, hub, crd):
     def reasons():
         told = plane.kubectl_json("get", "obsykagents", "-n", SPACE)["items"]
         return [one["reason"] for item in told for one in item.get("status", {}).get("conditions", []) if one["type"] == "Degraded"]
-    wait_for(lambda: sorted(reasons()) == ["AgentHealthy"] * 2 + ["TooManyAgents"] * 19, "all but two refused", 60)
+    wait_for(lambda: sorted(reasons()) == ["AgentHealthy"] * 2 + ["TooManyAgents"] * 19, "all but two refused", 120)
     agent(plane, platform, "aa-later")
     wait_condition(plane, "Degraded", ("True", "TooManyAgents"), "aa-later")
     before = patches(plane)
@@ -243,7 +243,7 @@ def test_one_that_is_too_large_is_told_and_kept(plane, platform, hub, crd):
     plane.kubectl("patch", "obsykagent", "a", "-n", SPACE, "--subresource=status", "--type=merge", "-p", json.dumps({"status": {"conditions": long}}))
     agent(plane, platform, name="b")
     plane.kubectl("delete", "obsykagent", "b", "-n", SPACE)  # all are listed again
-    wait_for(lambda: "too large to be read" in hub.log_text(), "that it is told", 60)
+    wait_for(lambda: "too large to be read" in hub.log_text(), "that it is told", 120)
     plane.client.create("ConfigMap", {"metadata": {"name": "since", "namespace": "default"}})
     Law(plane, platform).holds()
 

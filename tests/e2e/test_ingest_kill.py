@@ -67,7 +67,7 @@ def test_sigkill_at_random_moments(holdfast, tmp_path, plane, ca):
         worker.join(30)
         assert not failed, failed
         s.platform.up()
-        law = s.settle(90)
+        law = s.settle(180)
         assert "assert" not in s.hub.log_text().lower() and "E_CORRUPT" not in s.hub.log_text()
         s.platform.assert_clean(older=True)
         s.tell("killed", kills=KILLS, seconds=round(lives), changes=herd.changes, deaths_with_a_spool=spooled, law_s=round(law, 1))
@@ -89,7 +89,7 @@ def test_the_mark_of_a_life_before(holdfast, tmp_path, plane, ca):
         s.hub.start()
         s.hub.wait_log("the cluster was listed", 2)
         s.platform.up()
-        s.settle(90)
+        s.settle(180)
         s.tell("a mark of a life before")
 
 
@@ -151,7 +151,7 @@ def test_spools_of_another_mode_stay(holdfast, tmp_path, plane, ca):
         plane.api.kill()
         s.hub.wait_log("watches of the API server are interrupted")
         plane.api.start()
-        s.settle(90)
+        s.settle(180)
         said = [line for line in s.hub.log_lines() if words in line]
         assert len(said) == 1 and "team_oslo" in said[0], said
     assert (left / "00000001.spool").read_text() == "x"
@@ -172,5 +172,5 @@ def test_two_hubs_with_one_spool(holdfast, tmp_path, plane, ca):
         one.settle()
         one.hub.kill()
         began = time.monotonic()
-        two.settle(90)
+        two.settle(180)
         two.tell("the spool of a hub that was killed", taken_s=round(time.monotonic() - began, 1))

@@ -132,7 +132,7 @@ def test_values_are_nowhere(holdfast, tmp_path, plane, filled, ca, kind):
         files = in_files([s.hub.folder], wanted)
         assert any(file.stat().st_size > 1000 for file in s.hub.folder.rglob("*.spool"))
         s.platform.up()
-        s.settle(90)
+        s.settle(180)
         sent = dict.fromkeys(wanted, 0)
         for one in s.platform.journal() + s.platform.snapshots():
             count_in(one.get("body", "").encode(), wanted, sent)

@@ -61,7 +61,7 @@ def holder(plane):
     return plane.kubectl_json("get", "lease", LEASE, "-n", SPACE)["spec"].get("holderIdentity", "")
 
 
-def taken_over(s, name, seconds=60):
+def taken_over(s, name, seconds=120):
     """Until that one told its snapshot."""
     return wait_for(lambda: name in said(s), f"a snapshot of {name}", seconds, every=0.05)
 
@@ -93,7 +93,7 @@ def test_one_that_is_stopped_says_nothing_more(plane, filled, pair):
     assert one.metric("holdfast_ingest_leading") == 0
     print(f"ingest: SIGSTOP of the leader: the other one's snapshot after {took:.1f} s (the Lease lasts {LEASE_S}, looked at each {RETRY_S})")
     two.stop()  # gives it back: the first one leads again, and begins anew
-    wait_for(lambda: said(s)[-1] == "one", "the first one's snapshot", 60)
+    wait_for(lambda: said(s)[-1] == "one", "the first one's snapshot", 120)
     change(plane, filled)
     s.law.holds()
     once(s, "one", "two", "one")
@@ -137,7 +137,7 @@ def test_half_a_snapshot_is_not_ended(plane, filled, pair):
     before = s.platform.count("snapshots")
     s.platform.fault({"path": "snapshot", "hold": 100_000})
     s.agent(clusterName="bergen")
-    s.platform.wait_count("held", 1, 60)
+    s.platform.wait_count("held", 1, 120)
     one.pause()
     s.platform.fault()
     steps_down(s, one, two, plane, filled)
@@ -177,7 +177,7 @@ def test_one_that_missed_that_another_led_begins_anew(plane, filled, pair):
     s.law.holds()
     two.stop()
     one.resume()
-    wait_for(lambda: said(s)[-1] == "one", "the first one's word", 60)
+    wait_for(lambda: said(s)[-1] == "one", "the first one's word", 120)
     change(plane, filled)
     s.law.holds()
     once(s, "one", "two", "one")

@@ -189,7 +189,7 @@ def test_a_large_database_on_the_smallest_board(s3, site, start_big, keys):
     etcd, _ = start_big()
     hub = site(etcd.url, profile="edge16", limited=True)
     hub.start()
-    hub.wait_log("backup done", 1, 900)
+    hub.wait_log("backup done", 1, 1800)
     peak = hub.metric("holdfast_task_heap_peak_bytes", task="backup")
     rate = hub.metric("holdfast_backup_stream_bytes_per_second", destination="off-site")
     print(f"edge16: heap of the backup at its peak {peak / MIB:.2f} MiB, {rate / MIB:.0f} MiB/s")

@@ -99,10 +99,10 @@ class Container:
         line = _runc(self.folder, "run", "--bundle", self.folder, "--pid-file", self.folder / "pid", self.id)
         (self.folder / "pid").unlink(missing_ok=True)
         self.proc = Proc(line, log=self.log, env=images.environment(self.folder), death=signal.SIGTERM)  # which runc hands on
-        wait_for(lambda: self.proc.code() is not None or (self.folder / "pid").exists() and (self.folder / "pid").read_text(), "the container", 30)
+        wait_for(lambda: self.proc.code() is not None or (self.folder / "pid").exists() and (self.folder / "pid").read_text(), "the container", 120)
         return self
 
-    def wait_get(self, path: str, seconds: float = 30) -> None:
+    def wait_get(self, path: str, seconds: float = 120) -> None:
         """Until the answer is 200."""
         wait_for(lambda: self.get(path)[0] == 200, path, seconds, self.proc, every=0.05)
 
@@ -144,7 +144,7 @@ class Container:
                     return int(peak.read_text())
         return 0
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 60) -> int:
         """SIGTERM; its exit code. PeerError when it still runs after that many seconds."""
         assert self.proc
         self.proc.send(signal.SIGTERM)

@@ -60,7 +60,7 @@ class Image:
         store = ["--root", self.folder / "store", "--runroot", self.folder / "run", "--storage-driver", "vfs"]
         policy = [] if words[0] in ("mount", "umount", "inspect", "rm", "run") else ["--signature-policy", tools() / "etc/containers/policy.json"]
         line = [tools() / "usr/bin/buildah", *store, words[0], *policy, *words[1:]]
-        return run(list(map(os.fspath, line)), seconds=120, env=environment(self.folder))
+        return run(list(map(os.fspath, line)), seconds=600, env=environment(self.folder))
 
     def remove(self) -> None:
         self._buildah("umount", self.container)

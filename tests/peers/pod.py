@@ -115,7 +115,7 @@ class Pod(Container):
 
     # --- while it runs ---
 
-    def start(self, wait: bool = True, seconds: float = 30) -> "Pod":
+    def start(self, wait: bool = True, seconds: float = 120) -> "Pod":
         """With wait, until the readiness probe is good."""
         super().start()
         if wait:
