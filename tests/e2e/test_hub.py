@@ -270,7 +270,7 @@ def test_output_that_is_lost_is_no_success(holdfast, hub, words, lost):
     heartbeat = '{"heartbeat":{}}\n' if words[0] == "ingest" and "<&-" not in shell else ""
     done = subprocess.run(["/bin/sh", "-c", f'exec "$@" {shell}', "sh", holdfast, *words, *config], input=heartbeat, stderr=subprocess.PIPE,
                           text=True, env={})
-    assert done.returncode in (1, 3)
+    assert done.returncode == 1 or (done.returncode == 3 and words[0] in ("doctor", "etcd"))  # who ask others, and may not be answered
     if not heartbeat and words[0] == "ingest":
         assert "standard input cannot be read: Bad file descriptor" in done.stderr
     else:
