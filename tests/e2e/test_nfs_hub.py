@@ -62,7 +62,7 @@ def metric(booted, name: str) -> float:
 
 def test_it_mounts_and_backs_up(boot, etcd, tmp_path):
     with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server)) as booted:
-        wait_for(lambda: len(records(server)) >= 2, "two good backups", 300, booted.proc, every=0.5)
+        wait_for(lambda: len(records(server)) >= 2, "two good backups", 600, booted.proc, every=0.5)
         console = booted.console()
         assert "msg=mounted destination=nas" in console and "it forbids mounting" in console
         text = booted.get("/metrics")[1]
@@ -105,21 +105,21 @@ def test_the_server_goes_away_while_it_is_written_to(boot, etcd, tmp_path, how):
     with Ganesha(tmp_path / "nfs") as server, boot(config_of(etcd, server)) as booted:
         goes, comes = {"stopped": (server.pause, server.resume), "killed": (server.kill, server.start),
                        "unplugged": (lambda: booted.link(False), lambda: booted.link(True))}[how]
-        wait_for(lambda: records(server), "a good backup", 180, booted.proc, every=0.5)
+        wait_for(lambda: records(server), "a good backup", 600, booted.proc, every=0.5)
         failed = metric(booted, "holdfast_backup_failures_total")
-        wait_for(lambda: list(server.files.glob("*.part-*")), "one being written", 60, booted.proc, every=0.01)
+        wait_for(lambda: list(server.files.glob("*.part-*")), "one being written", 300, booted.proc, every=0.01)
         goes()
         if how == "unplugged":  # etcd is out of reach too, and so are the metrics
             booted.wait_console("whether it is there")
         else:
             watch_health(booted, 15)
-            wait_for(lambda: metric(booted, "holdfast_backup_failures_total") > failed, "the failure is told", 180, booted.proc, every=1)
+            wait_for(lambda: metric(booted, "holdfast_backup_failures_total") > failed, "the failure is told", 600, booted.proc, every=1)
         if how == "stopped":  # it would hold a thread for as long as it likes
             booted.wait_console("unmounted by force, its server does not answer")
         known = len(records(server))
         comes()
-        wait_for(lambda: len(records(server)) > known, "the next good backup", 240, booted.proc, every=1)
-        wait_for(lambda: metric(booted, "holdfast_pool_written_off") == 0, "the threads are back", 120, booted.proc, every=0.5)
+        wait_for(lambda: len(records(server)) > known, "the next good backup", 600, booted.proc, every=1)
+        wait_for(lambda: metric(booted, "holdfast_pool_written_off") == 0, "the threads are back", 300, booted.proc, every=0.5)
         assert booted.wait_answer("/healthz", 200) == "ok\n"
         newest = records(server)[-1]
         with restore(server.files / newest["name"], tmp_path / "again").start() as again:
