@@ -70,6 +70,10 @@ static const struct story {
     {"taken from us", 0, 300, 1900, 2700, NULL, false,
      REPLIES({"GET", 1, 200, LEASE("", "5", ""), NULL}, {"PATCH", 1, 200, LEASE("me", "6", ""), NULL},
              {"PATCH", 0, 409, CONFLICT, NULL}, {"GET", 0, 200, LEASE("other", "7", ""), NULL})},
+    {"a renewal of ours came through unheard", 0, 300, 0, 0, "\"resourceVersion\":\"9\"},\"spec\":{\"holderIdentity\":\"\",",
+     true,
+     REPLIES({"\"\",\"lease", 1, 409, CONFLICT, NULL}, {"GET", 1, 200, LEASE("", "5", ""), NULL},
+             {"GET", 0, 200, LEASE("me", "9", ""), NULL}, {"PATCH", 0, 200, LEASE("me", "6", ""), NULL})},
     {"forbidden", 0, 0, 0, 0, NULL, false,
      REPLIES({"GET", 0, 403, "{\"kind\":\"Status\",\"code\":403,\"message\":\"no\"}", NULL})},
 };

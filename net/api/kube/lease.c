@@ -15,6 +15,7 @@
 #define LEASE_MS      SECONDS(15)
 #define RENEW_MS      SECONDS(10)
 #define RETRY_MS      SECONDS(2)
+#define RELEASE_TRIES 3
 #define LEASE_S_MAX   3600 /* what another holder's duration is cut to */
 #define BODY_MAX      1536
 #define ARENA_MAX     KIB(4)
@@ -269,6 +270,20 @@ err lease_start(const struct lease_options *o, struct lease **out)
     return e;
 }
 
+/* The fiber may have ended while a renewal of its own was under way, and the server takes that all the same: then ours is refused
+ * for its version, and is tried again with the one that is there. */
+static err release(struct lease *l, ms deadline)
+{
+    err e = record_put(l, true, deadline);
+    for (int tries = 1; e == E_AGAIN && tries < RELEASE_TRIES; tries++) {
+        TRY(record_get(l, deadline));
+        if (!l->record.there || strcmp(l->record.holder, l->identity) != 0)
+            return OK; /* another's by now */
+        e = record_put(l, true, deadline);
+    }
+    return e;
+}
+
 void lease_stop(struct lease *l, ms deadline)
 {
     if (!l)
@@ -276,8 +291,9 @@ void lease_stop(struct lease *l, ms deadline)
     group_close(&l->group);
     fiber_shield();
     uint64_t mark = trail_mark();
-    if (lease_held(l) && record_put(l, true, deadline) != OK)
-        log_info("the lease could not be given up; it ends by itself", F("lease", l->name));
+    err e = lease_held(l) ? release(l, deadline) : OK;
+    if (e != OK)
+        log_info("the lease could not be given up; it ends by itself", F("lease", l->name), F_ERR(e));
     trail_rewind(mark);
     fiber_unshield();
     l->until = 0;
