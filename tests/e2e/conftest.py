@@ -139,7 +139,8 @@ def start_big(tmp_path, server_cert):
         big = bigdb.get()
         etcd = big.open(tmp_path / f"big{len(started)}", tls=tls, **how)
         started.append(etcd)
-        return etcd.start(), big
+        etcd.start(wait=False).wait_ready(900)  # it reads all of it before it serves
+        return etcd, big
 
     yield start
     for etcd in started:

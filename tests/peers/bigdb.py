@@ -37,7 +37,7 @@ class BigDb:
         """A member on a copy of the data (2 GiB: some seconds), not started. `how` goes to Etcd."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        run(["cp", "-r", "--reflink=auto", "--sparse=never", self.folder / "data", folder / "data"], seconds=300)
+        run(["cp", "-r", "--reflink=auto", "--sparse=never", self.folder / "data", folder / "data"], seconds=1800)
         return Etcd(folder, how.pop("version", "3.7"), **how)
 
 
