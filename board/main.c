@@ -2,10 +2,8 @@
 #include "board/command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 const struct command commands[] = {
     {"run", "run the hub: backups on schedule, /metrics, /healthz, /readyz", "cpwu", command_hub, NULL, NULL},
@@ -44,17 +42,6 @@ const struct command commands[] = {
     {0},
 };
 
-/* Whoever starts us may have closed 0, 1 or 2, and the next file opened would get that number: output into the store, or into an
- * epoll that takes it for written. Their places are held by what can neither be read nor written: it answers EBADF (open(2),
- * O_PATH), as a closed one does. False: not even that could be opened. */
-static bool hold_standard(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) != fd) /* the lowest free number is the one given */
-            return false;
-    return true;
-}
-
 /* What a program was to read and did not get is no success. */
 static int finish(enum exit_code code)
 {
@@ -67,8 +54,6 @@ static int finish(enum exit_code code)
 int main(int argc, char **argv)
 {
     struct command_line line;
-    if (!hold_standard())
-        return EXIT_CANNOT_TELL;
     if (command_parse(argc, argv, &line) != OK)
         return EXIT_WRONG_USE;
     if (line.help || !line.command) {

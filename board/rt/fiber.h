@@ -65,7 +65,8 @@ struct timer {
 void timer_arm(struct timer *t, ms at); /* re-arms when armed */
 void timer_disarm(struct timer *t);     /* idempotent */
 
-/* Called in the loop for each collected signal; NULL: none. */
+/* Called in the loop for each collected signal; NULL: none. Those that came since loop_run() began and found none are told to the
+ * first one there is. */
 void loop_on_signal(void (*handle)(int signal_number));
 /* Called once a turn, after the fibers ran (the watchdog's place). */
 void loop_on_turn(void (*turn)(ms now));

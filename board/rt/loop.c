@@ -26,6 +26,7 @@ struct loop {
     int64_t step_started_ns;
     int64_t mark_ns, mark_cpu_ns; /* both clocks at one moment, see step_cpu_ns() */
     void (*on_signal)(int signal_number);
+    unsigned untold; /* signals that it has yet to be told of, or that found none: bits 1 << number */
     void (*on_turn)(ms now);
     bool running;
 };
@@ -50,6 +51,8 @@ int64_t loop_step_started_ns(void)
 void loop_on_signal(void (*handle)(int signal_number))
 {
     loop.on_signal = handle;
+    if (handle != NULL && loop.untold != 0)
+        os_poke(); /* the next turn tells them */
 }
 
 void loop_on_turn(void (*turn)(ms now))
@@ -131,8 +134,13 @@ static void take_signals(void)
     for (int n = 0; os_signal_take(&n);) {
         if (n == SIGCHLD)
             (void)proc_reap_orphans();
-        if (loop.on_signal != NULL)
+        loop.untold |= 1u << n;
+    }
+    for (int n = 1; loop.untold != 0 && loop.on_signal != NULL; n++) {
+        unsigned bit = 1u << n;
+        if (loop.untold & bit)
             loop.on_signal(n);
+        loop.untold &= ~bit;
     }
 }
 
@@ -179,6 +187,7 @@ static err loop_boot(void)
     crash_boot();
     memset(&loop.stats, 0, sizeof loop.stats);
     loop.log_at = 0;
+    loop.untold = 0;
     read_clocks(true);
     return OK;
 }

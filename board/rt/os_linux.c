@@ -96,18 +96,15 @@ void os_random(void *out, size_t len)
 
 /* --- boot --- */
 
-/* A missing 0, 1 or 2 (PID 1 may start so) would be taken by the next open and then written to as if it were stderr. */
-static err standard_fds_fill(void)
+/* A missing 0, 1 or 2 (PID 1 may start so) would be taken by the next open and then written to as if it were stderr. What holds
+ * its place can neither be read nor written, and says EBADF as a closed one does (open(2), O_PATH): lost output is to be missed.
+ */
+static err standard_fds_hold(void)
 {
-    for (;;) {
-        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (fd < 0)
-            return fcntl(2, F_GETFD) >= 0 ? OK : os_err(errno);
-        if (fd > 2) {
-            close(fd);
-            return OK;
-        }
-    }
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) != fd) /* the lowest free number is the one given */
+            return os_err(errno);
+    return OK;
 }
 
 static err signals_block(void)
@@ -134,7 +131,7 @@ err os_boot(void)
 {
     if (world.booted)
         return OK;
-    TRY(standard_fds_fill());
+    TRY(standard_fds_hold());
     /* What a parent left open is not for our children either. Older kernels refuse; our own descriptors are marked anyway. */
     (void)syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_MARK_CLOEXEC);
     TRY(signals_block());

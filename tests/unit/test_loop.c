@@ -217,6 +217,26 @@ static void signals_come_to_the_handler(void **state)
     loop_on_signal(NULL);
 }
 
+static err late_handler_body(void *arg)
+{
+    (void)arg;
+    CHECK(kill(getpid(), SIGHUP) == 0);
+    CHECK(fiber_sleep(loop_now() + 20) == OK); /* turns in which it is collected */
+    CHECK(signals_seen == 0);
+    loop_on_signal(on_signal);
+    AWAIT(signals_seen > 0);
+    CHECK(signals_seen == 1);
+    return OK;
+}
+
+static void a_signal_before_the_handler_is_told_to_it(void **state)
+{
+    (void)state;
+    signals_seen = 0;
+    fibers_run(late_handler_body, NULL, OK);
+    loop_on_signal(NULL);
+}
+
 int main(void)
 {
     if (mem_boot(&profile_hub32, MEM_LAZY) != OK)
@@ -227,6 +247,7 @@ int main(void)
         cmocka_unit_test(an_idle_loop_sleeps_until_the_next_timer),
         cmocka_unit_test(what_came_in_time_is_taken_by_who_was_held_up),
         cmocka_unit_test(signals_come_to_the_handler),
+        cmocka_unit_test(a_signal_before_the_handler_is_told_to_it),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }
