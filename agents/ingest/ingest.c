@@ -161,6 +161,8 @@ static err lock_folder(struct ingest *in)
     if (e != E_BUSY)
         return trail(e, "locking %s", path);
     e = trail(e, "process %llu holds %s", (unsigned long long)holder, path);
+    if (in->lease) /* what is stopped loses its Lease, and keeps its lock */
+        return trail(e, "it led before and has not let go; let it go on if it is stopped or frozen, or end it");
     return trail(e, "give each hub an ingest.spool.path of its own, or stop the other one");
 }
 

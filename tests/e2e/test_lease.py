@@ -37,9 +37,10 @@ def change(plane, filled):
 
 
 @pytest.fixture
-def pair(stream, plane, filled, tmp_path):
-    """The one that leads, and the one that waits; by name."""
-    s = stream(source="crd", agent_version="one")
+def pair(request, stream, plane, filled, tmp_path):
+    """The one that leads, and the one that waits; by name. With a parameter "shared": both in one spool's folder."""
+    spool = {"spool": {"path": str(tmp_path / "spool")}} if getattr(request, "param", "") == "shared" else {}
+    s = stream(source="crd", agent_version="one", **spool)
     s.agent()
     two = Hub(s.hub.binary, tmp_path / "two", profile="hub32", limited=True)
     two.config = {**s.hub.config, "data": str(tmp_path / "two" / "data"), "listen": two.config["listen"],
@@ -97,6 +98,24 @@ def test_one_that_is_stopped_says_nothing_more(plane, filled, pair):
     change(plane, filled)
     s.law.holds()
     once(s, "one", "two", "one")
+
+
+@pytest.mark.parametrize("pair", ["shared"], indirect=True)
+def test_one_that_is_stopped_keeps_the_spool_they_share(plane, filled, pair, tmp_path):
+    """The other one has the Lease and not the lock: it says whose it is and what to do, and streams when the stopped one goes on or leads."""
+    s, one, two = pair
+    one.pause()
+    holds = f"process {one.proc.pid} holds {tmp_path}/spool/ingest.lock"
+    two.wait_log("let it go on if it is stopped or frozen, or end it: " + holds)
+    wait_for(lambda: holds in two.get("/readyz?verbose")[1].decode(), "that it is told where one looks", 60)  # between two tries
+    assert two.metric("holdfast_ingest_leading") == 0
+    change(plane, filled)
+    one.resume()
+    s.law.holds()
+    one.stop()
+    change(plane, filled)
+    s.law.holds()
+    assert said(s)[-1] == "two"
 
 
 def steps_down(s, one, two, plane, filled):
