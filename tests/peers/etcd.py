@@ -84,7 +84,7 @@ class Etcd:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds: float = 120) -> None:
+    def wait_ready(self, seconds: float = 900) -> None:  # of two gibibytes on a disk that others use too
         wait_for(self._healthy, f"etcd {self.version} ready", seconds, self._running())
 
     def _healthy(self) -> bool:
@@ -181,7 +181,7 @@ def _ctl_env() -> dict[str, str]:
 
 def snapshot_status(file: Path, version: str = "system") -> dict:
     """What the stock tool says of a snapshot: hash, revision, totalKey, totalSize."""
-    text = run([programs(version).etcdutl, "snapshot", "status", file, "-w", "json"], env=_ctl_env()).stdout
+    text = run([programs(version).etcdutl, "snapshot", "status", file, "-w", "json"], env=_ctl_env(), seconds=900).stdout
     return json.loads(text)
 
 
@@ -191,7 +191,7 @@ def restore(file: Path, folder: Path, version: str = "system", *, skip_hash: boo
     etcd = Etcd(folder, version, data=Path(folder) / "restored", **how)
     line = [etcd.programs.etcdutl, "snapshot", "restore", file, "--data-dir", etcd.data, "--name", etcd.name,
             "--initial-cluster", etcd.initial_cluster, "--initial-advertise-peer-urls", etcd.peer_url]
-    run([*line, *(["--skip-hash-check"] if skip_hash else [])], env=_ctl_env(), seconds=300)
+    run([*line, *(["--skip-hash-check"] if skip_hash else [])], env=_ctl_env(), seconds=1800)
     return etcd
 
 
