@@ -50,7 +50,7 @@ ifeq ($(KIND),checked)
   SLOW     := SIM_STEP=25
 endif
 ifeq ($(MACHINE),aarch64)
-  SLOW   := SIM_STEP=200 SIM_FIRST=3 SIM_SEEDS=3
+  SLOW   := SIM_STEP=200 SIM_FIRST=3 SIM_SEEDS=1
   # Without it GCC takes guards for 64 KiB here and probes only larger frames; ours are a page.
   CFLAGS += -mno-outline-atomics --param=stack-clash-protection-guard-size=12
   RUN    := qemu-aarch64-static
@@ -102,6 +102,13 @@ SHARED     := $(filter-out board/rt/%,$(LIB_SRC))
 SHARED_OBJ := $(if $(filter checked unwiped,$(KIND)),$(patsubst %,build/$(MACHINE)/obj/%.o,$(SHARED)))
 LIB_OBJ   := $(call objects,$(if $(SHARED_OBJ),$(filter-out $(SHARED),$(LIB_SRC)),$(LIB_SRC)) $(wildcard $(SWITCH))) $(SHARED_OBJ)
 UNIT      := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
+# What tests of threads there are; with tsan no others are compiled.
+THREADED  := $(addprefix $(O)/unit/test_,pool heap buf log metric os writer store)
+ifeq ($(KIND),tsan)
+  UNIT    := $(THREADED)
+endif
+# Programs of their own: one measures its memory, one has another table of commands, one refuses allocations.
+ALONE     := test_mem test_command test_backup_retention
 SIM       := $(patsubst tests/sim/%.c,$(O)/sim/%,$(wildcard tests/sim/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -147,20 +154,41 @@ $(O)/gen/licenses.inc: tools/deps tools/deps.lock LICENSE tools/embed
 	set -o pipefail; { cat LICENSE && tools/deps licenses; } | tools/embed licenses > $@.new && mv $@.new $@
 $(O)/obj/board/version.c.o: $(O)/gen/version.h $(O)/gen/licenses.inc
 # The clock's floor goes into the worlds only, for the same reason.
-$(O)/obj/board/rt/os_linux.c.o $(O)/obj/tests/unit/test_os.c.o $(call objects,$(wildcard tests/sim/*.c)): CPPFLAGS += -DOS_WALL_FLOOR_S=$(FLOOR_S)
-$(O)/obj/board/rt/os_linux.c.o $(O)/obj/tests/unit/test_os.c.o $(call objects,$(wildcard tests/sim/*.c)): $(O)/gen/version.h
+FLOORED := $(call objects,board/rt/os_linux.c $(SIM_SRC)) $(patsubst %.c,$(O)/obj/%.part.o,tests/unit/test_os.c $(wildcard tests/sim/test_*.c))
+$(FLOORED): CPPFLAGS += -DOS_WALL_FLOOR_S=$(FLOOR_S)
+$(FLOORED): $(O)/gen/version.h
 
 $(O)/holdfast.full: $(call objects,board/main.c $(WORLD_SRC)) $(O)/libholdfast.a
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
 $(O)/holdfast: $(O)/holdfast.full
 	$(call say,strip) $(if $(filter aarch64,$(MACHINE)),aarch64-linux-gnu-)strip -s -o $@ $<
 
-$(O)/unit/%: $(O)/obj/tests/unit/%.c.o $(call objects,$(WORLD_SRC) $(SUPPORT)) $(O)/libholdfast.a
+# All tests of a kind are one program, linked once, and each of their files a link to it, whose name tells tests/program.c what to run.
+$(O)/obj/%.part.o: %.c $(O)/deps.mk
+	@mkdir -p $(@D)
+	$(call say,cc) $(CC) $(CPPFLAGS) $(CFLAGS) -D'main(arguments)=$(*F)_main(void); int $(*F)_main(arguments)' -DLLVMFuzzerTestOneInput=$(*F)_input -MMD -MP -c -o $@ $<
+define one_program # kind, its tests, the program that has them, what else is linked
+$(O)/gen/$(1).inc: FORCE
+	@mkdir -p $$(@D)
+	@printf 'TEST(%s)\n' $(2) > $$@.new
+	@cmp -s $$@.new $$@ && rm $$@.new || mv $$@.new $$@
+$(O)/obj/tests/$(1).o: $(3) $(O)/gen/$(1).inc $(O)/deps.mk
+	@mkdir -p $$(@D)
+	$$(call say,cc) $$(CC) $$(CPPFLAGS) $$(CFLAGS) -DTESTS='"$(1).inc"' -MMD -MP -c -o $$@ $$<
+$(O)/$(1).program: $(O)/obj/tests/$(1).o $(patsubst %,$(O)/obj/tests/$(1)/%.part.o,$(2)) $(call objects,$(4)) $(O)/libholdfast.a
+	$$(call say,ld) $$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -L$$(DEPS)/lib -lcmocka $$(LDLIBS) -lm
+$(patsubst %,$(O)/$(1)/%,$(2)): $(O)/$(1).program
+	@mkdir -p $$(@D) && ln -f $$< $$@
+endef
+$(eval $(call one_program,unit,$(filter-out $(ALONE),$(notdir $(UNIT))),tests/program.c,$(WORLD_SRC) $(SUPPORT)))
+$(eval $(call one_program,sim,$(notdir $(SIM)),tests/program.c,$(SIM_SRC) $(SUPPORT)))
+# What the fuzzer has saved is run again without it, on the objects that are sanitized already.
+ifeq ($(KIND),asan)
+$(eval $(call one_program,fuzz,$(notdir $(FUZZ)),tests/fuzz/replay.c,$(WORLD_SRC)))
+endif
+$(patsubst %,$(O)/unit/%,$(ALONE)): $(O)/unit/%: $(O)/obj/tests/unit/%.c.o $(call objects,$(WORLD_SRC) $(SUPPORT)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS)
-$(O)/sim/%: $(O)/obj/tests/sim/%.c.o $(call objects,$(SIM_SRC) $(SUPPORT)) $(O)/libholdfast.a
-	@mkdir -p $(@D)
-	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib -lcmocka $(LDLIBS) -lm
 $(O)/e2e/%: $(O)/obj/tests/e2e/%.c.o $(call objects,$(WORLD_SRC)) $(O)/libholdfast.a
 	@mkdir -p $(@D)
 	$(call say,ld) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -L$(DEPS)/lib $(LDLIBS)
@@ -187,7 +215,6 @@ run-units: units
 	@tools/run-tests --runner '$(RUN)' --label 'unit $(VARIANT)' $(UNIT)
 run-sims: sims
 	@$(SLOW) tools/run-tests --runner '$(RUN)' --label 'sim $(VARIANT)' $(SIM)
-THREADED := $(addprefix $(O)/unit/test_,pool heap buf log metric os writer store)
 run-threads: $(THREADED)
 	@tools/run-tests --label 'threads $(VARIANT)' $(THREADED)
 SECONDS ?= 15
@@ -223,10 +250,9 @@ test: ## install what tests need and run all that need no Go
 	$(call inner,x86_64,binary probes)
 	$(call inner,aarch64,binary)
 	$(call inner,x86_64-checked,run-units run-sims)
-	$(call inner,asan,run-units run-sims)
+	$(call inner,asan,run-units run-sims run-corpus)
 	$(call inner,tsan,run-threads)
 	$(call inner,aarch64-checked,run-units run-sims)
-	$(call inner,fuzz,run-corpus)
 	@HOLDFAST_BIN=build/x86_64/holdfast $(PYTEST) $(SIDE_BY_SIDE) --durations=10 tests/e2e
 	@$(MAKE) --no-print-directory sizes
 

@@ -22,6 +22,7 @@ struct inode {
     bool used, folder;
     uint64_t bytes, durable_bytes;
     int64_t modified_ms;
+    unsigned blocks_end; /* none behind it was ever written: all zeros, also in the inode's lives before */
     uint32_t cached[FILE_BLOCKS_MAX], durable[FILE_BLOCKS_MAX]; /* block numbers; 0: zeros; equal: clean */
     bool lost[FILE_BLOCKS_MAX]; /* a sync failed on it: the cache calls it clean, the disk does not have it */
 };
@@ -36,6 +37,7 @@ struct change { /* one atomic step: takes `from` away (when it has text) and put
 struct disk {
     struct inode inodes[INODES_MAX];
     struct name cached[NAMES_MAX], durable[NAMES_MAX];
+    unsigned inodes_end, names_end; /* none behind them was ever used, so that nobody looks there */
     struct change journal[CHANGES_MAX];
     size_t changes;
     bool block_used[BLOCKS_MAX];

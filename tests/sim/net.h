@@ -41,7 +41,6 @@ extern struct end net_ends[ENDS_MAX];
 unsigned end_index(const struct end *e);
 struct end *end_new(enum end_kind kind);                 /* NULL: none free */
 struct end *end_if(uint64_t index, uint64_t generation); /* NULL: it is another one by now */
-void link_reset(void);
 const struct sim_link *link_of(const struct addr *server);
 int64_t link_delay_ns(const struct sim_link *l);
 unsigned end_ready(const struct end *e); /* enum os_ready bits */
@@ -60,10 +59,8 @@ void end_close(struct end *e);
 void net_kick(void); /* after a link changed: what waited may move */
 
 /* --- scripts --- */
-void peer_reset(void);
 void peer_run(struct end *e); /* as far as its script can go now */
 /* --- datagrams --- */
-void datagram_reset(void);
 err datagram_send(struct end *from, const struct addr *to, struct bytes data);
 err datagram_receive(struct end *e, void *into, size_t cap, size_t *got, struct addr *from);
 void datagram_drop_all(struct end *e);

@@ -46,7 +46,9 @@ bool sim_is_narrowed(void);                /* few seeds or one case are wanted: 
 #define SIM_NOTES_MAX 16
 void sim_note(unsigned slot, uint64_t value);
 uint64_t sim_noted(unsigned slot);
-void *sim_shared(size_t bytes);   /* zeroed memory that all lives and the parent share; never given back */
+/* Zeroed memory that all lives and the parent share; never given back. Like the disk, each reboot() has a copy of what the power
+ * cut left there. */
+void *sim_shared(size_t bytes);
 const char *sim_fault_name(void); /* the call that was failed in this life; NULL: none was hit */
 /* In a life, instead of cmocka's assertions (which would go on with the next test, in the child). */
 #define SIM_CHECK(expression)      ((expression) ? (void)0 : sim_fail("%s:%d: %s", __FILE__, __LINE__, #expression))

@@ -10,15 +10,8 @@
 static struct {
     struct addr server;
     struct sim_link link;
-} links[LINKS_MAX];
-static size_t link_count;
-
-void link_reset(void)
-{
-    links[0].server = (struct addr){.kind = ADDR_NONE};
-    links[0].link = (struct sim_link){.jitter_ms = 1};
-    link_count = 1;
-}
+} links[LINKS_MAX] = {{.server = {.kind = ADDR_NONE}, .link = {.jitter_ms = 1}}};
+static size_t link_count = 1;
 
 static bool is_any(const struct addr *a)
 {

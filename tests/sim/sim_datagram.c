@@ -18,12 +18,6 @@ static struct {
 } answerers[ANSWERERS_MAX];
 static size_t answerer_count;
 
-void datagram_reset(void)
-{
-    memset(datagrams, 0, sizeof datagrams);
-    answerer_count = 0;
-}
-
 void sim_udp_peer(const struct addr *at, size_t (*answer)(struct bytes query, uint8_t *out, size_t cap))
 {
     if (answerer_count == ANSWERERS_MAX)

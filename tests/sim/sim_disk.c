@@ -1,27 +1,21 @@
 /* sim_disk: blocks, inodes, names, and what of them outlives a power cut. */
 #include "tests/sim/disk.h"
 
+#include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 
 struct disk *disk;
 
-void *disk_map(void)
+void disk_map(void)
 {
-    if (!disk) {
-        disk = mmap(NULL, sizeof *disk, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (disk == MAP_FAILED)
-            sim_fail("no memory for the disk");
-    }
-    return disk;
+    disk = sim_shared(sizeof *disk);
 }
 
 void disk_format(void)
 {
-    for (unsigned i = 0; i < INODES_MAX; i++)
-        disk->inodes[i].used = false;
-    memset(disk->cached, 0, sizeof disk->cached);
-    memset(disk->durable, 0, sizeof disk->durable);
+    memset(disk->cached, 0, disk->names_end * sizeof disk->cached[0]);
+    memset(disk->durable, 0, disk->names_end * sizeof disk->durable[0]);
+    disk->inodes_end = disk->names_end = 0;
     memset(disk->block_used, 0, sizeof disk->block_used);
     disk->block_used[0] = true; /* block 0 stands for zeros */
     disk->block_hint = 1;
@@ -54,21 +48,31 @@ static void block_free(uint32_t b)
 }
 
 /* --- inodes --- */
+static void inode_clear(struct inode *f)
+{
+    memset(f->cached, 0, f->blocks_end * sizeof f->cached[0]);
+    memset(f->durable, 0, f->blocks_end * sizeof f->durable[0]);
+    memset(f->lost, 0, f->blocks_end * sizeof f->lost[0]);
+    memset(f, 0, offsetof(struct inode, cached));
+}
+
 unsigned inode_new(bool folder)
 {
-    for (unsigned i = 0; i < INODES_MAX; i++)
-        if (!disk->inodes[i].used) {
-            memset(&disk->inodes[i], 0, sizeof disk->inodes[i]);
-            disk->inodes[i].used = true;
-            disk->inodes[i].folder = folder;
-            return i;
-        }
-    return NO_INODE;
+    unsigned i = 0;
+    while (i < disk->inodes_end && disk->inodes[i].used)
+        i++;
+    if (i == INODES_MAX)
+        return NO_INODE;
+    disk->inodes_end += i == disk->inodes_end;
+    inode_clear(&disk->inodes[i]);
+    disk->inodes[i].used = true;
+    disk->inodes[i].folder = folder;
+    return i;
 }
 
 static void inode_free(struct inode *f)
 {
-    for (size_t b = 0; b < FILE_BLOCKS_MAX; b++) {
+    for (size_t b = 0; b < f->blocks_end; b++) {
         if (f->cached[b] != f->durable[b])
             block_free(f->durable[b]);
         block_free(f->cached[b]);
@@ -78,7 +82,7 @@ static void inode_free(struct inode *f)
 
 static bool in_table(const struct name *table, unsigned inode)
 {
-    for (size_t i = 0; i < NAMES_MAX; i++)
+    for (size_t i = 0; i < disk->names_end; i++)
         if (table[i].used && table[i].inode == inode)
             return true;
     return false;
@@ -99,7 +103,7 @@ static bool is_named(unsigned inode)
 
 void inodes_collect(void)
 {
-    for (unsigned i = 0; i < INODES_MAX; i++)
+    for (unsigned i = 0; i < disk->inodes_end; i++)
         if (disk->inodes[i].used && !is_named(i) && !handle_uses(HANDLE_FILE, i))
             inode_free(&disk->inodes[i]);
 }
@@ -107,7 +111,7 @@ void inodes_collect(void)
 uint64_t disk_used_bytes(void)
 {
     uint64_t blocks = 0;
-    for (unsigned i = 0; i < INODES_MAX; i++) {
+    for (unsigned i = 0; i < disk->inodes_end; i++) {
         const struct inode *f = &disk->inodes[i];
         if (f->used && (in_table(disk->cached, i) || handle_uses(HANDLE_FILE, i)))
             for (size_t b = 0; b * BLOCK_BYTES < f->bytes; b++)
@@ -135,6 +139,7 @@ static uint8_t *block_to_write(struct inode *f, uint64_t index)
     uint32_t old = f->cached[index];
     if (old == 0 || old == f->durable[index])
         f->cached[index] = block_new(old ? disk->blocks[old] : NULL);
+    f->blocks_end = f->blocks_end > index ? f->blocks_end : (unsigned)index + 1;
     f->lost[index] = false; /* dirty again, as a whole page */
     return disk->blocks[f->cached[index]];
 }
@@ -241,10 +246,10 @@ void inode_sync_fails(struct inode *f)
 
 void disk_settle_all(void)
 {
-    for (unsigned i = 0; i < INODES_MAX; i++)
+    for (unsigned i = 0; i < disk->inodes_end; i++)
         if (disk->inodes[i].used)
             inode_sync(&disk->inodes[i]);
-    memcpy(disk->durable, disk->cached, sizeof disk->durable);
+    memcpy(disk->durable, disk->cached, disk->names_end * sizeof disk->durable[0]);
     disk->changes = 0;
 }
 
@@ -252,7 +257,7 @@ void disk_settle_all(void)
 static void inode_forget(struct inode *f)
 {
     f->bytes = f->durable_bytes;
-    for (size_t b = 0; b < FILE_BLOCKS_MAX; b++) {
+    for (size_t b = 0; b < f->blocks_end; b++) {
         if (f->cached[b] != f->durable[b])
             block_free(f->cached[b]);
         if (b * BLOCK_BYTES >= f->bytes) {
@@ -270,15 +275,15 @@ static void inode_forget(struct inode *f)
 void disk_power_cut(uint64_t seed, unsigned variant)
 {
     world_reset(seed ^ ((uint64_t)variant << 56));
-    for (unsigned i = 0; i < INODES_MAX; i++)
+    for (unsigned i = 0; i < disk->inodes_end; i++)
         if (disk->inodes[i].used && !disk->inodes[i].folder)
             inode_settle(&disk->inodes[i], variant == 0 ? 0 : variant == 1 ? 1000 : (unsigned)sim_draw(1001));
     if (variant == 1) /* only the process died */
-        for (unsigned i = 0; i < INODES_MAX; i++)
+        for (unsigned i = 0; i < disk->inodes_end; i++)
             if (disk->inodes[i].used)
                 inode_sync(&disk->inodes[i]);
     names_power_cut(variant);
-    for (unsigned i = 0; i < INODES_MAX; i++)
+    for (unsigned i = 0; i < disk->inodes_end; i++)
         if (disk->inodes[i].used && !disk->inodes[i].folder)
             inode_forget(&disk->inodes[i]);
     inodes_collect();

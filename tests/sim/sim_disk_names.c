@@ -6,7 +6,7 @@
 
 struct name *name_find(struct name *table, unsigned folder, const char *text, size_t len)
 {
-    for (size_t i = 0; i < NAMES_MAX; i++)
+    for (size_t i = 0; i < disk->names_end; i++)
         if (table[i].used && table[i].folder == folder && strlen(table[i].text) == len && memcmp(table[i].text, text, len) == 0)
             return &table[i];
     return NULL;
@@ -37,11 +37,15 @@ unsigned path_find(const char *path, unsigned *folder, char leaf[OS_NAME_MAX])
 static err name_put(struct name *table, const struct name *n)
 {
     struct name *to = name_find(table, n->folder, n->text, strlen(n->text));
-    for (size_t i = 0; !to && i < NAMES_MAX; i++)
-        if (!table[i].used)
-            to = &table[i];
-    if (!to)
+    unsigned i = 0;
+    while (!to && i < disk->names_end && table[i].used)
+        i++;
+    if (!to && i == NAMES_MAX)
         return E_NOSPACE;
+    if (!to) {
+        disk->names_end += i == disk->names_end;
+        to = &table[i];
+    }
     *to = *n;
     to->used = true;
     return OK;
@@ -116,9 +120,9 @@ static void names_cut(unsigned variant)
 static bool is_reachable(unsigned folder, unsigned depth)
 {
     for (size_t i = 0; folder != ROOT && depth < 32; i++, depth++) {
-        for (i = 0; i < NAMES_MAX && !(disk->durable[i].used && disk->durable[i].inode == folder); i++)
+        for (i = 0; i < disk->names_end && !(disk->durable[i].used && disk->durable[i].inode == folder); i++)
             ;
-        if (i == NAMES_MAX)
+        if (i == disk->names_end)
             return false;
         folder = disk->durable[i].folder;
     }
@@ -128,11 +132,11 @@ static bool is_reachable(unsigned folder, unsigned depth)
 void names_power_cut(unsigned variant)
 {
     names_cut(variant);
-    for (size_t i = 0; i < NAMES_MAX; i++) {
+    for (size_t i = 0; i < disk->names_end; i++) {
         struct name *n = &disk->durable[i];
         n->used = n->used && is_reachable(n->folder, 0);
     }
-    memcpy(disk->cached, disk->durable, sizeof disk->cached);
+    memcpy(disk->cached, disk->durable, disk->names_end * sizeof disk->cached[0]);
 }
 
 /* --- for setup and checks --- */
@@ -175,7 +179,7 @@ const char *sim_disk_name(const char *path, unsigned index)
     unsigned folder;
     char leaf[OS_NAME_MAX] = "";
     unsigned inode = path_find(path, &folder, leaf);
-    for (size_t i = 0; i < NAMES_MAX; i++)
+    for (size_t i = 0; i < disk->names_end; i++)
         if (inode != NO_INODE && disk->cached[i].used && disk->cached[i].folder == inode && index-- == 0)
             return disk->cached[i].text;
     return NULL;

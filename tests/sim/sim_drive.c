@@ -14,6 +14,7 @@
 #define LIFE_S_MAX   300 /* of real time; a loop that never asks the world for anything ends here */
 #define SURVIVALS    4   /* ways in which a disk outlives one power cut: nothing, everything, and two of the seed's */
 #define SEED_DEFAULT 1
+#define LASTING_MAX  4
 #define FIRST_TRIED  20 /* calls, and power cuts, of a case that SIM_STEP leaves none out of; SIM_FIRST is another number */
 
 static struct shared {
@@ -26,10 +27,45 @@ static struct shared {
 
 static struct {
     uint64_t fault_at, cut_at; /* 0: none */
+    unsigned survival;         /* the way in which the disk outlives the cut */
     bool on;
 } plan;
 static const struct sim_case *current;
 static uint64_t current_seed;
+
+/* --- what outlives a life: files of memory, so that each boot after one power cut has copies of its own --- */
+static struct {
+    void *at;
+    size_t bytes;
+    int fd;
+} lasting[LASTING_MAX];
+static size_t lasting_count;
+
+static void map(size_t i, int flags)
+{
+    lasting[i].at = mmap(lasting[i].at, lasting[i].bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, lasting[i].fd, 0);
+    if (lasting[i].at == MAP_FAILED)
+        abort();
+}
+
+void *sim_shared(size_t bytes)
+{
+    size_t i = lasting_count++;
+    if (i == LASTING_MAX)
+        abort();
+    lasting[i].bytes = bytes;
+    lasting[i].fd = memfd_create("sim", MFD_CLOEXEC);
+    if (lasting[i].fd < 0 || ftruncate(lasting[i].fd, (off_t)bytes) != 0)
+        abort();
+    map(i, MAP_SHARED);
+    return lasting[i].at;
+}
+
+static void copy_what_lasts(void)
+{
+    for (size_t i = 0; i < lasting_count; i++)
+        map(i, MAP_PRIVATE | MAP_FIXED);
+}
 
 /* --- in a life --- */
 void sim_fail(const char *format, ...)
@@ -144,6 +180,10 @@ static _Noreturn void live(const struct sim_case *c)
 static _Noreturn void live_again(const struct sim_case *c)
 {
     alarm(LIFE_S_MAX);
+    copy_what_lasts();
+    disk_power_cut(current_seed * SIM_RUNS_MAX + plan.cut_at, plan.survival);
+    plan.on = false;
+    shared->cuts = plan.cut_at; /* no change of this life is the one */
     c->reboot(c->arg, shared->ended, shared->result);
     check_handles();
     fflush(NULL);
@@ -179,14 +219,6 @@ static enum verdict in_a_child(const struct sim_case *c, void (*life)(const stru
     if (child < 0 || waitpid(child, &status, 0) != child)
         return BAD;
     return verdict_of(status);
-}
-
-void *sim_shared(size_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        abort();
-    return at;
 }
 
 static void prepare(const struct sim_case *c, uint64_t seed)
@@ -267,20 +299,13 @@ bool sim_each_fault(const struct sim_case *c)
     return c->faults_max > 0;
 }
 
-/* The same life once for each way in which its disk may survive. */
+/* A life, and a boot for each way in which its disk may survive. */
 static enum verdict one_cut(const struct sim_case *c, uint64_t seed, uint64_t cut_at)
 {
-    enum verdict v = GOOD;
-    for (unsigned variant = 0; variant < SURVIVALS; variant++) {
-        v = one_life(c, seed, 0, cut_at);
-        if (v == BAD)
-            return BAD;
-        disk_power_cut(seed * SIM_RUNS_MAX + cut_at, variant);
-        plan.on = false;
-        shared->cuts = cut_at; /* no change of the next life is the one */
+    enum verdict v = one_life(c, seed, 0, cut_at);
+    for (plan.survival = 0; v != BAD && plan.survival < SURVIVALS; plan.survival++)
         if (in_a_child(c, live_again) != GOOD)
             return BAD;
-    }
     return v;
 }
 

@@ -268,7 +268,7 @@ err os_rmdir(const char *path)
         return E_ABSENT;
     if (c.from.inode == ROOT || !disk->inodes[c.from.inode].folder)
         return E_INVALID;
-    for (unsigned i = 0; i < NAMES_MAX; i++)
+    for (unsigned i = 0; i < disk->names_end; i++)
         if (disk->cached[i].used && disk->cached[i].folder == c.from.inode)
             return E_EXISTS;
     return name_change(&c);
@@ -319,7 +319,7 @@ err os_list(const char *path, uint64_t *cursor, char name[OS_NAME_MAX])
     name[0] = 0;
     if (inode == NO_INODE || !disk->inodes[inode].folder)
         return inode == NO_INODE ? E_ABSENT : E_INVALID;
-    for (; *cursor < NAMES_MAX && !name[0]; ++*cursor)
+    for (; *cursor < disk->names_end && !name[0]; ++*cursor)
         if (disk->cached[*cursor].used && disk->cached[*cursor].folder == inode)
             memcpy(name, disk->cached[*cursor].text, OS_NAME_MAX);
     return OK;

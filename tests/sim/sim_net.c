@@ -6,14 +6,6 @@
 struct end net_ends[ENDS_MAX];
 static uint8_t rings[ENDS_MAX][SIM_WINDOW_MAX];
 
-void net_reset(void)
-{
-    memset(net_ends, 0, sizeof net_ends);
-    link_reset();
-    peer_reset();
-    datagram_reset();
-}
-
 static size_t window_of(const struct end *receiver)
 {
     size_t window = link_of(&receiver->server)->window_bytes;

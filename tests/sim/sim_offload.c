@@ -33,11 +33,6 @@ static struct {
 } pool;
 static uint8_t stacks[THREADS_MAX][STACK_BYTES] __attribute__((aligned(4096)));
 
-void offload_reset(void)
-{
-    memset(&pool, 0, sizeof pool);
-}
-
 bool offload_ready(void)
 {
     return pool.finished_count > 0;

@@ -18,13 +18,6 @@ static unsigned script_count;
 static struct place places[ENDS_MAX];
 static uint64_t bytes_read;
 
-void peer_reset(void)
-{
-    memset(places, 0, sizeof places);
-    script_count = 0;
-    bytes_read = 0;
-}
-
 uint64_t sim_peer_bytes(void)
 {
     return bytes_read;

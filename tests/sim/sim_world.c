@@ -53,12 +53,13 @@ bool sim_chance(unsigned permille)
     return permille > 0 && sim_draw(1000) < permille;
 }
 
+/* Every life is a fork of the parent, in whose world nothing ever happens: the rest is there as the program started with it. */
 void world_reset(uint64_t seed)
 {
-    memset(&world, 0, sizeof world);
     world.seed = world.dice = seed;
     world.random = ~seed;
     next_word(&world.dice);
+    world.spent_ns = 0;
     world.now_ns = (int64_t)SIM_BOOT_MS * NS_PER_MS;
     world.wall_ahead_ms = (int64_t)OS_WALL_FLOOR_S * 1000 + HOURS(24 * 30);
     sim = (struct sim_knobs){.time_limit_ms = HOURS(1),
@@ -70,8 +71,6 @@ void world_reset(uint64_t seed)
                              .disk_sync_ms_max = 8,
                              .disk_bytes_per_s = 50000000,
                              .disk_flush_permille = 100};
-    offload_reset();
-    net_reset();
 }
 
 /* --- time --- */

@@ -20,7 +20,6 @@ void world_reset(uint64_t seed);
 void world_fibers_dump(void); /* who waits, for a hang's report */
 
 /* --- jobs --- */
-void offload_reset(void);
 bool offload_ready(void);       /* os_offload_done() has one */
 bool offload_is_job(void);      /* the caller is a pool job */
 void offload_spend(int64_t ns); /* the calling job: the world goes on meanwhile */
@@ -48,11 +47,10 @@ bool handle_locks_range(os_fd fd, unsigned inode, uint64_t at, uint64_t end); /*
 bool handle_uses(enum handle_kind kind, unsigned index);
 
 /* --- network --- */
-void net_reset(void);
 size_t net_collect(struct os_event *out, size_t max); /* events for os_wait() */
 
 /* --- disk --- */
-void *disk_map(void); /* the shared mapping, once, in the parent */
+void disk_map(void); /* once, in the parent */
 void disk_format(void);
 void disk_settle_all(void);                           /* everything becomes durable */
 void disk_power_cut(uint64_t seed, unsigned variant); /* 0: nothing unsynced survives; 1: all of it; else drawn */

@@ -580,8 +580,9 @@ static int seeds_write(const char *folder)
     return failed;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
+    const char *seeds = getenv("SEEDS"); /* tests/fuzz/corpus/etcd_db */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_files_are_told_right),
         cmocka_unit_test(one_page_a_step_tells_the_same),
@@ -601,7 +602,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(hash_kv_without_marks),
         cmocka_unit_test(hash_kv_is_refused),
     };
-    if (argc == 3 && strcmp(argv[1], "--seeds") == 0) /* tests/fuzz/corpus/etcd_db */
-        return seeds_write(argv[2]);
+    if (seeds)
+        return seeds_write(seeds);
     return cmocka_run_group_tests(tests, setup, NULL);
 }
