@@ -189,14 +189,33 @@ static void why_keep(struct h2 *h, err e)
     trail_clear();
 }
 
+void h2_rest(struct h2 *h, ms until)
+{
+    h->rest_until = until;
+}
+
+/* *rested: all that came meanwhile is read before anybody is let run. */
+static err rest(struct h2 *h, bool *rested)
+{
+    ms until = h->rest_until;
+    h->rest_until = 0;
+    *rested = until > loop_now();
+    return *rested ? fiber_sleep(until) : OK;
+}
+
 static err reader(void *arg)
 {
     struct h2 *h = arg;
+    bool rested = false;
     err e = OK;
     while (e == OK && h->dead == OK) {
         e = read_once(h);
+        if (rested && e == OK && stream_pending(h->under))
+            continue;
         if (h->delivered)
             fiber_yield(); /* whoever waits for these bytes runs before more come */
+        if (e == OK)
+            e = rest(h, &rested);
     }
     h->reading = false;
     if (e != OK && h->dead == OK)

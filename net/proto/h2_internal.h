@@ -63,6 +63,7 @@ struct h2 {
     char scheme[8], authority[264];
     size_t window_bytes;
     enum task task;
+    ms rest_until; /* 0: no rest was asked for since the last */
     bool settings_seen, settings_taken, goaway, writing, delivered, reading;
     unsigned pings_sent, pings_answered;
     bool closing, broken;     /* broken: we told the peer that it broke the protocol */

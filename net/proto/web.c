@@ -121,6 +121,12 @@ err web_wait_any(struct web *w, ms deadline)
     return bell_wait(&w->own, deadline);
 }
 
+void web_rest(struct web *w, ms until)
+{
+    if (w->h2)
+        h2_rest(w->h2, until);
+}
+
 err web_flush(struct web *w, ms deadline)
 {
     (void)deadline; /* of its own: half a frame would break every exchange */

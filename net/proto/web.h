@@ -66,6 +66,7 @@ void web_hang(struct web *w, struct bell *b);
 /* Without a bell of one's own: OK when something came to any exchange since the last OK; else the error that the connection died
  * of, or E_TIMEOUT. Not while another bell hangs there. */
 MUST_USE err web_wait_any(struct web *w, ms deadline);
+void web_rest(struct web *w, ms until); /* h2_rest(); h1: nothing */
 
 struct web_call {
     const char *method, *path;         /* path with query */

@@ -234,6 +234,19 @@ static bool object_is_late(struct kube_watches *s, ms from)
     return true;
 }
 
+/* A wake-up for each of many events costs more than they do. */
+static void links_rest(struct kube_watches *s)
+{
+    struct kube *k = s->kube;
+    size_t window = size_max(k->watch_window_bytes, KUBE_WINDOW_BYTES);
+    ms now = loop_now(), rest = ms_min((ms)(window / KUBE_REST_WINDOW), KUBE_REST_MS_MAX);
+    bool quick = now - s->woken_at <= 2 * rest;
+    s->woken_at = now;
+    for (unsigned i = 0; i < KUBE_CONNECTIONS && quick; i++)
+        if (k->links[i].web)
+            web_rest(k->links[i].web, now + rest);
+}
+
 static ms wake_at(const struct kube_watches *s, ms deadline)
 {
     ms at = deadline;
@@ -272,6 +285,8 @@ err kube_watch_next(struct kube_watches *s, ms deadline, struct kube_event *out)
         err e = bell_wait(&s->bell, wake_at(s, deadline));
         if (e != OK && e != E_TIMEOUT)
             return e;
+        if (e == OK)
+            links_rest(s);
         (void)object_is_late(s, from);
         if (e == E_TIMEOUT && loop_now() >= deadline && !s->bell.rung)
             return E_TIMEOUT;

@@ -7,6 +7,8 @@
  * Errors   of kube_watch_next(): E_TIMEOUT nothing by the deadline; E_CANCELED; E_BUDGET no buffer. What befalls a watch or
  *          the connection is no error: it is mended, or told as an event.
  *
+ * Events that come less than two rests apart are waited for together: a rest is KUBE_REST_MS_MAX, or less with small windows, so
+ * that a rest after another lets pass 16 MB/s of each watch.
  * Order is the server's per watch. An object that has begun on one stream is read to its end before another stream is
  * (KUBE_OBJECT_MS at most, else that watch is begun again), since there is one arena.
  * A watch that ends (timeoutSeconds, 300..600, spread), is cut, or whose connection dies is opened again from its version, with
@@ -22,6 +24,8 @@
 #define KUBE_WATCHES_MAX   32
 #define KUBE_OBJECT_MS     SECONDS(10)
 #define KUBE_QUIET_MS      SECONDS(15)
+#define KUBE_REST_MS_MAX   4
+#define KUBE_REST_WINDOW   KIB(16) /* of a watch, for a ms of rest */
 #define KUBE_PING_MS       SECONDS(10)
 #define KUBE_H1_QUIET_MS   MINUTES(2) /* bookmarks come each minute */
 #define KUBE_FORBIDDEN_MS  MINUTES(5)

@@ -19,7 +19,8 @@ void watch_forget(struct kube_watches *s)
     s->head_len = s->quotes = 0;
     s->object_ms = 0;
     s->current = NULL;
-    json_pick_begin(&s->pick);
+    if (json_pick_inside(&s->pick))
+        json_pick_begin(&s->pick);
 }
 
 /* --- where a document begins --- */
