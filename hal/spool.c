@@ -344,6 +344,11 @@ err spool_clear(struct spool *s, ms deadline)
     return spool_flush(s, deadline);
 }
 
+unsigned spool_depth(const struct spool *s)
+{
+    return s->records;
+}
+
 bool spool_lost(const struct spool *s)
 {
     return s->lost;

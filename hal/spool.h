@@ -105,7 +105,8 @@ MUST_USE err spool_flush(struct spool *s, ms deadline);
 /* Drops all records, marks and the note, also what is out; spool_lost() turns false. OK: durable. An error: it is empty, and
  * nothing more is written before the disk is too. */
 MUST_USE err spool_clear(struct spool *s, ms deadline);
-bool spool_lost(const struct spool *s); /* records could not be read: only a fresh snapshot tells the truth */
+unsigned spool_depth(const struct spool *s); /* as in its stats */
+bool spool_lost(const struct spool *s);      /* records could not be read: only a fresh snapshot tells the truth */
 
 struct spool_stats {
     unsigned depth;          /* records that wait or are out, without marks */

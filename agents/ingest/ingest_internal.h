@@ -155,6 +155,8 @@ void outlet_close(struct outlet *o, ms deadline); /* waits for it; what was not 
 /* Other settings, of the same platform; another cluster name makes a snapshot wanted. */
 void outlet_change(struct outlet *o, const struct outlet_settings *set);
 bool outlet_is_told(const struct outlet *o); /* of changes, by events; NULL: no */
+/* Each that is told has a queue: a change waits there for longer than it takes to read many of them at once. */
+bool outlets_are_behind(const struct ingest *in);
 /* One change of one object, for who is told. body: the event. What cannot be kept loses all: see outlet_lose(). */
 MUST_USE err outlet_append(struct outlet *o, enum ingest_change change, const uint8_t key[INDEX_KEY_BYTES], struct bytes body);
 /* In a round: the file is begun (state LISTING); is whole, and has its mark (state LIVE); could not be made. Park. */

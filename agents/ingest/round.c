@@ -333,6 +333,7 @@ static err take_event(struct ingest *in, const struct kube_event *event)
 static err next_event(struct ingest *in)
 {
     struct kube_event event;
+    kube_watch_relax(in->watches, outlets_are_behind(in));
     err e = kube_watch_next(in->watches, loop_now() + LOOK_MS, &event);
     if (e == E_TIMEOUT) {
         trail_clear();

@@ -9,6 +9,7 @@
 
 #define LOOK_MS           SECONDS(1)
 #define MORE_MS           10          /* while answers are awaited: how long a new event may wait to be seen */
+#define BEHIND_EVENTS     256         /* in a spool */
 #define HEARTBEAT_SOON_MS SECONDS(30) /* after one that was not taken */
 
 static ms earlier(ms a, ms b)
@@ -259,6 +260,17 @@ static void take_result(struct outlet *o, uint64_t tag, const struct deliver_res
     series_add(o->series.rejected, 1);
     outlet_set_aside(o, (struct bytes){o->bodies + f->at, f->bytes}, r->status);
     outlet_want_snapshot(o);
+}
+
+bool outlets_are_behind(const struct ingest *in)
+{
+    unsigned told = 0, behind = 0;
+    for (unsigned i = 0; i < INGEST_AGENTS_MAX; i++)
+        if (outlet_is_told(in->outlets[i])) {
+            told++;
+            behind += spool_depth(in->outlets[i]->spool) >= BEHIND_EVENTS;
+        }
+    return told > 0 && behind == told;
 }
 
 /* --- the fiber --- */

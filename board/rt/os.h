@@ -36,6 +36,8 @@ struct os_event {
 MUST_USE err os_boot(void); /* epoll, eventfd, signals; idempotent */
 /* Edge-triggered, both directions, from now until os_close(). On a watched one again: what it is ready for now is told anew. */
 MUST_USE err os_watch(os_fd fd, uint64_t token);
+/* Nothing of a watched one is told, but perhaps a hang-up, until os_watch() again: each packet would wake os_wait(). */
+MUST_USE err os_ignore(os_fd fd, uint64_t token);
 /* Sleeps until an event, a finished offload, a signal, os_poke() or `until`. Returns the number of events, <= max. */
 size_t os_wait(ms until, struct os_event *out, size_t max);
 void os_poke(void); /* makes os_wait() return; any thread, async-signal-safe */
@@ -70,6 +72,7 @@ MUST_USE err os_connect(const struct addr *to, os_fd *out);                     
 MUST_USE err os_connect_result(os_fd fd);                                                   /* OK, E_AGAIN, or why it failed */
 MUST_USE err os_listen(const struct addr *at, int backlog, os_fd *out, struct addr *bound); /* port 0: chosen, told in *bound */
 MUST_USE err os_accept(os_fd listener, os_fd *out, struct addr *peer);
+bool os_holds(os_fd fd);                                             /* bytes have come and are not read yet */
 MUST_USE err os_recv(os_fd fd, void *into, size_t cap, size_t *got); /* OK with *got 0: end of stream */
 MUST_USE err os_send(os_fd fd, const void *from, size_t len, size_t *sent);
 MUST_USE err os_shutdown_send(os_fd fd);

@@ -157,6 +157,12 @@ err os_watch(os_fd fd, uint64_t token)
     return os_err_or(epoll_ctl(world.epoll, EPOLL_CTL_MOD, fd, &e));
 }
 
+err os_ignore(os_fd fd, uint64_t token)
+{
+    struct epoll_event e = {.events = EPOLLET, .data.u64 = token};
+    return os_err_or(epoll_ctl(world.epoll, EPOLL_CTL_MOD, fd, &e));
+}
+
 void os_poke(void)
 {
     if (atomic_exchange(&world.poked, true))

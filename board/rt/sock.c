@@ -2,18 +2,15 @@
  *
  * `ready` is what may work; a call that says E_AGAIN takes its bit away. A read that filled less than it could has emptied the
  * stream (epoll(7), "stream-oriented files"), unless the peer hung up: then the end is still to be read. One that filled all
- * leaves it open whether there is more; who must know asks the world again (sock_doubt). */
+ * leaves it open whether there is more; who must know asks the world again (sock_doubt), and so does who waits for a quiet one
+ * (ask_again). */
 #include "board/rt/sock.h"
 
 #include "board/rt/mem.h"
 #include "board/rt/sock_inside.h"
 
-#include <string.h>
-
-#define BACKLOG         128
-#define CONNECT_BEAT_MS 10  /* between tries on a unix listener whose queue is full: it says so instead of waiting */
-#define READY_SURE      64u /* READABLE was told by the world after the last read */
-#define READY_ALL       (OS_READABLE | OS_WRITABLE)
+#define READY_SURE  64u  /* READABLE was told by the world after the last read */
+#define READY_QUIET 128u /* the world tells nothing until it is asked again */
 
 struct slot {
     struct sock *sock; /* NULL: free */
@@ -69,7 +66,7 @@ err sock_boot(void)
     return OK;
 }
 
-static bool budget_has(enum task t)
+bool sock_budget_has(enum task t)
 {
     if (table.use[t].used < table.use[t].limit)
         return true;
@@ -96,7 +93,7 @@ static bool token_is_live(uint64_t token)
 }
 
 /* Takes over fd, also on error. The budget was looked at before. */
-static err attach(struct sock *s, os_fd fd, enum task task, bool extra, unsigned ready)
+err sock_attach(struct sock *s, os_fd fd, enum task task, bool extra, unsigned ready)
 {
     ASSERT(table.first_free < table.count); /* as many slots as all budgets together */
     uint32_t index = table.first_free;
@@ -125,7 +122,7 @@ err sock_adopt(struct sock *s, os_fd fd)
         os_close(fd);
         return E_BUDGET;
     }
-    return attach(s, fd, mem_task(), true, 0);
+    return sock_attach(s, fd, mem_task(), true, 0);
 }
 
 void sock_close(struct sock *s)
@@ -163,7 +160,7 @@ void sock_event(const struct os_event *e)
     if (!token_is_live(e->token))
         return;
     struct sock *s = table.slots[e->token >> 32].sock;
-    s->ready |= e->ready | (e->ready & OS_HANGUP ? READY_ALL : 0u);
+    s->ready |= e->ready | (e->ready & OS_HANGUP ? SOCK_READY_ALL : 0u);
     if (e->ready & (OS_READABLE | OS_HANGUP))
         s->ready |= READY_SURE;
     if (s->reader != NULL && s->ready & OS_READABLE)
@@ -173,8 +170,30 @@ void sock_event(const struct os_event *e)
     rest_end(s);
 }
 
+bool sock_quiet(struct sock *s)
+{
+    bool awaited = s->reader != NULL || s->writer != NULL || s->on_readable != NULL;
+    if (s->fd < 0 || awaited || s->ready & OS_HANGUP || os_holds(s->fd))
+        return false;
+    if (!(s->ready & READY_QUIET) && os_ignore(s->fd, token_of(s)) != OK)
+        return false;
+    s->ready &= ~READY_SURE;
+    s->ready |= OS_READABLE | READY_QUIET; /* the next read looks */
+    return true;
+}
+
+/* Before anybody waits. */
+static err ask_again(struct sock *s)
+{
+    if (!(s->ready & READY_QUIET))
+        return OK;
+    TRY(os_watch(s->fd, token_of(s)));
+    s->ready &= ~READY_QUIET;
+    return OK;
+}
+
 /* Parks until `bit` is ready. After a close by another fiber the sock's memory may be gone, so only the token is asked then. */
-static err wait_for(struct sock *s, struct fiber **place, unsigned bit, ms deadline)
+err sock_wait_for(struct sock *s, struct fiber **place, unsigned bit, ms deadline)
 {
     uint64_t token = token_of(s);
     err e = OK;
@@ -185,14 +204,16 @@ static err wait_for(struct sock *s, struct fiber **place, unsigned bit, ms deadl
             return E_CLOSED;
         if (e != OK || s->ready & bit)
             break;
-        e = fiber_park(deadline);
+        e = ask_again(s);
+        if (e == OK)
+            e = fiber_park(deadline);
     }
     *place = NULL;
     return s->ready & bit && e != E_CANCELED ? OK : e;
 }
 
 /* Before each try, which may go on without ever waiting: so that it sees a cancel, and lets others run. */
-static err step_begin(struct sock *s)
+err sock_step_begin(struct sock *s)
 {
     if (s->fd < 0)
         return E_CLOSED;
@@ -220,7 +241,7 @@ static void sock_doubt(struct sock *s)
     if ((s->ready & (OS_READABLE | READY_SURE)) != OS_READABLE)
         return;
     if (os_watch(s->fd, token_of(s)) == OK)
-        s->ready &= ~(unsigned)OS_READABLE;
+        s->ready &= ~(OS_READABLE | READY_QUIET);
 }
 
 static void read_note(struct sock *s, size_t cap, size_t got)
@@ -237,8 +258,8 @@ err sock_read(struct sock *s, void *into, size_t cap, ms deadline, size_t *got)
     ASSERT(cap > 0);
     TRY(late_check(s, s->late_read, deadline));
     for (;;) {
-        TRY(step_begin(s));
-        TRY(wait_for(s, &s->reader, OS_READABLE, deadline));
+        TRY(sock_step_begin(s));
+        TRY(sock_wait_for(s, &s->reader, OS_READABLE, deadline));
         err e = os_recv(s->fd, into, cap, got);
         if (e == OK) {
             read_note(s, cap, *got);
@@ -257,7 +278,7 @@ err sock_wait_readable(struct sock *s, ms deadline)
     if (fiber_canceled())
         return E_CANCELED;
     sock_doubt(s);
-    return wait_for(s, &s->reader, OS_READABLE, deadline);
+    return sock_wait_for(s, &s->reader, OS_READABLE, deadline);
 }
 
 err sock_write(struct sock *s, const void *from, size_t len, ms deadline)
@@ -266,8 +287,8 @@ err sock_write(struct sock *s, const void *from, size_t len, ms deadline)
     TRY(late_check(s, s->late_write, deadline));
     while (len > 0) {
         size_t sent;
-        TRY(step_begin(s));
-        TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
+        TRY(sock_step_begin(s));
+        TRY(sock_wait_for(s, &s->writer, OS_WRITABLE, deadline));
         err e = os_send(s->fd, at, len, &sent);
         if (e == E_AGAIN) {
             s->ready &= ~(unsigned)OS_WRITABLE;
@@ -294,6 +315,8 @@ void sock_rest(struct sock *s, void (*on_readable)(void *arg), void *arg)
     s->arg = arg;
     s->ready &= ~READY_SURE; /* sure or not, the call comes from the loop: by the event that this brings */
     sock_doubt(s);
+    if (ask_again(s) != OK)
+        s->ready |= OS_READABLE;
     if (s->ready & OS_READABLE) /* the world refused to tell; a call too many does less harm than one too few */
         timer_arm(&table.untold, loop_now());
 }
@@ -304,90 +327,15 @@ void sock_wake(struct sock *s)
     s->arg = NULL;
 }
 
-/* --- opening --- */
-
-static err connect_start(const struct addr *to, ms deadline, os_fd *out)
-{
-    for (;;) {
-        err e = os_connect(to, out);
-        if (e != E_AGAIN)
-            return e;
-        TRY(fiber_sleep(ms_min(deadline, loop_now() + CONNECT_BEAT_MS)));
-        if (loop_now() >= deadline)
-            return E_TIMEOUT;
-    }
-}
-
-static err connect_finish(struct sock *s, ms deadline)
-{
-    for (;;) {
-        TRY(step_begin(s));
-        err e = os_connect_result(s->fd);
-        if (e != E_AGAIN)
-            return e;
-        s->ready &= ~(unsigned)OS_WRITABLE;
-        TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
-    }
-}
-
-static err connect_one(struct sock *s, const struct addr *to, ms deadline)
-{
-    os_fd fd = -1;
-    enum task task = mem_task();
-    if (!budget_has(task))
-        return E_BUDGET;
-    TRY(connect_start(to, deadline, &fd));
-    if (!budget_has(task)) { /* others connected while this one waited */
-        os_close(fd);
-        return E_BUDGET;
-    }
-    TRY(attach(s, fd, task, false, OS_WRITABLE));
-    err e = connect_finish(s, deadline);
-    if (e != OK)
-        sock_close(s);
-    return e;
-}
-
-err sock_connect(struct sock *s, const struct addr *to, ms deadline)
-{
-    char text[ADDR_TEXT_MAX];
-    *s = SOCK_CLOSED;
-    if (fiber_canceled())
-        return E_CANCELED;
-    return trail(connect_one(s, to, deadline), "connecting to %s", addr_text(to, text, sizeof text));
-}
-
-static err open_bound(struct sock *s, const struct addr *at, struct addr *bound, bool datagrams)
-{
-    os_fd fd = -1;
-    enum task task = mem_task();
-    *s = SOCK_CLOSED;
-    if (!budget_has(task))
-        return E_BUDGET;
-    TRY(datagrams ? os_udp(at, &fd) : os_listen(at, BACKLOG, &fd, bound));
-    return attach(s, fd, task, false, datagrams ? READY_ALL : OS_READABLE);
-}
-
-err sock_listen(struct sock *s, const struct addr *at, struct addr *bound)
-{
-    char text[ADDR_TEXT_MAX];
-    return trail(open_bound(s, at, bound, false), "listening on %s", addr_text(at, text, sizeof text));
-}
-
-err sock_udp(struct sock *s, const struct addr *local)
-{
-    return open_bound(s, local, NULL, true);
-}
-
 err sock_accept(struct sock *listener, struct sock *out, struct addr *peer, ms deadline)
 {
     os_fd fd = -1;
     *out = SOCK_CLOSED;
     TRY(late_check(listener, listener->late_read, deadline));
     for (;;) {
-        TRY(step_begin(listener));
-        TRY(wait_for(listener, &listener->reader, OS_READABLE, deadline));
-        if (!budget_has(listener->task)) {
+        TRY(sock_step_begin(listener));
+        TRY(sock_wait_for(listener, &listener->reader, OS_READABLE, deadline));
+        if (!sock_budget_has(listener->task)) {
             sock_doubt(listener);
             return E_BUDGET;
         }
@@ -395,7 +343,7 @@ err sock_accept(struct sock *listener, struct sock *out, struct addr *peer, ms d
         if (e == OK)
             late_note(&listener->late_read, deadline);
         if (e == OK)
-            return attach(out, fd, listener->task, false, READY_ALL);
+            return sock_attach(out, fd, listener->task, false, SOCK_READY_ALL);
         if (e != E_AGAIN)
             return e;
         listener->ready &= ~(OS_READABLE | READY_SURE);
@@ -408,8 +356,8 @@ err sock_send_to(struct sock *s, const void *from, size_t len, const struct addr
 {
     TRY(late_check(s, s->late_write, deadline));
     for (;;) {
-        TRY(step_begin(s));
-        TRY(wait_for(s, &s->writer, OS_WRITABLE, deadline));
+        TRY(sock_step_begin(s));
+        TRY(sock_wait_for(s, &s->writer, OS_WRITABLE, deadline));
         err e = os_send_to(s->fd, from, len, to);
         if (e == OK) {
             table.use[s->task].sent_bytes += len;
@@ -426,8 +374,8 @@ err sock_receive_from(struct sock *s, void *into, size_t cap, ms deadline, size_
     *got = 0;
     TRY(late_check(s, s->late_read, deadline));
     for (;;) {
-        TRY(step_begin(s));
-        TRY(wait_for(s, &s->reader, OS_READABLE, deadline));
+        TRY(sock_step_begin(s));
+        TRY(sock_wait_for(s, &s->reader, OS_READABLE, deadline));
         err e = os_recv_from(s->fd, into, cap, got, from);
         s->ready &= ~READY_SURE;
         if (e == OK) {

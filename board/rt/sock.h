@@ -36,6 +36,9 @@ MUST_USE err sock_shutdown_send(struct sock *s);
 /* At rest: no fiber waits; on_readable(arg) is called once, in the loop, when there is something to read (also an end or an
  * error); from then on, or after sock_wake(), the socket is as before. */
 void sock_rest(struct sock *s, void (*on_readable)(void *arg), void *arg);
+/* Nothing that comes wakes the loop until somebody waits for the socket again; what came is there then. false: that is not so,
+ * for there is something to read now, somebody waits for it, or the world refused. */
+MUST_USE bool sock_quiet(struct sock *s);
 void sock_wake(struct sock *s);  /* ends the rest without the call; idempotent */
 void sock_close(struct sock *s); /* idempotent; a fiber waiting in it gets E_CLOSED */
 

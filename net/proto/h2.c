@@ -194,13 +194,14 @@ void h2_rest(struct h2 *h, ms until)
     h->rest_until = until;
 }
 
-/* *rested: all that came meanwhile is read before anybody is let run. */
+/* *rested: all that came meanwhile is read before anybody is let run. Only once all there is was read: a peer that sends more
+ * than the kernel holds for us during a rest would have to wait for the next. */
 static err rest(struct h2 *h, bool *rested)
 {
     ms until = h->rest_until;
     h->rest_until = 0;
-    *rested = until > loop_now();
-    return *rested ? fiber_sleep(until) : OK;
+    *rested = h->dead == OK && until > loop_now(); /* dead: what is below may be closed */
+    return *rested && stream_quiet(h->under) ? fiber_sleep(until) : OK;
 }
 
 static err reader(void *arg)

@@ -55,8 +55,8 @@ MUST_USE err h2_push(struct h2 *h);   /* sends what was held back */
 unsigned h2_room(const struct h2 *h); /* streams that can be begun now without waiting */
 /* b, or none, rings when any stream has a head, data, an end or an error, when there is room for one more, and at the death. */
 void h2_hang(struct h2 *h, struct bell *b);
-/* Nothing is read before `until`; what came meanwhile is taken in at once then. For who has read all there is and knows that more
- * comes soon: bytes that come one by one cost many times what they cost together. The peer waits when a window is full. */
+/* Once all that has come is read, nothing is before `until`; what came meanwhile is taken in at once then. For who knows that
+ * more comes soon: bytes that come one by one cost many times what they cost together. The peer waits when a window is full. */
 void h2_rest(struct h2 *h, ms until);
 /* The same without body and the rest. */
 MUST_USE err h2_stream_open(struct h2 *h, const char *method, const char *path, const struct h2_header *headers, size_t count,

@@ -46,13 +46,18 @@ static void tcp_wake(struct stream *s)
     sock_wake(&tcp_of(s)->sock);
 }
 
+static bool tcp_quiet(struct stream *s)
+{
+    return sock_quiet(&tcp_of(s)->sock);
+}
+
 static void tcp_close(struct stream *s)
 {
     sock_close(&tcp_of(s)->sock);
     free(tcp_of(s));
 }
 
-static const struct stream_ops tcp_ops = {tcp_read, tcp_write, tcp_end, tcp_pending, tcp_rest, tcp_wake, tcp_close};
+static const struct stream_ops tcp_ops = {tcp_read, tcp_write, tcp_end, tcp_pending, tcp_rest, tcp_wake, tcp_quiet, tcp_close};
 
 static struct tcp_stream *tcp_new(void)
 {

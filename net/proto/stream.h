@@ -21,6 +21,7 @@ struct stream_ops {
      * on. */
     err (*rest)(struct stream *s, void (*on_readable)(void *arg), void *arg);
     void (*wake)(struct stream *s);
+    bool (*quiet)(struct stream *s); /* sock_quiet() of what is below; NULL: never */
     void (*close)(struct stream *s); /* frees; a waiting fiber gets E_CLOSED */
 };
 struct stream {
@@ -50,6 +51,10 @@ MUST_USE static inline err stream_rest(struct stream *s, void (*on_readable)(voi
 static inline void stream_wake(struct stream *s)
 {
     s->ops->wake(s);
+}
+MUST_USE static inline bool stream_quiet(struct stream *s)
+{
+    return s->ops->quiet && s->ops->quiet(s);
 }
 static inline void stream_close(struct stream *s)
 {

@@ -236,6 +236,11 @@ static void tls_wake(struct stream *s)
     stream_wake(tls_of(s)->under);
 }
 
+static bool tls_quiet(struct stream *s)
+{
+    return !tls_pending(s) && stream_quiet(tls_of(s)->under);
+}
+
 static void tls_drop(struct hold *h)
 {
     struct tls_stream *t = CONTAINER_OF(h, struct tls_stream, hold);
@@ -265,7 +270,7 @@ static void tls_close(struct stream *s)
     hold_release(&t->hold);
 }
 
-static const struct stream_ops tls_ops = {tls_read, tls_write, tls_end, tls_pending, tls_rest, tls_wake, tls_close};
+static const struct stream_ops tls_ops = {tls_read, tls_write, tls_end, tls_pending, tls_rest, tls_wake, tls_quiet, tls_close};
 
 /* --- handshake --- */
 

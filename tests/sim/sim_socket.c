@@ -119,6 +119,15 @@ err os_watch(os_fd fd, uint64_t token)
     return OK;
 }
 
+err os_ignore(os_fd fd, uint64_t token)
+{
+    struct end *e = end_at(fd);
+    TRY(fault_here("os_ignore", E_BUDGET));
+    ASSERT(e->token == token);
+    e->watched = false;
+    return OK;
+}
+
 void os_close(os_fd fd)
 {
     if (fd == -1)
@@ -193,6 +202,11 @@ err os_accept(os_fd listener, os_fd *out, struct addr *peer)
     if (peer)
         *peer = e->peer;
     return end_give(e, out);
+}
+
+bool os_holds(os_fd fd)
+{
+    return end_at(fd)->arrived > 0;
 }
 
 err os_recv(os_fd fd, void *into, size_t cap, size_t *got)

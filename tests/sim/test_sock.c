@@ -264,6 +264,49 @@ static err run_serves(void *arg)
     return e;
 }
 
+/* --- what nobody reads --- */
+#define DRIPS 400
+
+/* As many bytes, one a millisecond, then one more. */
+static void setup_drip(void *link)
+{
+    setup_at("10.0.0.1:2380", link);
+    SIM_PEER(&server, SIM_DO_N(SIM_WAIT, 20), SIM_DO_N(SIM_SEND, DRIPS), SIM_DO_N(SIM_WAIT, 2000), SIM_DO_N(SIM_SEND, 1),
+             SIM_DO(SIM_CLOSE));
+}
+
+static err read_drips(struct sock *s)
+{
+    uint64_t before = loop_stats()->wakeups;
+    size_t total = 0;
+    bool readable = false;
+    SIM_CHECK(sock_quiet(s) || sim_fault_name());
+    TRY(fiber_sleep(loop_now() + SECONDS(1)));
+    SIM_CHECK(sim_fault_name() || loop_stats()->wakeups - before < DRIPS / 10);
+    err e = read_all(s, loop_now() + 900, &total); /* before the one more */
+    SIM_CHECK(sim_fault_name() || (e == E_TIMEOUT && total == DRIPS));
+    if (e != E_TIMEOUT)
+        return e;
+    sock_rest(s, note_readable, &readable);
+    for (ms until = loop_now() + SECONDS(5); !readable && loop_now() < until;)
+        TRY(fiber_sleep(loop_now() + 5));
+    SIM_CHECK(readable);
+    TRY(read_all(s, loop_now() + SECONDS(5), &total));
+    SIM_CHECK(total == DRIPS + 1);
+    return OK;
+}
+
+/* It does not wake the loop; then all of it is there, and a rest is told of what comes. */
+static err run_drip(void *arg)
+{
+    struct sock s;
+    (void)arg;
+    TRY(sock_connect(&s, &server, loop_now() + SECONDS(5)));
+    err e = read_drips(&s);
+    sock_close(&s);
+    return e;
+}
+
 /* --- datagrams --- */
 static size_t answer_same(struct bytes query, uint8_t *out, size_t cap)
 {
@@ -321,18 +364,19 @@ static const struct sim_case cases[] = {
     CASE("stuck", setup_stuck, run_stuck, LINK(plain)),
     CASE("canceled", setup_stuck, run_canceled, LINK(plain)),
     CASE("serves", setup_clients, run_serves, NULL),
+    CASE("drip", setup_drip, run_drip, LINK(slow)),
     CASE("udp", setup_udp, run_udp, LINK(lossy)),
 };
 
-#define FAULTS(id, build, body)                                                                                                  \
+#define FAULTS_AT(id, build, body, link)                                                                                         \
     {                                                                                                                            \
-        .name = (id), .setup = (build), .run = (body), .arg = LINK(faulty), .fibers = true                                       \
+        .name = (id), .setup = (build), .run = (body), .arg = LINK(link), .fibers = true                                         \
     }
+#define FAULTS(id, build, body) FAULTS_AT(id, build, body, faulty)
 static const struct sim_link faulty = {.delay_ms = 1, .window_bytes = 8000};
 static const struct sim_case fault_cases[] = {
-    FAULTS("reads_fault", setup_sender, run_reads),
-    FAULTS("echo_fault", setup_echo, run_echo),
-    FAULTS("serves_fault", setup_clients, run_serves),
+    FAULTS("reads_fault", setup_sender, run_reads),    FAULTS("echo_fault", setup_echo, run_echo),
+    FAULTS("serves_fault", setup_clients, run_serves), FAULTS_AT("drip_fault", setup_drip, run_drip, slow),
     FAULTS("udp_fault", setup_udp, run_udp),
 };
 

@@ -113,8 +113,8 @@ static void pipe_close(struct stream *s)
     }
 }
 
-static const struct stream_ops pipe_ops = {pipe_read, pipe_write, pipe_end_stream, pipe_pending,
-                                           pipe_rest, pipe_wake,  pipe_close};
+static const struct stream_ops pipe_ops = {pipe_read, pipe_write, pipe_end_stream, pipe_pending, pipe_rest,
+                                           pipe_wake, NULL,       pipe_close};
 
 err pipe_open(struct pipe *p, size_t bytes_max)
 {

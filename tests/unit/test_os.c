@@ -292,6 +292,26 @@ static void a_second_watch_tells_anew(void **state)
     os_close(ends[1]);
 }
 
+static void what_is_ignored_is_told_when_asked_again(void **state)
+{
+    (void)state;
+    int ends[2];
+    struct os_event events[4];
+    size_t n;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(os_watch(ends[0], 7), OK);
+    wait_ready(7, OS_WRITABLE);
+    assert_int_equal(os_ignore(ends[0], 7), OK);
+    assert_false(os_holds(ends[0]));
+    assert_int_equal(os_send(ends[1], "ab", 2, &n), OK);
+    assert_true(os_holds(ends[0]));
+    assert_int_equal(os_wait(os_mono() + 2, events, COUNT_OF(events)), 0);
+    assert_int_equal(os_watch(ends[0], 7), OK);
+    wait_ready(7, OS_READABLE);
+    os_close(ends[0]);
+    os_close(ends[1]);
+}
+
 static void datagrams_cross_families(void **state)
 {
     (void)state;
@@ -622,6 +642,7 @@ int main(void)
         cmocka_unit_test(bytes_go_over_every_kind_of_socket),
         cmocka_unit_test(listening_on_all_addresses_takes_both_families),
         cmocka_unit_test(a_second_watch_tells_anew),
+        cmocka_unit_test(what_is_ignored_is_told_when_asked_again),
         cmocka_unit_test(datagrams_cross_families),
         cmocka_unit_test(a_refused_connect_says_so),
         cmocka_unit_test(files_are_written_read_and_renamed),

@@ -234,13 +234,19 @@ static bool object_is_late(struct kube_watches *s, ms from)
     return true;
 }
 
+void kube_watch_relax(struct kube_watches *s, bool relaxed)
+{
+    s->relaxed = relaxed;
+}
+
 /* A wake-up for each of many events costs more than they do. */
 static void links_rest(struct kube_watches *s)
 {
     struct kube *k = s->kube;
     size_t window = size_max(k->watch_window_bytes, KUBE_WINDOW_BYTES);
     ms now = loop_now(), rest = ms_min((ms)(window / KUBE_REST_WINDOW), KUBE_REST_MS_MAX);
-    bool quick = now - s->woken_at <= 2 * rest;
+    rest *= s->relaxed ? KUBE_REST_RELAXED : 1;
+    bool quick = now - s->woken_at <= rest + 1;
     s->woken_at = now;
     for (unsigned i = 0; i < KUBE_CONNECTIONS && quick; i++)
         if (k->links[i].web)

@@ -7,7 +7,7 @@
  * Errors   of kube_watch_next(): E_TIMEOUT nothing by the deadline; E_CANCELED; E_BUDGET no buffer. What befalls a watch or
  *          the connection is no error: it is mended, or told as an event.
  *
- * Events that come less than two rests apart are waited for together: a rest is KUBE_REST_MS_MAX, or less with small windows, so
+ * Events that come no more than a rest apart are waited for together: a rest is KUBE_REST_MS_MAX, or less with small windows, so
  * that a rest after another lets pass 16 MB/s of each watch.
  * Order is the server's per watch. An object that has begun on one stream is read to its end before another stream is
  * (KUBE_OBJECT_MS at most, else that watch is begun again), since there is one arena.
@@ -24,8 +24,9 @@
 #define KUBE_WATCHES_MAX   32
 #define KUBE_OBJECT_MS     SECONDS(10)
 #define KUBE_QUIET_MS      SECONDS(15)
-#define KUBE_REST_MS_MAX   4
+#define KUBE_REST_MS_MAX   8
 #define KUBE_REST_WINDOW   KIB(16) /* of a watch, for a ms of rest */
+#define KUBE_REST_RELAXED  4
 #define KUBE_PING_MS       SECONDS(10)
 #define KUBE_H1_QUIET_MS   MINUTES(2) /* bookmarks come each minute */
 #define KUBE_FORBIDDEN_MS  MINUTES(5)
@@ -72,6 +73,8 @@ MUST_USE err kube_watch_restart(struct kube_watches *s, unsigned tag, const char
 void kube_watch_remove(struct kube_watches *s, unsigned tag); /* idempotent */
 
 /* The next event of any of them. */
+/* What comes is in no hurry, for it will wait elsewhere: rests are KUBE_REST_RELAXED times as long, and let pass 4 MB/s. */
+void kube_watch_relax(struct kube_watches *s, bool relaxed);
 MUST_USE err kube_watch_next(struct kube_watches *s, ms deadline, struct kube_event *out);
 
 struct kube_watch_state {

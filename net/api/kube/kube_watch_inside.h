@@ -42,6 +42,7 @@ struct kube_watches {
     bool is_error;      /* the document is an ERROR event */
     ms object_ms;       /* how long this object has taken, while we were here */
     ms woken_at;        /* by the bell, last */
+    bool relaxed;       /* see kube_watch_relax() */
     struct watch *told; /* its event is with the caller */
     char version[KUBE_OPAQUE_MAX];
     struct kube_status status;
