@@ -275,13 +275,13 @@ err os_accept(os_fd listener, os_fd *out, struct addr *peer)
 
 /* --- bytes --- */
 
-/* read(2), not recv(2): the output of a child is a pipe. */
 bool os_holds(os_fd fd)
 {
     char byte;
     return recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* read(2), not recv(2): the output of a child is a pipe. */
 err os_recv(os_fd fd, void *into, size_t cap, size_t *got)
 {
     ssize_t n;

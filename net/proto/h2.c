@@ -211,7 +211,7 @@ static err reader(void *arg)
     err e = OK;
     while (e == OK && h->dead == OK) {
         e = read_once(h);
-        if (rested && e == OK && stream_pending(h->under))
+        if (rested && e == OK && h->dead == OK && stream_pending(h->under))
             continue;
         if (h->delivered)
             fiber_yield(); /* whoever waits for these bytes runs before more come */

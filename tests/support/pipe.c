@@ -78,7 +78,7 @@ static err pipe_end_stream(struct stream *s, ms deadline)
 
 static bool pipe_pending(const struct stream *s)
 {
-    (void)s;
+    ASSERT(!end_of(s)->closed);
     return false;
 }
 
@@ -97,6 +97,12 @@ static void pipe_wake(struct stream *s)
     end_of(s)->on_readable = NULL;
 }
 
+static bool pipe_quiet(struct stream *s)
+{
+    ASSERT(!end_of(s)->closed); /* other streams are freed by then */
+    return true;
+}
+
 static void pipe_close(struct stream *s)
 {
     struct pipe_end *e = end_of(s);
@@ -113,8 +119,8 @@ static void pipe_close(struct stream *s)
     }
 }
 
-static const struct stream_ops pipe_ops = {pipe_read, pipe_write, pipe_end_stream, pipe_pending, pipe_rest,
-                                           pipe_wake, NULL,       pipe_close};
+static const struct stream_ops pipe_ops = {pipe_read, pipe_write, pipe_end_stream, pipe_pending,
+                                           pipe_rest, pipe_wake,  pipe_quiet,      pipe_close};
 
 err pipe_open(struct pipe *p, size_t bytes_max)
 {

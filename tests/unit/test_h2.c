@@ -124,6 +124,30 @@ static void a_slow_consumer_holds_the_server_back(void **state)
     fibers_run(slow_reader, NULL, OK);
 }
 
+/* --- rests --- */
+
+/* The reader lets us run when it has delivered, and is about to rest. */
+static err closed_before_a_rest(void *arg)
+{
+    struct wired w = {0};
+    uint8_t piece[1000];
+    size_t got = 0;
+    (void)arg;
+    open_to(&w);
+    struct h2_stream *s = get(w.h2, "/large");
+    CHECK(h2_stream_read(s, piece, sizeof piece, SOON, &got) == OK && got > 0);
+    h2_rest(w.h2, loop_now() + 5);
+    h2_stream_close(s);
+    wired_close(&w);
+    return OK;
+}
+
+static void a_connection_closed_before_its_rest_is_left_alone(void **state)
+{
+    (void)state;
+    fibers_run(closed_before_a_rest, NULL, OK);
+}
+
 /* --- waiting fibers --- */
 
 struct waiting {
@@ -383,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_unread_stream_stalls_only_itself),
+        cmocka_unit_test(a_connection_closed_before_its_rest_is_left_alone),
         cmocka_unit_test(a_slow_consumer_holds_the_server_back),
         cmocka_unit_test(a_death_is_told_to_each_once),
         cmocka_unit_test(closed_under_who_waits),

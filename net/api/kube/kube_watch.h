@@ -72,9 +72,9 @@ MUST_USE err kube_watch_add(struct kube_watches *s, const char *path, const char
 MUST_USE err kube_watch_restart(struct kube_watches *s, unsigned tag, const char *resource_version);
 void kube_watch_remove(struct kube_watches *s, unsigned tag); /* idempotent */
 
-/* The next event of any of them. */
 /* What comes is in no hurry, for it will wait elsewhere: rests are KUBE_REST_RELAXED times as long, and let pass 4 MB/s. */
 void kube_watch_relax(struct kube_watches *s, bool relaxed);
+/* The next event of any of them. */
 MUST_USE err kube_watch_next(struct kube_watches *s, ms deadline, struct kube_event *out);
 
 struct kube_watch_state {

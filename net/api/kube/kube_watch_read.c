@@ -19,8 +19,7 @@ void watch_forget(struct kube_watches *s)
     s->head_len = s->quotes = 0;
     s->object_ms = 0;
     s->current = NULL;
-    if (json_pick_inside(&s->pick))
-        json_pick_begin(&s->pick);
+    json_pick_begin(&s->pick); /* zeroes what was picked */
 }
 
 /* --- where a document begins --- */
