@@ -101,9 +101,11 @@ void os_random(void *out, size_t len)
  */
 static err standard_fds_hold(void)
 {
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) != fd) /* the lowest free number is the one given */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int held = fcntl(fd, F_GETFD) < 0 ? open("/", O_PATH) : fd; /* the lowest free number is the one given */
+        if (held != fd)
             return os_err(errno);
+    }
     return OK;
 }
 
